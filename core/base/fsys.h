@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fsys - every file operation weir makes, behind one table.
+ *
+ * Production passes &fsys_real.  Tests pass a table that fails, lies, loses unsynced writes or kills the process at the
+ * n-th call (tests/support/fault_fsys.h).  All members return -1 (or NULL) and set errno, like the system calls they
+ * stand for; they may be called from several threads at once.
+ *
+ * What does not go through here: SQLite's own files, which SQLite opens (wal/wal_conn.h), and sockets.
+ */
+#ifndef FSYS_H
+#define FSYS_H
+
+#include "buf.h"
+
+#include <dirent.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+struct fsys {
+    int (*open)(const struct fsys *fs, const char *path, int flags, mode_t mode); /* O_CLOEXEC is added */
+    ssize_t (*pread)(const struct fsys *fs, int fd, void *buf, size_t n, off_t off);
+    ssize_t (*pwrite)(const struct fsys *fs, int fd, const void *buf, size_t n, off_t off);
+    int (*ftruncate)(const struct fsys *fs, int fd, off_t size);
+    int (*fsync)(const struct fsys *fs, int fd);
+    int (*close)(const struct fsys *fs, int fd);
+    int (*rename)(const struct fsys *fs, const char *from, const char *to);
+    int (*link)(const struct fsys *fs, const char *from, const char *to);
+    int (*unlink)(const struct fsys *fs, const char *path);
+    int (*mkdir)(const struct fsys *fs, const char *path, mode_t mode);
+    int (*rmdir)(const struct fsys *fs, const char *path);
+    int (*stat)(const struct fsys *fs, const char *path, struct stat *out);
+    int (*fstat)(const struct fsys *fs, int fd, struct stat *out);
+    int (*flock)(const struct fsys *fs, int fd, int operation);
+    DIR *(*opendir)(const struct fsys *fs, const char *path);
+};
+
+extern const struct fsys fsys_real;
+
+/* Read or write all `n` bytes, over EINTR and short counts.  A read that meets the end of the file is E_CORRUPT
+ * ("short read at ..."); `path` is for the message only. */
+MUST_USE struct rc fsys_read_at(
+    const struct fsys *fs, int fd, const char *path, void *data, size_t n, uint64_t off, struct err *err);
+MUST_USE struct rc fsys_write_at(
+    const struct fsys *fs, int fd, const char *path, const void *data, size_t n, uint64_t off, struct err *err);
+
+/* Open, with the path in the message.  Errors by rc_from_errno(). */
+MUST_USE struct rc fsys_open(
+    const struct fsys *fs, const char *path, int flags, mode_t mode, int *out, struct err *err);
+
+/* Append the whole file to `out`; its maximum bounds the size.  E_NOTFOUND when there is none. */
+MUST_USE struct rc fsys_read_file(const struct fsys *fs, const char *path, struct buf *out, struct err *err);
+
+/*
+ * Replace `path` with `n` bytes of `data`, so that after a crash or power cut at any point the file holds either all of
+ * the old content or all of the new.  Uses `<path>.tmp`, fsync, rename, and fsync of the directory.
+ */
+MUST_USE struct rc fsys_write_atomic(
+    const struct fsys *fs, const char *path, const void *data, size_t n, mode_t mode, struct err *err);
+
+/* fsync the directory that holds `path` / the directory `dir` itself. */
+MUST_USE struct rc fsys_sync_parent(const struct fsys *fs, const char *path, struct err *err);
+MUST_USE struct rc fsys_sync_dir(const struct fsys *fs, const char *dir, struct err *err);
+
+/* mkdir -p, each new level synced into its parent. */
+MUST_USE struct rc fsys_make_dirs(const struct fsys *fs, const char *path, mode_t mode, struct err *err);
+
+/* Remove a file; its absence is success.  Not durable until the parent is synced. */
+MUST_USE struct rc fsys_remove(const struct fsys *fs, const char *path, struct err *err);
+
+/* For CLEANUP(fsys_closep): closes a read-only descriptor whose close result does not matter; -1 is ignored. */
+struct fsys_fd {
+    const struct fsys *fs;
+    int fd;
+};
+void fsys_closep(struct fsys_fd *f);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store - where objects are kept: the one interface that the directory, S3 and the fault-injecting stores implement.
+ *
+ * A store lives on a libuv loop.  A request is submitted on the loop thread and completes exactly once, later, on the
+ * loop thread (never from inside store_submit), also when it failed or was cut short by store_stop().  Request and the
+ * memory it points to belong to the submitter and must live until then.
+ *
+ * Objects are written once and never changed.  Keys are relative to the replica's prefix: 1 to STORE_KEY_MAX bytes of
+ * [0-9A-Za-z._/-], no empty, "." or ".." part.  Listings are in byte order of the key.
+ *
+ * A PUT is durable when it completes with E_OK.  With `create_only`, E_EXISTS means that the key was taken and nothing
+ * was changed; any other failure means "unknown": the object may or may not be there, whole.  It is never there in
+ * part.
+ *
+ * Uploads are for objects too large for memory: STORE_UPLOAD_START, then STORE_UPLOAD_PART for parts 1, 2, 3 ...
+ * (several may be in flight; each but the last exactly store->part_size bytes), then STORE_UPLOAD_FINISH, or
+ * STORE_UPLOAD_ABORT.  The object appears whole at FINISH.  `create_only` on FINISH is not reliable on every store, so
+ * keys that must be created only once are written by a plain PUT.
+ *
+ * Errors: E_NOTFOUND no such key; E_EXISTS; E_DENIED; E_NOSPACE; E_IO, E_NETWORK, E_TIMEOUT, E_THROTTLED, E_SERVER
+ * (worth a retry, see rc_retryable); E_CORRUPT the store answered nonsense; E_CANCELED the store is stopping;
+ * E_UNSUPPORTED.
+ */
+#ifndef STORE_H
+#define STORE_H
+
+#include "buf.h"
+
+#include <uv.h>
+
+enum {
+    STORE_KEY_MAX = 512,
+    STORE_LIST_MAX = 1000,   /* keys in one answer */
+    STORE_GET_MAX = 64 << 20 /* bytes in one answer */
+};
+
+enum store_verb {
+    STORE_PUT,
+    STORE_GET,
+    STORE_LIST,
+    STORE_DELETE, /* of a missing key: E_OK */
+    STORE_UPLOAD_START,
+    STORE_UPLOAD_PART,
+    STORE_UPLOAD_FINISH,
+    STORE_UPLOAD_ABORT,
+};
+enum { STORE_VERB_COUNT = STORE_UPLOAD_ABORT + 1 };
+
+struct store_entry {
+    char *key;     /* owned; a common prefix ends with '/' */
+    uint64_t size; /* bytes; 0 for a prefix */
+    bool is_prefix;
+};
+
+struct store;
+struct store_req;
+typedef void (*store_done_fn)(struct store_req *req);
+
+struct store_req {
+    /* Filled in by the submitter. */
+    enum store_verb verb;
+    char key[STORE_KEY_MAX + 1]; /* for LIST: the prefix (may be empty) */
+    struct span body;            /* PUT, PART: borrowed */
+    bool create_only;            /* PUT */
+    uint64_t offset, length; /* GET: length 0 is "to the end"; an answer cut short by the object's end is fine, but an
+                                offset at or beyond it (of a non-empty range) is E_NOTFOUND */
+    char after[STORE_KEY_MAX + 1]; /* LIST: only keys behind this one */
+    bool by_folder;                /* LIST: keys with a '/' behind the prefix are folded into prefixes */
+    unsigned limit;                /* LIST: at most this many entries, 0 is STORE_LIST_MAX */
+    char *upload;                  /* PART, FINISH, ABORT: the id that START gave; borrowed */
+    uint32_t part;                 /* PART: 1, 2, 3 ...; FINISH: their count */
+    store_done_fn on_done;
+    void *ctx;
+
+    /* The answer. */
+    struct err err;              /* err.code is E_OK on success */
+    struct buf data;             /* GET; owned by the request */
+    uint64_t size;               /* GET: size of the whole object */
+    struct store_entry *entries; /* LIST; owned by the request */
+    size_t entry_count;
+    bool more;       /* LIST: there are more behind the last entry */
+    char *upload_id; /* START; owned by the request */
+
+    /* For the store. */
+    struct store_req *next;
+    void *impl;
+};
+
+struct store_counts {
+    uint64_t requests[STORE_VERB_COUNT], failures[STORE_VERB_COUNT];
+    uint64_t bytes_out, bytes_in;
+};
+
+struct store {
+    const struct store_ops *ops;
+    char *url;                  /* for messages; no secrets */
+    size_t part_size;           /* bytes of an upload's part */
+    struct store_counts counts; /* loop thread */
+};
+
+struct store_ops {
+    void (*submit)(struct store *s, struct store_req *req);
+    /* Cut short what is in flight (each completes with E_CANCELED or its own answer), then call `on_stopped` and free
+     * the store.  No request may be submitted any more. */
+    void (*stop)(struct store *s, void (*on_stopped)(void *ctx), void *ctx);
+};
+
+/* Prepare a request (zeroed, on_done and ctx set); free what its answer owns. */
+void store_req_init(struct store_req *req, enum store_verb verb, const char *key, store_done_fn on_done, void *ctx);
+void store_req_fini(struct store_req *req);
+
+/* Count and pass on.  Key syntax and sizes are asserted: keys are weir's own. */
+void store_submit(struct store *s, struct store_req *req);
+void store_stop(struct store *s, void (*on_stopped)(void *ctx), void *ctx);
+const char *store_verb_name(enum store_verb verb);
+bool store_key_ok(const char *key);
+
+/* The request's outcome: RC_OK, or its error copied to `err`. */
+MUST_USE struct rc store_result(const struct store_req *req, struct err *err);
+
+/*
+ * Open the store that `url` names: file:///absolute/path (s3:// comes next).  E_CONFIG with the reason on a URL that
+ * does not parse.  A directory need not exist: the first write makes it.
+ */
+struct fsys;
+MUST_USE struct rc store_open(
+    uv_loop_t *loop, const struct fsys *fs, const char *url, struct store **out, struct err *err);
+
+#endif

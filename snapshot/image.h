@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * image - the database file that a restore is building: pages written to a temporary file beside the target, each one's
+ * hash kept, so that the state checksum is known at any moment, and published by rename only when it was proven.
+ *
+ *     image_create(&im, fs, target, page_size, page_count, err)
+ *     image_put(im, pgno, pages, count, err)               from any thread, as long as no two write the same page
+ *     image_read / image_write / image_resize              one thread: applying segments
+ *     image_checksum(im)
+ *     image_sync(im, err)                                  data on disk
+ *     image_publish(im, err)                               rename over the target, directory synced
+ *     image_free(im)                                       removes the temporary file unless it was published
+ *
+ * The temporary file is `<target>.weir-tmp-<random>`; its descriptor is locked (flock), so a later restore can tell one
+ * left over from a crash from one in use, and removes the former.  Pages never written are zeros (the lock page).
+ */
+#ifndef IMAGE_H
+#define IMAGE_H
+
+#include "fsys.h"
+#include "page_hash.h"
+
+struct image;
+
+MUST_USE struct rc image_create(struct image **out, const struct fsys *fs, const char *target, uint32_t page_size,
+    uint32_t page_count, struct err *err);
+void image_free(struct image *im);
+void image_freep(struct image **im);
+
+MUST_USE struct rc image_put(
+    struct image *im, uint32_t first_pgno, const uint8_t *pages, uint32_t count, struct err *err);
+
+MUST_USE struct rc image_read(struct image *im, uint32_t pgno, uint8_t *page, struct err *err);
+MUST_USE struct rc image_write(struct image *im, uint32_t pgno, const uint8_t *page, struct err *err);
+MUST_USE struct rc image_resize(struct image *im, uint32_t page_count, struct err *err);
+
+uint32_t image_page_count(const struct image *im);
+uint64_t image_checksum(const struct image *im);
+const char *image_temp_path(const struct image *im);
+/* Read every page back from the file and compare with the hashes.  E_CORRUPT names the first page that differs. */
+MUST_USE struct rc image_verify(struct image *im, struct err *err);
+/* A page-hash index of the present state, for the local state that goes with a restored file. */
+MUST_USE struct rc image_hashes(const struct image *im, struct page_hash *out, struct err *err);
+
+MUST_USE struct rc image_sync(struct image *im, struct err *err);
+MUST_USE struct rc image_publish(struct image *im, struct err *err);
+
+#endif
