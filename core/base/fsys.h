@@ -34,6 +34,8 @@ struct fsys {
     int (*fstat)(const struct fsys *fs, int fd, struct stat *out);
     int (*flock)(const struct fsys *fs, int fd, int operation);
     DIR *(*opendir)(const struct fsys *fs, const char *path);
+    /* renameat2(RENAME_NOREPLACE): EEXIST when `to` is there; EINVAL or ENOSYS when the file system cannot do it. */
+    int (*rename_new)(const struct fsys *fs, const char *from, const char *to);
 };
 
 extern const struct fsys fsys_real;
