@@ -22,7 +22,7 @@ struct dbfmt_header {
     uint32_t page_size;
     bool wal;                /* read and write version are 2 */
     uint32_t change_counter; /* bytes 24..27 */
-    uint32_t page_count;     /* bytes 28..31; only valid when the change counter equals version-valid-for */
+    uint32_t page_count;     /* bytes 28..31; 0 when stale (the change counter is not the version-valid-for) */
 };
 
 enum dbfmt_kind {

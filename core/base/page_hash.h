@@ -4,7 +4,7 @@
  * state checksum.  Kept up to date in O(changed pages).
  *
  * Memory: 8 bytes a page in chunks of PAGE_HASH_CHUNK pages, allocated on first use (a 1 GB database with 4 KiB pages:
- * 2 MiB).  Loading from a file maps it privately, so untouched pages cost page cache, not memory.
+ * 2 MiB); the first chunk grows with the database, so that a small one costs less than a kilobyte.
  *
  * Threads: used by one thread at a time.
  */

@@ -5,7 +5,8 @@
  * A cursor is sticky: the first read that does not fit sets `bad`, and every later read yields zeros.  So a decoder
  * reads all fields and checks once, with cursor_check().
  *
- * Integers in weir's own formats are little-endian; varints are LEB128 (7 bits a byte, at most 10 bytes).
+ * Integers in weir's own formats are little-endian; varints are LEB128 (7 bits a byte, at most 10 bytes), of
+ * which only the shortest form is valid.
  */
 #ifndef SPAN_H
 #define SPAN_H

@@ -23,7 +23,7 @@ MUST_USE struct rc strx_size(const char *text, uint64_t *out, struct err *err);
  * the T is taken; a time without a zone is refused with a message that says so.  Milliseconds since 1970. */
 MUST_USE struct rc strx_time_ms(const char *text, int64_t *out, struct err *err);
 
-enum { STRX_TIME_SIZE = 32, STRX_HUMAN_SIZE = 24 };
+enum { STRX_TIME_SIZE = 64, STRX_HUMAN_SIZE = 48 };
 /* "2026-11-21T02:01:21.123Z" */
 const char *strx_format_time(int64_t ms, char out[STRX_TIME_SIZE]);
 /* "17.3 MB" (decimal units), "1.4 s", "3 h 12 min" */
