@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * catalog - a history as its listing shows it: timelines with their logs and snapshots.  Built from keys alone (few
+ * LISTs); what only an object's content tells (how far the last segment reaches, commit times) is loaded on demand.
+ *
+ * Runs in a job thread: blocking, through work_store().
+ */
+#ifndef CATALOG_H
+#define CATALOG_H
+
+#include "layout.h"
+#include "seg.h"
+#include "work.h"
+
+enum { CATALOG_OBJECTS_MAX = 20 * 1000 * 1000 }; /* keys; beyond it E_NOMEM with advice */
+
+struct catalog_log {
+    uint64_t first_txid;
+    uint64_t size;
+};
+
+struct catalog_snapshot {
+    uint64_t txid;
+    int64_t time_ms;
+    uint64_t size;
+};
+
+struct catalog_timeline {
+    struct layout_origin origin; /* timeline 0 when timeline.json is missing or unreadable (a damaged history) */
+    uint32_t number;
+    struct catalog_log *logs; /* ascending */
+    size_t log_count;
+    struct catalog_snapshot *snapshots; /* ascending */
+    size_t snapshot_count;
+    uint64_t part_count, part_size;
+    /* From the object at the last log key, once catalog_load_tips() has run: */
+    bool sealed;
+    uint64_t tip_txid;      /* last commit; 0: none */
+    int64_t tip_time_ms;
+    uint64_t tip_checksum;
+    uint32_t successor;     /* when sealed */
+};
+
+struct catalog {
+    struct layout_identity identity;
+    struct catalog_timeline *timelines; /* ascending by number */
+    size_t timeline_count;
+    size_t unexpected_count; /* keys that are not ours */
+};
+
+/* E_NOTFOUND "no replica at URL" when there is neither weir.json nor a timeline. */
+MUST_USE struct rc catalog_load(struct catalog **out, struct work *w, struct store *s, struct err *err);
+/* Read the last object of every timeline's log.  A damaged one is E_CORRUPT and named. */
+MUST_USE struct rc catalog_load_tips(struct catalog *c, struct work *w, struct store *s, struct err *err);
+void catalog_free(struct catalog *c);
+void catalog_freep(struct catalog **c);
+
+const struct catalog_timeline *catalog_timeline(const struct catalog *c, uint32_t number);
+/* The highest-numbered timeline: the one that is being written. */
+const struct catalog_timeline *catalog_newest(const struct catalog *c);
+
+/*
+ * The timelines that lead to `number`, oldest first, each with the last txid that counts there (its fork point, UINT64_MAX
+ * for the last).  E_CORRUPT when a parent is missing or the chain loops.
+ */
+struct catalog_leg {
+    const struct catalog_timeline *timeline;
+    uint64_t last_txid;
+};
+MUST_USE struct rc catalog_path(
+    const struct catalog *c, uint32_t number, struct catalog_leg **legs, size_t *count, struct err *err);
+
+/* A segment or seal, fetched whole and opened.  Exactly one of `segment` and `sealed` is set. */
+struct catalog_object {
+    struct buf bytes;
+    struct seg_dec *segment; /* owned; borrows bytes */
+    bool sealed;
+    struct seal seal;
+};
+MUST_USE struct rc catalog_fetch(struct catalog_object *out, struct work *w, struct store *s, uint32_t timeline,
+    uint64_t first_txid, struct err *err);
+void catalog_object_fini(struct catalog_object *o);
+
+/* Every commit of the path to `timeline` from `from_txid` on, in order, until `fn` returns false.  Reads each segment. */
+typedef bool (*catalog_commit_fn)(void *ctx, const struct seg_info *segment, const struct seg_commit *commit);
+MUST_USE struct rc catalog_commits(struct catalog *c, struct work *w, struct store *s, uint32_t timeline,
+    uint64_t from_txid, catalog_commit_fn fn, void *ctx, struct err *err);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * local_state - what one database's replication remembers on the local disk, in `<database>-weir/` (docs/format.md,
+ * "Local state").
+ *
+ *     lock          held (flock) by the one process that replicates the database; its text: process id, control socket
+ *     current       which generation of the two files below is valid; replaced atomically
+ *     pages.<id>    the page-hash index as it was at a checkpoint, guarded by a hash
+ *     log.<id>      what changed since: records of page hashes, of acknowledged positions, of runs, each guarded by a
+ * hash
+ *
+ * The index in memory runs ahead of what the replica has acknowledged.  Its changes are appended to the log as they
+ * happen, but count only once a position record, written after the acknowledgement, says up to which byte of the log
+ * they do.  So loading yields the index of exactly the last acknowledged state (or an earlier one, when a power cut
+ * took the log's end): its XOR must equal the state checksum in the position, otherwise it is not trusted.
+ *
+ * Nothing is fsynced per acknowledgement: a position that is older than the replica's tip is found out and made good by
+ * whoever starts from it (core/db_start).  A checkpoint (new pages file, new log) is fsynced before it becomes current.
+ *
+ * A failing write (full disk) makes the state stale, not wrong: local_state_ok() turns false, later appends do nothing,
+ * and local_state_checkpoint() tries a fresh start.
+ */
+#ifndef LOCAL_STATE_H
+#define LOCAL_STATE_H
+
+#include "page_hash.h"
+#include "pos.h"
+
+enum {
+    LOCAL_STATE_LOG_MAX =
+        8 << 20, /* bytes after which local_state_wants_checkpoint(); at least as large as the index */
+    LOCAL_STATE_RUNS_MAX = 64,
+};
+
+struct local_state;
+
+/* `<path>-weir`; to be freed with mem_free. */
+char *local_state_dir(const char *database_path);
+
+/* Make the directory (0700) if it is missing and take the lock.  E_FENCED when another process holds it: the message
+ * names its process id. */
+MUST_USE struct rc local_state_open(struct local_state **out, const struct fsys *fs, const char *dir, struct err *err);
+void local_state_close(struct local_state *ls);
+void local_state_closep(struct local_state **ls);
+
+/* What a holder of the lock writes into it for others to find (its control socket; may be empty), and what others read.
+ */
+MUST_USE struct rc local_state_announce(struct local_state *ls, const char *socket_path, struct err *err);
+struct local_state_holder {
+    bool held;
+    long pid;
+    char socket_path[256];
+};
+MUST_USE struct rc local_state_holder(
+    const struct fsys *fs, const char *dir, struct local_state_holder *out, struct err *err);
+
+struct local_state_content {
+    struct nonce database;                   /* of the history that the state belongs to */
+    struct pos pos;                          /* acknowledged */
+    bool restored;                           /* made by a restore; no run has acknowledged anything since */
+    struct nonce runs[LOCAL_STATE_RUNS_MAX]; /* of the latest runs that may have written objects, newest last */
+    size_t run_count;
+};
+
+enum local_state_found {
+    LOCAL_STATE_NONE,   /* nothing there: a first start, or the directory was deleted */
+    LOCAL_STATE_GOOD,   /* content and index */
+    LOCAL_STATE_BROKEN, /* something is there but cannot be trusted; err->msg of the call says why; the content's
+                           database and pos are the last readable ones, or zero */
+};
+/* Load content and index.  With LOCAL_STATE_BROKEN the reason is in `err` although the call returns RC_OK. */
+MUST_USE struct rc local_state_load(struct local_state *ls, struct local_state_content *content,
+    struct page_hash *hashes, enum local_state_found *found, struct err *err);
+/* The same without the lock and without the index: for `weir status` beside a running or after a dead daemon. */
+MUST_USE struct rc local_state_peek(const struct fsys *fs, const char *dir, struct local_state_content *content,
+    enum local_state_found *found, struct err *err);
+
+/* Replace everything by this state: fsynced when it returns.  Also the way to begin (after a first snapshot, a
+ * restore). */
+MUST_USE struct rc local_state_checkpoint(
+    struct local_state *ls, const struct local_state_content *content, const struct page_hash *hashes, struct err *err);
+bool local_state_wants_checkpoint(const struct local_state *ls);
+bool local_state_ok(const struct local_state *ls);
+
+/* A run begins: its nonce is on disk (fsynced) before any object carries it. */
+MUST_USE struct rc local_state_add_run(struct local_state *ls, const struct nonce *run, struct err *err);
+
+/* A page got a new hash (buffered). */
+MUST_USE struct rc local_state_page(struct local_state *ls, uint32_t pgno, uint64_t hash, struct err *err);
+/* How far the log reaches now: take it when a segment is finished ... */
+uint64_t local_state_mark(struct local_state *ls);
+/* ... and give it back when the replica has acknowledged the segment. */
+MUST_USE struct rc local_state_acknowledge(
+    struct local_state *ls, uint64_t mark, const struct pos *pos, struct err *err);
+
+/* Remove the state (the directory stays, for its lock). */
+MUST_USE struct rc local_state_discard(struct local_state *ls, struct err *err);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plan - which objects give the state at a txid: a pure function of the catalog.
+ *
+ * The newest snapshot at or before the target on the path of timelines, then every segment behind it.  A segment that
+ * begins at or before the snapshot is read from the commit after the snapshot on.
+ */
+#ifndef PLAN_H
+#define PLAN_H
+
+#include "catalog.h"
+
+struct plan_segment {
+    uint32_t timeline;
+    uint64_t first_txid;
+    uint64_t size;
+    uint64_t last_txid; /* commits beyond are left out (target, or a fork inside the segment) */
+};
+
+struct plan {
+    uint32_t timeline; /* of the target */
+    uint64_t txid;     /* the target */
+    struct {
+        uint32_t timeline;
+        uint64_t txid, size;
+        int64_t time_ms;
+    } snapshot;
+    struct plan_segment *segments; /* in order */
+    size_t segment_count;
+    uint64_t bytes; /* to read, all together */
+};
+
+/*
+ * `skip_snapshots`: leave out that many of the newest candidates, after they turned out to be damaged or missing.
+ * E_NOTFOUND with the nearest txids that can be restored when there is no way.
+ */
+MUST_USE struct rc plan_restore(const struct catalog *c, uint32_t timeline, uint64_t txid, size_t skip_snapshots,
+    struct plan **out, struct err *err);
+void plan_free(struct plan *p);
+void plan_freep(struct plan **p);
+
+#endif

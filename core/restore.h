@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * restore - from a history to a database file: plan, fetch, decode, prove, publish.
+ *
+ * Linear code in a job thread; snapshot frames are fetched and decoded by `parallel` threads.  The target is replaced only at
+ * the last step, by rename, when the state checksum was proven; the local state that lets replication go on comes with it.
+ */
+#ifndef RESTORE_H
+#define RESTORE_H
+
+#include "catalog.h"
+
+enum restore_verify {
+    RESTORE_VERIFY_NONE,  /* the state checksum is compared all the same: it costs nothing */
+    RESTORE_VERIFY_STATE, /* and every page is read back from the file */
+    RESTORE_VERIFY_QUICK, /* and PRAGMA quick_check */
+    RESTORE_VERIFY_FULL,  /* and PRAGMA integrity_check */
+};
+
+struct restore_opts {
+    const char *output;
+    bool by_txid, by_time;
+    uint64_t txid;
+    int64_t time_ms;
+    uint32_t timeline; /* 0: the newest */
+    enum restore_verify verify;
+    bool dry_run;
+    bool force;    /* replace an existing file */
+    bool with_state; /* write the local state beside it (default for the command) */
+    unsigned parallel; /* 0: a default */
+    /* Progress: called now and then from the job's thread; may be NULL. */
+    void (*on_progress)(void *ctx, const char *stage, uint64_t done, uint64_t total);
+    void *ctx;
+};
+
+struct restore_report {
+    uint32_t timeline;
+    uint64_t txid;
+    int64_t time_ms;
+    uint64_t checksum;
+    uint32_t page_size, page_count;
+    uint64_t snapshot_txid;
+    size_t object_count;
+    uint64_t bytes_read;
+    uint64_t duration_ms;
+    char warning[ERR_MSG_SIZE]; /* "" or what had to be worked around (a damaged snapshot passed over) */
+};
+
+/*
+ * Errors: E_NOTFOUND nothing there, or no such txid or time (with the nearest that exist); E_EXISTS the output exists and
+ * `force` is not set; E_BUSY it is in use; E_CORRUPT an object is damaged or missing (named), or the state does not prove;
+ * E_NOSPACE, E_IO, E_DENIED.  Nothing existing is changed then.
+ */
+MUST_USE struct rc restore_run(struct work *w, struct store *s, const struct fsys *fs, const struct restore_opts *opts,
+    struct restore_report *report, struct err *err);
+
+/* The newest commit at or before the time / its place in words when there is none (before the first, after the last). */
+MUST_USE struct rc restore_find_time(struct catalog *c, struct work *w, struct store *s, uint32_t timeline,
+    int64_t time_ms, uint64_t *txid, struct err *err);
+
+#endif

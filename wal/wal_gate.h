@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wal_gate - the lock that keeps the log from being reset before weir has read it.
+ *
+ * A reset needs an exclusive lock on all of the read slots 1 to 4; a checkpoint copies frames only up to the smallest
+ * mark among the locked slots.  The gate is a SHARED lock on slot 4 while its mark says "not used": no reset can
+ * happen, and every checkpoint runs to its end as if nobody were there.  No reader takes the slot meanwhile: it would
+ * need it exclusively to set the mark.
+ *
+ * A reader that already sits in slot 4 keeps its mark there.  The gate is then taken beside it: resets are impossible
+ * all the same, only checkpoints stop at that mark until wal_gate_improve() finds the reader gone.
+ *
+ * The gate belongs to the connection and is open only inside wal_reset.c.
+ */
+#ifndef WAL_GATE_H
+#define WAL_GATE_H
+
+#include "wal_conn.h"
+
+/* Take the gate.  E_BUSY when somebody holds the slot exclusively for longer than a moment. */
+MUST_USE struct rc wal_gate_close(struct wal_conn *c, struct err *err);
+void wal_gate_open(struct wal_conn *c);
+/* Get rid of a reader's mark.  Call it only when everything is copied: the gate is open for an instant. */
+MUST_USE struct rc wal_gate_improve(struct wal_conn *c, struct err *err);
+
+#endif

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wal_reader.h"
+
+#include "alloc.h"
+#include "digest.h"
+#include "wal_map.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+struct wal_reader {
+    struct wal_conn *conn; /* borrowed */
+    struct wal_map *map;   /* owned: pages of all delivered frames of this generation */
+    struct wal_pos pos;    /* after the last delivered frame; !valid: the log has had no header yet */
+    struct wal_index_header index;
+    uint32_t tail_end; /* not 0: still reading what is left of the generation before, up to this frame */
+    uint32_t frame_size;
+
+    uint8_t *buffer; /* owned; room for batch_max frames */
+    struct wal_reader_frame *frames;
+    uint32_t batch_max;
+    uint32_t buffered;     /* frames in the buffer, the last of them is pos.frame; 0: something else is there */
+    uint32_t commit_first; /* first frame of the commit that is being read */
+
+    /* The witness. */
+    uint32_t base_count; /* iChange at our first position, and from then on: */
+    uint64_t delivered;  /* commits delivered */
+    uint64_t repeated;   /* of them, exact repeats of the commit frame before */
+    uint64_t proven_delivered, proven_counted;
+    uint32_t last_pgno; /* of the last delivered frame, if it ended a commit; else 0 */
+    uint64_t last_page_sum;
+};
+
+/* --- opening ---------------------------------------------------------------------------------------------- */
+
+static struct rc read_frames(struct wal_reader *r, uint32_t first, uint32_t count, uint8_t *out, struct err *err)
+{
+    uint64_t offset = wal_fmt_frame_offset(r->conn->page_size, first);
+
+    return fsys_read_at(
+        r->conn->fs, r->conn->wal_fd, r->conn->wal_path, out, (size_t)count * r->frame_size, offset, err);
+}
+
+/* The header of the generation that the index names.  *found is false while a writer is replacing it. */
+static struct rc read_generation(struct wal_reader *r, struct wal_pos *out, bool *found, struct err *err)
+{
+    uint8_t head[WAL_FMT_HEADER_SIZE];
+    struct err ignored;
+
+    *found = false;
+    TRY(fsys_read_at(r->conn->fs, r->conn->wal_fd, r->conn->wal_path, head, sizeof head, 0, err));
+    if (rc_failed(wal_fmt_decode_header(span_of(head, sizeof head), out, &ignored)))
+        return RC_OK;
+    if (out->page_size != r->conn->page_size)
+        return rc_raise(err, E_CORRUPT, "%s: page size %u, but the database has %u", r->conn->wal_path, out->page_size,
+            r->conn->page_size);
+    *found = out->salt[0] == r->index.salt[0] && out->salt[1] == r->index.salt[1];
+    return RC_OK;
+}
+
+static void note_delivered(struct wal_reader *r, const struct wal_fmt_frame *f, const uint8_t *page)
+{
+    uint64_t sum = 0;
+
+    if (f->commit_page_count != 0) {
+        r->delivered++;
+        sum = digest_page(f->pgno, page, r->conn->page_size);
+        if (r->last_pgno == f->pgno && r->last_page_sum == sum && r->commit_first == r->pos.frame)
+            r->repeated++;
+        r->commit_first = r->pos.frame + 1;
+    }
+    r->last_pgno = f->commit_page_count != 0 ? f->pgno : 0;
+    r->last_page_sum = sum;
+}
+
+/* Walk over the frames that were shipped before, for the map only. */
+static struct rc replay_to(struct wal_reader *r, const struct wal_pos *target, struct err *err)
+{
+    while (r->pos.frame < target->frame) {
+        uint32_t count = target->frame - r->pos.frame;
+        struct wal_fmt_frame f;
+
+        if (count > r->batch_max)
+            count = r->batch_max;
+        TRY(read_frames(r, r->pos.frame + 1, count, r->buffer, err));
+        for (uint32_t i = 0; i < count; i++) {
+            if (!wal_fmt_step(&r->pos, r->buffer + (size_t)i * r->frame_size, &f))
+                return rc_raise(err, E_CORRUPT, "%s: frame %u does not verify", r->conn->wal_path, r->pos.frame + 1);
+            wal_map_set(r->map, f.pgno, r->pos.frame);
+        }
+    }
+    if (r->pos.cksum[0] != target->cksum[0] || r->pos.cksum[1] != target->cksum[1])
+        return rc_raise(
+            err, E_CORRUPT, "%s: frame %u is not the one that was shipped", r->conn->wal_path, target->frame);
+    r->commit_first = r->pos.frame + 1;
+    return RC_OK;
+}
+
+/* Count the commits between `pos` and frame `max_frame`; *intact is false when a frame there does not verify. */
+static struct rc count_ahead(
+    struct wal_reader *r, struct wal_pos pos, uint32_t max_frame, uint64_t *commits, bool *intact, struct err *err)
+{
+    struct wal_fmt_frame f;
+
+    *commits = 0;
+    *intact = true;
+    r->buffered = 0;
+    while (pos.frame < max_frame) {
+        uint32_t count = max_frame - pos.frame;
+
+        if (count > r->batch_max)
+            count = r->batch_max;
+        TRY(read_frames(r, pos.frame + 1, count, r->buffer, err));
+        for (uint32_t i = 0; i < count; i++) {
+            if (!wal_fmt_step(&pos, r->buffer + (size_t)i * r->frame_size, &f)) {
+                *intact = false;
+                return RC_OK;
+            }
+            *commits += f.commit_page_count != 0;
+        }
+    }
+    return RC_OK;
+}
+
+static struct rc begin(struct wal_reader *r, const struct wal_resume *from, struct err *err)
+{
+    bool found = false;
+
+    if (!wal_index_read(r->conn->shm, &r->index))
+        return rc_raise(err, E_BUSY, "%s: the WAL index is not readable at the moment", r->conn->path);
+    if (r->index.max_frame == 0) {
+        r->base_count = r->index.change_count;
+        return RC_OK; /* an empty log: its first header will begin a generation */
+    }
+    TRY(read_generation(r, &r->pos, &found, err));
+    if (!found)
+        return rc_raise(err, E_BUSY, "%s: the log is being reset", r->conn->wal_path);
+    if (from->how == WAL_RESUME_GO_ON)
+        TRY(replay_to(r, &from->pos, err));
+    r->commit_first = r->pos.frame + 1;
+    return RC_OK;
+}
+
+/* The commits of the old generation's tail come first; the new generation is entered behind it (next_generation). */
+static struct rc begin_tail(struct wal_reader *r, const struct wal_resume *from, struct err *err)
+{
+    uint64_t ahead;
+    bool intact;
+
+    r->pos = from->pos;
+    r->commit_first = from->pos.frame + 1;
+    r->tail_end = from->tail_end;
+    TRY(count_ahead(r, r->pos, r->tail_end, &ahead, &intact, err));
+    if (!intact)
+        return rc_raise(err, E_BUSY, "%s: the end of the generation before is being overwritten", r->conn->wal_path);
+    r->base_count -= (uint32_t)ahead;
+    return RC_OK;
+}
+
+struct rc wal_reader_open(
+    struct wal_reader **out, struct wal_conn *conn, const struct wal_resume *from, struct err *err)
+{
+    CLEANUP(wal_reader_closep) struct wal_reader *r = mem_new(sizeof *r);
+    uint64_t ahead;
+    bool intact;
+
+    r->conn = conn;
+    r->map = wal_map_new();
+    r->frame_size = WAL_FMT_FRAME_HEADER_SIZE + conn->page_size;
+    r->batch_max = WAL_READER_BATCH_SIZE / r->frame_size;
+    if (r->batch_max == 0)
+        r->batch_max = 1;
+    r->buffer = mem_new((size_t)r->batch_max * r->frame_size);
+    r->frames = mem_new(r->batch_max * sizeof *r->frames);
+    r->commit_first = 1;
+    TRY_CTX(begin(r, from, err), err, "read the log");
+    if (r->index.max_frame > 0) {
+        TRY_CTX(count_ahead(r, r->pos, r->index.max_frame, &ahead, &intact, err), err, "read the log");
+        if (!intact)
+            return rc_raise(err, E_CORRUPT, "%s: a committed frame does not verify", conn->wal_path);
+        r->base_count = r->index.change_count - (uint32_t)ahead;
+    }
+    if (from->how == WAL_RESUME_TAIL)
+        TRY(begin_tail(r, from, err));
+    *out = MOVE(r);
+    return RC_OK;
+}
+
+void wal_reader_close(struct wal_reader *r)
+{
+    if (r == NULL)
+        return;
+    wal_map_free(r->map);
+    mem_free(r->buffer);
+    mem_free(r->frames);
+    mem_free(r);
+}
+
+void wal_reader_closep(struct wal_reader **r)
+{
+    wal_reader_close(*r);
+    *r = NULL;
+}
+
+/* --- following --------------------------------------------------------------------------------------------- */
+
+static bool witness_agrees(const struct wal_reader *r, uint64_t ahead, uint32_t change_count)
+{
+    uint32_t counted = change_count - r->base_count; /* wraps as the counter does */
+    uint32_t most = (uint32_t)(r->delivered + ahead), least = (uint32_t)(r->delivered - r->repeated + ahead);
+
+    return counted - least <= most - least;
+}
+
+/* The salts changed: another generation.  Go on in it if the counts prove that nothing was missed. */
+static struct rc next_generation(struct wal_reader *r, enum wal_reader_state *state, struct err *err)
+{
+    struct wal_pos pos;
+    uint64_t ahead;
+    bool found, intact;
+
+    *state = WAL_READER_LATER;
+    TRY(read_generation(r, &pos, &found, err));
+    if (!found)
+        return RC_OK;
+    TRY(count_ahead(r, pos, r->index.max_frame, &ahead, &intact, err));
+    if (!intact)
+        return RC_OK; /* reset once more since the index was read; the next look tells */
+    *state = WAL_READER_LOST;
+    if (!witness_agrees(r, ahead, r->index.change_count))
+        return RC_OK;
+    r->pos = pos;
+    r->commit_first = 1;
+    r->last_pgno = 0;
+    wal_map_clear(r->map);
+    *state = WAL_READER_MORE;
+    return RC_OK;
+}
+
+static bool same_generation(const struct wal_reader *r)
+{
+    return r->pos.valid && r->pos.salt[0] == r->index.salt[0] && r->pos.salt[1] == r->index.salt[1];
+}
+
+struct rc wal_reader_refresh(struct wal_reader *r, enum wal_reader_state *state, struct err *err)
+{
+    *state = WAL_READER_LATER;
+    if (!wal_index_read(r->conn->shm, &r->index))
+        return RC_OK;
+    if (r->index.page_size != 0 && r->index.page_size != r->conn->page_size) {
+        *state = WAL_READER_LOST;
+        return RC_OK;
+    }
+    if (r->tail_end > r->pos.frame) {
+        *state = WAL_READER_MORE;
+        return RC_OK;
+    }
+    r->tail_end = 0;
+    if (r->index.max_frame == 0) {
+        /* Reset, and nothing written since: then the counter must stand where we stand. */
+        *state = witness_agrees(r, 0, r->index.change_count) ? WAL_READER_QUIET : WAL_READER_LOST;
+        return RC_OK;
+    }
+    if (!same_generation(r))
+        return next_generation(r, state, err);
+    if (r->index.max_frame < r->pos.frame) {
+        *state = WAL_READER_LOST;
+        return RC_OK;
+    }
+    *state = r->index.max_frame > r->pos.frame ? WAL_READER_MORE : WAL_READER_QUIET;
+    if (*state == WAL_READER_QUIET) {
+        /* Within a generation the checksum chain is the proof.  A counter that disagrees was started anew by a recovery
+         * (somebody died while changing the index): count from here. */
+        if (!witness_agrees(r, 0, r->index.change_count))
+            r->base_count = r->index.change_count - (uint32_t)r->delivered;
+        r->proven_delivered = r->delivered;
+        r->proven_counted = r->index.change_count - r->base_count;
+    }
+    return RC_OK;
+}
+
+/* Fill in r->frames[i] and note the page; an earlier frame of the same page and commit in this batch gives way. */
+static void take_frame(struct wal_reader *r, uint32_t i, const struct wal_fmt_frame *f, const uint8_t *page)
+{
+    uint32_t frame = r->pos.frame, known = wal_map_get(r->map, f->pgno), batch_first = frame - i;
+
+    r->frames[i] = (struct wal_reader_frame){
+        .pgno = f->pgno,
+        .commit_page_count = f->commit_page_count,
+        .previous = known,
+        .page = page,
+    };
+    if (known >= r->commit_first && known >= batch_first) {
+        struct wal_reader_frame *earlier = &r->frames[known - batch_first];
+
+        /* A frame that ends a commit is never given up: commit_first lies behind it. */
+        earlier->superseded = true;
+        r->frames[i].previous = earlier->previous;
+    }
+    if (f->commit_page_count != 0)
+        r->frames[i].pos = r->pos;
+    wal_map_set(r->map, f->pgno, frame);
+    note_delivered(r, f, page);
+}
+
+/* The last frame that may be read now. */
+static uint32_t read_limit(const struct wal_reader *r)
+{
+    if (r->tail_end > 0)
+        return r->tail_end;
+    return same_generation(r) ? r->index.max_frame : 0;
+}
+
+struct rc wal_reader_next(struct wal_reader *r, struct wal_reader_batch *batch, struct err *err)
+{
+    uint32_t limit = read_limit(r), count;
+
+    *batch = (struct wal_reader_batch){r->frames, 0};
+    if (limit <= r->pos.frame)
+        return RC_OK;
+    count = limit - r->pos.frame;
+    if (count > r->batch_max)
+        count = r->batch_max;
+    r->buffered = 0;
+    TRY(read_frames(r, r->pos.frame + 1, count, r->buffer, err));
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *frame = r->buffer + (size_t)i * r->frame_size;
+        struct wal_fmt_frame f;
+
+        if (!wal_fmt_step(&r->pos, frame, &f))
+            return rc_raise(
+                err, E_CORRUPT, "%s: committed frame %u does not verify", r->conn->wal_path, r->pos.frame + 1);
+        take_frame(r, i, &f, frame + WAL_FMT_FRAME_HEADER_SIZE);
+    }
+    batch->count = r->buffered = count;
+    return RC_OK;
+}
+
+uint32_t wal_reader_page_size(const struct wal_reader *r)
+{
+    return r->conn->page_size;
+}
+
+uint32_t wal_reader_batch_max(const struct wal_reader *r)
+{
+    return r->batch_max;
+}
+
+const struct wal_pos *wal_reader_pos(const struct wal_reader *r)
+{
+    return &r->pos;
+}
+
+uint32_t wal_reader_log_frames(const struct wal_reader *r)
+{
+    return r->index.max_frame;
+}
+
+uint32_t wal_reader_page_count(const struct wal_reader *r)
+{
+    return r->index.page_count;
+}
+
+bool wal_reader_caught_up(const struct wal_reader *r)
+{
+    return r->tail_end == 0 && (r->index.max_frame == 0 || (same_generation(r) && r->index.max_frame == r->pos.frame));
+}
+
+void wal_reader_witness(const struct wal_reader *r, uint64_t *delivered, uint64_t *counted)
+{
+    *delivered = r->proven_delivered;
+    *counted = r->proven_counted;
+}
+
+/* --- images ---------------------------------------------------------------------------------------------------- */
+
+/* Like pread of the database file, with zeros beyond its end: a page that only the log has so far. */
+static struct rc read_database(struct wal_reader *r, uint64_t offset, uint8_t *out, size_t size, struct err *err)
+{
+    const struct wal_conn *c = r->conn;
+    size_t done = 0;
+
+    while (done < size) {
+        ssize_t n = c->fs->pread(c->fs, c->db_fd, out + done, size - done, (off_t)(offset + done));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return rc_raise_sys(
+                err, rc_from_errno(errno), errno, "read %s at %llu", c->path, (unsigned long long)(offset + done));
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    memset(out + done, 0, size - done);
+    return RC_OK;
+}
+
+struct rc wal_reader_fetch(struct wal_reader *r, uint32_t frame, uint32_t pgno, uint8_t *page, struct err *err)
+{
+    uint32_t size = r->conn->page_size;
+    uint32_t newest = r->pos.frame;
+
+    assert(pgno != 0);
+    if (frame == 0)
+        return read_database(r, (uint64_t)(pgno - 1) * size, page, size, err);
+    if (frame > newest - r->buffered && frame <= newest) { /* still in the batch that was delivered last */
+        memcpy(page,
+            r->buffer + (size_t)(frame - (newest - r->buffered) - 1) * r->frame_size + WAL_FMT_FRAME_HEADER_SIZE, size);
+        return RC_OK;
+    }
+    return fsys_read_at(r->conn->fs, r->conn->wal_fd, r->conn->wal_path, page, size,
+        wal_fmt_frame_offset(size, frame) + WAL_FMT_FRAME_HEADER_SIZE, err);
+}
+
+struct rc wal_reader_current(struct wal_reader *r, uint32_t first, uint32_t count, uint8_t *pages, struct err *err)
+{
+    size_t size = r->conn->page_size;
+
+    assert(first != 0);
+    if (!wal_map_complete(r->map))
+        return rc_raise(err, E_BUSY, "%s: the log holds too many pages to take a copy now", r->conn->path);
+    TRY(read_database(r, (uint64_t)(first - 1) * size, pages, count * size, err));
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t frame = wal_map_get(r->map, first + i);
+
+        if (frame != 0)
+            TRY(wal_reader_fetch(r, frame, first + i, pages + i * size, err));
+    }
+    return RC_OK;
+}

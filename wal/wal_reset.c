@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wal_reset.h"
+
+#include "clock.h"
+#include "wal_gate.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+    FIRST_SLOT = WAL_INDEX_LOCK_READ0 + 1,
+    OTHER_SLOTS = WAL_INDEX_GATE_SLOT - 1, /* slots 1 to 3 */
+    LOCK_PAUSE_US = 20,
+    WAITER_PAUSE_US = 500,
+};
+
+static uint64_t now_us(void)
+{
+    return clock_mono_us(&clock_real);
+}
+
+static bool take_write_lock(struct wal_conn *c)
+{
+    uint64_t until = now_us() + WAL_RESET_WAIT_US;
+
+    while (!wal_conn_lock(c, WAL_INDEX_LOCK_WRITE, 1, true)) {
+        if (now_us() > until)
+            return false;
+        (void)usleep(LOCK_PAUSE_US);
+    }
+    return true;
+}
+
+static bool all_backfilled(const struct wal_conn *c)
+{
+    struct wal_index_header h;
+
+    return wal_index_read(c->shm, &h) && h.max_frame > 0 && wal_index_backfilled(c->shm) == h.max_frame;
+}
+
+/* With writers held off, short readers go away and everything can be copied into the database; a long one cannot be
+ * helped. */
+static struct rc backfill(struct wal_conn *c, uint64_t until, bool *done, struct err *err)
+{
+    for (;;) {
+        *done = all_backfilled(c);
+        if (*done || now_us() > until)
+            return RC_OK;
+        TRY(wal_conn_checkpoint(c, err));
+        if (!all_backfilled(c))
+            (void)usleep(WAITER_PAUSE_US);
+    }
+}
+
+/* Readers in the other slots would turn our commit into a mere append. */
+static bool slots_free(struct wal_conn *c, uint64_t until)
+{
+    while (!wal_conn_lock(c, FIRST_SLOT, OTHER_SLOTS, true)) {
+        if (now_us() > until)
+            return false;
+        (void)usleep(LOCK_PAUSE_US);
+    }
+    wal_conn_unlock(c, FIRST_SLOT, OTHER_SLOTS, true);
+    return true;
+}
+
+static void rollback(struct wal_conn *c)
+{
+    struct err ignored;
+
+    rc_ignore(wal_conn_exec(c, "ROLLBACK", &ignored), "there may be no transaction left to roll back");
+}
+
+/*
+ * The commit itself.  In: write and checkpoint lock held, all backfilled, gate held.  Out: gate held, both locks free.
+ * *ours tells whether our commit went through; a writer that slipped in between is no harm, only "later".
+ */
+static struct rc commit_page_one(struct wal_conn *c, bool *ours, struct err *err)
+{
+    char sql[64];
+    int64_t version = 0;
+    struct rc rc;
+    struct err gate_err;
+
+    *ours = false;
+    rc = wal_conn_exec(c, "BEGIN", err);
+    if (!rc_failed(rc))
+        rc =
+            wal_conn_pragma(c, "user_version", &version, err); /* begins reading, in slot 0: everything is backfilled */
+    if (rc_failed(rc)) {
+        rollback(c);
+        wal_conn_unlock(c, WAL_INDEX_LOCK_WRITE, 1, true);
+        wal_conn_unlock(c, WAL_INDEX_LOCK_CKPT, 1, true);
+        return rc;
+    }
+    (void)snprintf(sql, sizeof sql, "PRAGMA user_version=%lld", (long long)version);
+    (void)sqlite3_busy_timeout(c->back, 0);
+    wal_gate_open(c);
+    wal_conn_unlock(c, WAL_INDEX_LOCK_WRITE, 1, true);
+    rc = wal_conn_exec(c, sql, err);
+    if (!rc_failed(rc))
+        rc = wal_conn_exec(c, "COMMIT", err);
+    *ours = !rc_failed(rc);
+    if (!*ours)
+        rollback(c);
+    (void)sqlite3_busy_timeout(c->back, WAL_CONN_BUSY_MS);
+    if (rc_failed(wal_gate_close(c, &gate_err))) {
+        wal_conn_unlock(c, WAL_INDEX_LOCK_CKPT, 1, true);
+        *err = gate_err;
+        return rc_of(err);
+    }
+    wal_conn_unlock(c, WAL_INDEX_LOCK_CKPT, 1, true);
+    return rc.code == E_BUSY ? RC_OK : rc;
+}
+
+/* Write lock held.  *ready: the checkpoint lock is held too and nothing stands in the way. */
+static struct rc prepare(
+    struct wal_conn *c, wal_reset_copy_fn copy, void *ctx, bool *ready, const char **reason, struct err *err)
+{
+    uint64_t until = now_us() + WAL_RESET_HOLD_US;
+    bool done = false;
+
+    *ready = false;
+    TRY(copy(ctx, &done, err));
+    *reason = "the log grew faster than it could be read";
+    if (!done)
+        return RC_OK;
+    TRY(backfill(c, until, &done, err));
+    *reason = "a reader holds back the checkpoint";
+    if (!done)
+        return RC_OK;
+    *reason = "somebody else is checkpointing";
+    if (!wal_conn_lock(c, WAL_INDEX_LOCK_CKPT, 1, true))
+        return RC_OK;
+    *reason = "a reader is using the log";
+    if (!slots_free(c, until)) {
+        wal_conn_unlock(c, WAL_INDEX_LOCK_CKPT, 1, true);
+        return RC_OK;
+    }
+    *ready = true;
+    return RC_OK;
+}
+
+struct rc wal_reset_try(struct wal_conn *c, wal_reset_copy_fn copy, void *ctx, enum wal_reset_outcome *outcome,
+    const char **reason, struct err *err)
+{
+    bool ready = false, ours;
+    struct rc rc;
+
+    *outcome = WAL_RESET_LATER;
+    TRY(wal_conn_checkpoint(c, err)); /* the bulk, while writers go on */
+    *reason = "a writer holds the write lock";
+    if (!take_write_lock(c))
+        return RC_OK;
+    rc = prepare(c, copy, ctx, &ready, reason, err);
+    if (!ready) {
+        wal_conn_unlock(c, WAL_INDEX_LOCK_WRITE, 1, true);
+        return rc;
+    }
+    TRY_CTX(commit_page_one(c, &ours, err), err, "reset the log");
+    *reason = "another writer was faster";
+    if (ours)
+        *outcome = WAL_RESET_DONE;
+    return RC_OK;
+}
+
+bool wal_reset_waiter(const struct wal_conn *c)
+{
+    return wal_conn_others_hold(c, WAL_INDEX_LOCK_CKPT) && wal_conn_others_hold(c, WAL_INDEX_LOCK_WRITE)
+           && all_backfilled(c);
+}
+
+struct rc wal_reset_let_through(struct wal_conn *c, uint32_t limit_us, struct err *err)
+{
+    uint64_t until = now_us() + limit_us;
+
+    wal_gate_open(c);
+    while (now_us() < until && wal_conn_others_hold(c, WAL_INDEX_LOCK_CKPT)
+           && wal_conn_others_hold(c, WAL_INDEX_LOCK_WRITE))
+        (void)usleep(WAITER_PAUSE_US);
+    return wal_gate_close(c, err);
+}

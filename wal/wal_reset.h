@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wal_reset - starting the log over, in the only moments when that loses nothing.
+ *
+ * While the gate is held nobody can reset the log, so weir does it when the log has grown: everything is backfilled
+ * into the database and copied by weir, writers held off for that moment, and then B writes one page (user_version with
+ * the value it has), inside which SQLite resets the log.  The checkpoint lock is held meanwhile: no checkpointer can be
+ * half-way with an older header (SQLite's WAL-reset bug), and at most one reset can happen while the gate is open.
+ * Nothing is added to the user's schema; what other connections notice is a foreign commit.
+ *
+ * An application's own RESTART or TRUNCATE checkpoint waits for the reader slots while it holds the write lock.
+ * wal_reset_waiter() recognises it, wal_reset_let_through() opens the gate for it; the reader's witness then decides
+ * whether anything was missed.
+ */
+#ifndef WAL_RESET_H
+#define WAL_RESET_H
+
+#include "wal_conn.h"
+
+enum wal_reset_outcome {
+    WAL_RESET_DONE,  /* the log was started over, by our own commit (or by another writer's in that moment) */
+    WAL_RESET_LATER, /* not now: a reader, a writer or a checkpointer is in the way */
+};
+
+/* Copies all committed frames; *all is true when it got to the end of the log.  Called with the write lock held, so the
+ * end does not move; it must be quick. */
+typedef struct rc (*wal_reset_copy_fn)(void *ctx, bool *all, struct err *err);
+
+/*
+ * Try to start the log over.  Blocks writers for some milliseconds at most (WAL_RESET_HOLD_US).  The gate is held
+ * before and after; E_BUSY in the rare case that it could not be taken again: treat the log as unwatched.
+ */
+enum { WAL_RESET_HOLD_US = 10000, WAL_RESET_WAIT_US = 50000 };
+MUST_USE struct rc wal_reset_try(struct wal_conn *c, wal_reset_copy_fn copy, void *ctx, enum wal_reset_outcome *outcome,
+    const char **reason, struct err *err);
+
+/* Is another process waiting for the reader slots: write and checkpoint lock held by others, everything backfilled? */
+bool wal_reset_waiter(const struct wal_conn *c);
+
+/* Open the gate until the waiter is through or `limit_us` passed, and close it again. */
+MUST_USE struct rc wal_reset_let_through(struct wal_conn *c, uint32_t limit_us, struct err *err);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wal_resume.h"
+
+#include "alloc.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Read exactly `n` bytes; *got is false at the end of the file. */
+static struct rc read_if_there(struct wal_conn *c, uint64_t offset, uint8_t *out, size_t n, bool *got, struct err *err)
+{
+    size_t done = 0;
+
+    while (done < n) {
+        ssize_t r = c->fs->pread(c->fs, c->wal_fd, out + done, n - done, (off_t)(offset + done));
+
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0)
+            return rc_raise_sys(err, rc_from_errno(errno), errno, "read %s", c->wal_path);
+        if (r == 0)
+            break;
+        done += (size_t)r;
+    }
+    *got = done == n;
+    return RC_OK;
+}
+
+static void compare(struct wal_resume *out, const char *reason)
+{
+    *out = (struct wal_resume){.how = WAL_RESUME_COMPARE, .reason = reason};
+}
+
+/* Does the file still hold the frame that we read last? */
+static struct rc frame_is_ours(struct wal_conn *c, const struct wal_pos *saved, bool *ours, struct err *err)
+{
+    uint8_t head[WAL_FMT_FRAME_HEADER_SIZE];
+    struct wal_fmt_frame f;
+
+    *ours = false;
+    TRY(read_if_there(c, wal_fmt_frame_offset(saved->page_size, saved->frame), head, sizeof head, ours, err));
+    if (!*ours)
+        return RC_OK;
+    wal_fmt_decode_frame(head, &f);
+    *ours = f.salt[0] == saved->salt[0] && f.salt[1] == saved->salt[1] && f.cksum[0] == saved->cksum[0]
+            && f.cksum[1] == saved->cksum[1];
+    return RC_OK;
+}
+
+static struct rc same_generation(struct wal_conn *c, const struct wal_pos *saved, const struct wal_pos *start,
+    uint32_t max_frame, struct wal_resume *out, struct err *err)
+{
+    bool ours = saved->cksum[0] == start->cksum[0] && saved->cksum[1] == start->cksum[1];
+
+    if (saved->frame > max_frame) {
+        compare(out, "the log ends before the commits that were read last");
+        out->lost_commits = true;
+        return RC_OK;
+    }
+    if (saved->frame > 0)
+        TRY(frame_is_ours(c, saved, &ours, err));
+    if (!ours) {
+        compare(out, "the log holds other commits where ours were");
+        out->lost_commits = true;
+        return RC_OK;
+    }
+    *out = (struct wal_resume){.how = WAL_RESUME_GO_ON, .pos = *saved, .reason = "the log goes on where it was left"};
+    return RC_OK;
+}
+
+/* Find the last commit of the old generation behind our position. */
+static struct rc walk_tail(struct wal_conn *c, struct wal_pos pos, struct wal_resume *out, struct err *err)
+{
+    size_t frame_size = WAL_FMT_FRAME_HEADER_SIZE + pos.page_size;
+    CLEANUP(mem_freep) uint8_t *frame = mem_new(frame_size);
+    uint32_t last_commit = pos.frame;
+    bool got = true;
+
+    for (;;) {
+        struct wal_fmt_frame f;
+        uint64_t offset = wal_fmt_frame_offset(pos.page_size, pos.frame + 1);
+
+        TRY(read_if_there(c, offset, frame, frame_size, &got, err));
+        if (!got || !wal_fmt_step(&pos, frame, &f))
+            break;
+        if (f.commit_page_count != 0)
+            last_commit = pos.frame;
+    }
+    if (!got) {
+        uint64_t end = wal_fmt_frame_offset(pos.page_size, last_commit + 1);
+        uint8_t byte;
+
+        TRY(read_if_there(c, end, &byte, 1, &got, err));
+        if (got || pos.frame != last_commit) {
+            compare(out, "the log was reset and its file cut in the middle of what was not read yet");
+            return RC_OK;
+        }
+    }
+    out->how = WAL_RESUME_TAIL;
+    out->tail_end = last_commit;
+    out->reason = "the log was reset once; what was not read yet is still in the file";
+    return RC_OK;
+}
+
+struct rc wal_resume_decide(struct wal_conn *conn, const struct wal_pos *saved, struct wal_resume *out, struct err *err)
+{
+    uint8_t head[WAL_FMT_HEADER_SIZE];
+    struct wal_index_header index;
+    struct wal_pos start;
+    struct err ignored;
+    bool got, ours;
+
+    if (!wal_index_read(conn->shm, &index))
+        return rc_raise(err, E_BUSY, "%s: the WAL index is not readable at the moment", conn->path);
+    compare(out, "no position in the log is known");
+    if (!saved->valid)
+        return RC_OK;
+    compare(out, "the log has begun anew");
+    TRY(read_if_there(conn, 0, head, sizeof head, &got, err));
+    if (!got || index.max_frame == 0 || saved->page_size != conn->page_size)
+        return RC_OK;
+    if (rc_failed(wal_fmt_decode_header(span_of(head, sizeof head), &start, &ignored)) || start.salt[0] != index.salt[0]
+        || start.salt[1] != index.salt[1] || start.page_size != conn->page_size)
+        return rc_raise(err, E_BUSY, "%s: the log is being reset", conn->wal_path);
+    if (start.salt[0] == saved->salt[0] && start.salt[1] == saved->salt[1])
+        return same_generation(conn, saved, &start, index.max_frame, out, err);
+    compare(out, "the log was reset more than once");
+    if (start.salt[0] != saved->salt[0] + 1)
+        return RC_OK;
+    compare(out, "the log was reset and has overwritten what was not read yet");
+    if (saved->frame <= index.max_frame)
+        return RC_OK;
+    TRY(frame_is_ours(conn, saved, &ours, err));
+    if (!ours)
+        return RC_OK;
+    out->pos = *saved;
+    return walk_tail(conn, *saved, out, err);
+}
