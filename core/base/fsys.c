@@ -104,6 +104,12 @@ static DIR *real_opendir(const struct fsys *fs, const char *path)
     return opendir(path);
 }
 
+static int real_rename_new(const struct fsys *fs, const char *from, const char *to)
+{
+    (void)fs;
+    return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+}
+
 const struct fsys fsys_real = {
     .open = real_open,
     .pread = real_pread,
@@ -120,6 +126,7 @@ const struct fsys fsys_real = {
     .fstat = real_fstat,
     .flock = real_flock,
     .opendir = real_opendir,
+    .rename_new = real_rename_new,
 };
 
 /* --- reading and writing ----------------------------------------------------------------------------------------- */
