@@ -110,6 +110,18 @@ static int real_rename_new(const struct fsys *fs, const char *from, const char *
     return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
 }
 
+static int real_fallocate(const struct fsys *fs, int fd, off_t off, off_t n)
+{
+    (void)fs;
+    return fallocate(fd, 0, off, n);
+}
+
+static int real_write_early(const struct fsys *fs, int fd, off_t off, off_t n)
+{
+    (void)fs;
+    return sync_file_range(fd, off, n, SYNC_FILE_RANGE_WRITE);
+}
+
 const struct fsys fsys_real = {
     .open = real_open,
     .pread = real_pread,
@@ -127,6 +139,8 @@ const struct fsys fsys_real = {
     .flock = real_flock,
     .opendir = real_opendir,
     .rename_new = real_rename_new,
+    .fallocate = real_fallocate,
+    .write_early = real_write_early,
 };
 
 /* --- reading and writing ----------------------------------------------------------------------------------------- */

@@ -36,6 +36,11 @@ struct fsys {
     DIR *(*opendir)(const struct fsys *fs, const char *path);
     /* renameat2(RENAME_NOREPLACE): EEXIST when `to` is there; EINVAL or ENOSYS when the file system cannot do it. */
     int (*rename_new)(const struct fsys *fs, const char *from, const char *to);
+    /* The next two only make things faster or tell of a full disk early, and may be NULL in a table that has nothing to
+     * say there.  Linux's fallocate(2) with mode 0, and sync_file_range(2) with SYNC_FILE_RANGE_WRITE: begin to write
+     * this range to the disk, without a promise. */
+    int (*fallocate)(const struct fsys *fs, int fd, off_t off, off_t n);
+    int (*write_early)(const struct fsys *fs, int fd, off_t off, off_t n);
 };
 
 extern const struct fsys fsys_real;

@@ -174,6 +174,29 @@ static DIR *fault_opendir(const struct fsys *fs, const char *path)
     return tick(f, FAULT_OPENDIR) ? NULL : f->below->opendir(f->below, path);
 }
 
+/* What the table below cannot do, this one cannot do either; that is no fault. */
+static int fault_fallocate(const struct fsys *fs, int fd, off_t off, off_t n)
+{
+    struct fault_fsys *f = self(fs);
+
+    if (f->below->fallocate == NULL) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return CHANGE(f, FAULT_FALLOCATE, f->below->fallocate(f->below, fd, off, n));
+}
+
+static int fault_write_early(const struct fsys *fs, int fd, off_t off, off_t n)
+{
+    struct fault_fsys *f = self(fs);
+
+    if (f->below->write_early == NULL) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return tick(f, FAULT_WRITE_EARLY) ? -1 : f->below->write_early(f->below, fd, off, n);
+}
+
 void fault_fsys_init(struct fault_fsys *f, enum fault_mode mode, long countdown, int sys)
 {
     *f = (struct fault_fsys){
@@ -195,6 +218,8 @@ void fault_fsys_init(struct fault_fsys *f, enum fault_mode mode, long countdown,
                 .flock = fault_flock,
                 .opendir = fault_opendir,
                 .rename_new = fault_rename_new,
+                .fallocate = fault_fallocate,
+                .write_early = fault_write_early,
             },
         .below = &fsys_real,
         .mode = mode,
