@@ -11,6 +11,7 @@
 enum {
     WINDOW_LOG_MIN = 10, /* zstd's own (ZSTD_WINDOWLOG_ABSOLUTEMIN) */
     WINDOW_LOG_MAX = 25, /* 2^25 is ZSTR_MAX */
+    HASH_LOG_MIN = 6,    /* zstd's own (ZSTD_HASHLOG_MIN) */
     LEVEL_MIN = 1,
     LEVEL_MAX = 19,
     MAGIC_SIZE = 4,
@@ -98,6 +99,19 @@ static int window_log(size_t total)
 }
 
 /*
+ * With a prefix: half a byte of table for each byte of prefix and data.  zstd's levels have small tables that suit a
+ * stream, where a match is near; here it is where the same page was in the prefix, as far away as the data is long, and
+ * by then it would be overwritten.  Measured with 1 MiB of slightly changed pages at level 1: 18 KB instead of 634 KB,
+ * four times as fast.  A table twice as large saves one percent more.
+ */
+static int hash_log(size_t total)
+{
+    int log = window_log(total) - 3;
+
+    return log < HASH_LOG_MIN ? HASH_LOG_MIN : log;
+}
+
+/*
  * zstd sizes its tables by the level, the window and the hints it gets about the sizes of input and prefix; the hints
  * are exact here, so a small input needs little memory.  The frame carries the content size, but neither zstd's
  * checksum nor a dictionary id: weir's own hashes cover the bytes.
@@ -118,6 +132,8 @@ static size_t set_up(struct zstr_enc *z, struct span prefix, size_t size)
 
     for (size_t i = 0; !ZSTD_isError(result) && i < sizeof params / sizeof params[0]; i++)
         result = ZSTD_CCtx_setParameter(z->ctx, params[i].name, params[i].value);
+    if (!ZSTD_isError(result) && prefix.size > 0)
+        result = ZSTD_CCtx_setParameter(z->ctx, ZSTD_c_hashLog, hash_log(prefix.size + size));
     if (!ZSTD_isError(result))
         result = ZSTD_CCtx_setPledgedSrcSize(z->ctx, size);
     if (!ZSTD_isError(result) && prefix.size > 0)
