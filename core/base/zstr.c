@@ -13,6 +13,7 @@ enum {
     WINDOW_LOG_MAX = 25, /* 2^25 is ZSTR_MAX */
     HASH_LOG_MIN = 6,    /* zstd's own (ZSTD_HASHLOG_MIN) */
     LEVEL_MIN = 1,
+    LEVEL_FAST_MAX = 4, /* the last one whose strategy is "fast" or "dfast" */
     LEVEL_MAX = 19,
     MAGIC_SIZE = 4,
 };
@@ -99,14 +100,17 @@ static int window_log(size_t total)
 }
 
 /*
- * With a prefix: half a byte of table for each byte of prefix and data.  zstd's levels have small tables that suit a
- * stream, where a match is near; here it is where the same page was in the prefix, as far away as the data is long, and
- * by then it would be overwritten.  Measured with 1 MiB of slightly changed pages at level 1: 18 KB instead of 634 KB,
- * four times as fast.  A table twice as large saves one percent more.
+ * With a prefix, tables in proportion to prefix and data.  zstd's levels have small tables that suit a stream, where a
+ * match is near; here it is where the same page was in the prefix, as far away as the data is long, and by then it
+ * would be overwritten.  Measured with 1 MiB of slightly changed pages at level 1: 18 KB instead of 634 KB, four times
+ * as fast.
+ *
+ * The fast levels note every third position of a prefix, and half a byte of table for each byte is enough (twice as
+ * much saves another percent).  The others note every position in rows, and below two bytes they lose the prefix.
  */
-static int hash_log(size_t total)
+static int hash_log(const struct zstr_enc *z, size_t total)
 {
-    int log = window_log(total) - 3;
+    int log = window_log(total) - (z->level <= LEVEL_FAST_MAX ? 3 : 1);
 
     return log < HASH_LOG_MIN ? HASH_LOG_MIN : log;
 }
@@ -133,7 +137,7 @@ static size_t set_up(struct zstr_enc *z, struct span prefix, size_t size)
     for (size_t i = 0; !ZSTD_isError(result) && i < sizeof params / sizeof params[0]; i++)
         result = ZSTD_CCtx_setParameter(z->ctx, params[i].name, params[i].value);
     if (!ZSTD_isError(result) && prefix.size > 0)
-        result = ZSTD_CCtx_setParameter(z->ctx, ZSTD_c_hashLog, hash_log(prefix.size + size));
+        result = ZSTD_CCtx_setParameter(z->ctx, ZSTD_c_hashLog, hash_log(z, prefix.size + size));
     if (!ZSTD_isError(result))
         result = ZSTD_CCtx_setPledgedSrcSize(z->ctx, size);
     if (!ZSTD_isError(result) && prefix.size > 0)
