@@ -4,8 +4,8 @@
 
     bench.py --load PATH [--weir PATH] [--litestream PATH] [--rows lag,writer,big] [--quick] [...]
 
-Prints a table in markdown: the median of the rounds for each tool, the ratio, and what plain SQLite, cp or zstd do
-beside it.  Absolute figures belong to the machine; the ratios carry over.  `./dev bench` builds and fetches what is
+Prints a table in markdown: the median of the rounds for each tool (the worst for peaks), the ratio, and what plain
+SQLite, cp or zstd do beside it.  Absolute figures belong to the machine; the ratios carry over.  `./dev bench` builds and fetches what is
 needed and calls this.
 
   lag     commit -> the object that holds it is in the replica, at 10 and 100 commits/s, default and fast (10 ms)
@@ -26,10 +26,11 @@ import tempfile
 import time
 
 from bench_tools import Litestream, Running, Weir, timed
-from bench_watch import Sampler
+from bench_watch import Sampler, fine_cpu_seconds
 
 MB = 1e6
 PAGE_SIZE = 4096
+WORST = ("max,", "stuck", "longest", "failed", "peak", "differs")  # rows that show the worst round, not the median
 
 
 class Bench:
@@ -190,12 +191,12 @@ class Bench:
                          for m, _ in running.arrivals.matching(tool.snapshot))
             self.add(f"snapshot of {size}: stored MB", tool.name, stored / MB)
             running.drain(2.5)
-            cpu, sampler = running.cpu(), Sampler(running.pid, db + "-wal")
+            cpu, sampler = fine_cpu_seconds(running.pid), Sampler(running.pid, db + "-wal")
             time.sleep(self.o.idle_seconds)
             sampler.close()
             self.add("idle: RSS, MB", tool.name, statistics.median(s[1] for s in sampler.samples) / MB)
             self.add("idle: CPU, ms per minute", tool.name,
-                     (running.cpu() - cpu) / self.o.idle_seconds * 60e3)
+                     (fine_cpu_seconds(running.pid) - cpu) / self.o.idle_seconds * 60e3)
             sampler = Sampler(running.pid, db + "-wal")
             self.load(db, commits=self.o.transactions, rate=2000)
             running.drain()
@@ -242,14 +243,16 @@ class Bench:
         print("| what | " + " | ".join(both) + " | ratio | beside |")
         print("| --- |" + " ---: |" * (len(both) + 1) + " --- |")
         for row, values in self.results.items():
-            medians = {who: statistics.median(v) for who, v in values.items()}
+            worst = any(word in row for word in WORST)
+            medians = {who: max(v) if worst else statistics.median(v) for who, v in values.items()}
             ratio = ""
             if len(both) == 2 and all(medians.get(w) for w in both):
                 ratio = shown(medians[both[0]] / medians[both[1]])
             beside = ", ".join(f"{w} {shown(v)}" for w, v in medians.items() if w not in both)
             print(f"| {row} | " + " | ".join(shown(medians.get(w)) for w in both) + f" | {ratio} | {beside} |")
-        print(f"\nMedians of {self.o.rounds} rounds (restore: {max(self.o.rounds, 2)}; snapshot and idle: 1);"
-              f" ratio: {both[0]} / {both[-1]}; {os.cpu_count()} processors.")
+        print(f"\nMedians of {self.o.rounds} rounds (restore: {max(self.o.rounds, 2)}; snapshot and idle: 1), the worst of"
+              f" all where the row says max, peak or longest; ratio: {both[0]} / {both[-1]};"
+              f" {os.cpu_count()} processors.")
 
 
 def shown(value):
@@ -263,7 +266,7 @@ def shown(value):
 
 
 def read_salt(db):
-    """salt-1 in the WAL-index header; 0 without one.  This process holds no SQLite connection on it: no lock is lost."""
+    """salt-1 in the WAL-index header, 0 without one.  No SQLite connection in this process: the close drops no lock."""
     try:
         with open(db + "-shm", "rb") as f:
             return struct.unpack_from(">I", f.read(48), 32)[0]
