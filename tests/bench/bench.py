@@ -5,8 +5,8 @@
     bench.py --load PATH [--weir PATH] [--litestream PATH] [--rows lag,writer,big] [--quick] [...]
 
 Prints a table in markdown: the median of the rounds for each tool (the worst for peaks), the ratio, and what plain
-SQLite, cp or zstd do beside it.  Absolute figures belong to the machine; the ratios carry over.  `./dev bench` builds and fetches what is
-needed and calls this.
+SQLite, cp or zstd do beside it.  Absolute figures belong to the machine; the ratios carry over.  `./dev bench` builds
+and fetches what is needed and calls this.
 
   lag     commit -> the object that holds it is in the replica, at 10 and 100 commits/s, default and fast (10 ms)
   writer  a writer at full speed, one row and 1,000 rows per transaction: bytes shipped, daemon CPU, the writer's
@@ -250,7 +250,8 @@ class Bench:
                 ratio = shown(medians[both[0]] / medians[both[1]])
             beside = ", ".join(f"{w} {shown(v)}" for w, v in medians.items() if w not in both)
             print(f"| {row} | " + " | ".join(shown(medians.get(w)) for w in both) + f" | {ratio} | {beside} |")
-        print(f"\nMedians of {self.o.rounds} rounds (restore: {max(self.o.rounds, 2)}; snapshot and idle: 1), the worst of"
+        restores = max(self.o.rounds, 2)
+        print(f"\nMedians of {self.o.rounds} rounds (restore: {restores}; snapshot and idle: 1), the worst of"
               f" all where the row says max, peak or longest; ratio: {both[0]} / {both[-1]};"
               f" {os.cpu_count()} processors.")
 
