@@ -55,6 +55,11 @@ void zstr_enc_freep(struct zstr_enc **z)
     *z = NULL;
 }
 
+size_t zstr_enc_memory(const struct zstr_enc *z)
+{
+    return sizeof *z + ZSTD_sizeof_CCtx(z->ctx);
+}
+
 struct zstr_dec *zstr_dec_new(void)
 {
     struct zstr_dec *z = mem_new(sizeof *z);

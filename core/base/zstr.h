@@ -26,6 +26,9 @@ void zstr_dec_free(struct zstr_dec *z);
 void zstr_enc_freep(struct zstr_enc **z);
 void zstr_dec_freep(struct zstr_dec **z);
 
+/* Memory that the context holds at present. */
+size_t zstr_enc_memory(const struct zstr_enc *z);
+
 /* Append one frame with `data`, compressed against `prefix` (may be empty), to `out`. */
 MUST_USE struct rc zstr_compress(
     struct zstr_enc *z, struct span prefix, struct span data, struct buf *out, struct err *err);
