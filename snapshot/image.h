@@ -11,8 +11,19 @@
  *     image_publish(im, err)                               rename over the target, directory synced
  *     image_free(im)                                       removes the temporary file unless it was published
  *
- * The temporary file is `<target>.weir-tmp-<random>`; its descriptor is locked (flock), so a later restore can tell one
- * left over from a crash from one in use, and removes the former.  Pages never written are zeros (the lock page).
+ * The temporary file is `<target>.weir-tmp-<16 hex digits>`; its descriptor is locked (flock), so a later restore can
+ * tell one left over from a crash from one in use, and removes the former.  Pages never written are zeros (the lock
+ * page).  The file gets the permission bits of the target that it will replace, as far as the umask lets it, and 0600
+ * when there is none.
+ *
+ * Speed: one pwrite for each image_put, so long runs are cheaper than single pages; pages are hashed just before, while
+ * the processor's cache holds them.  Space is reserved at the begin, so a disk that is too small is found out before
+ * anything was fetched.  The kernel is told to write back what is complete, so that the sync at the end is short.
+ *
+ * Failures: a page number that the image cannot have is E_CORRUPT, because it comes from a stored object.  After a
+ * failed write or sync the image is only good to be freed: an fsync that is tried again may succeed without the data.
+ *
+ * Memory: 8 bytes a page.
  */
 #ifndef IMAGE_H
 #define IMAGE_H
@@ -22,19 +33,24 @@
 
 struct image;
 
+/* Also removes what restores of this target that crashed have left, as far as that can be done. */
 MUST_USE struct rc image_create(struct image **out, const struct fsys *fs, const char *target, uint32_t page_size,
     uint32_t page_count, struct err *err);
 void image_free(struct image *im);
 void image_freep(struct image **im);
 
+/* Write `count` pages, one after the other in the file and in memory.  The lock page cannot be among them. */
 MUST_USE struct rc image_put(
     struct image *im, uint32_t first_pgno, const uint8_t *pages, uint32_t count, struct err *err);
 
+/* Read a page as it is now; E_CORRUPT when its bytes are not the ones that were written. */
 MUST_USE struct rc image_read(struct image *im, uint32_t pgno, uint8_t *page, struct err *err);
 MUST_USE struct rc image_write(struct image *im, uint32_t pgno, const uint8_t *page, struct err *err);
+/* New pages are zeros until they are written. */
 MUST_USE struct rc image_resize(struct image *im, uint32_t page_count, struct err *err);
 
 uint32_t image_page_count(const struct image *im);
+/* XOR of the hashes of all pages written so far.  Not while image_put() runs in other threads. */
 uint64_t image_checksum(const struct image *im);
 const char *image_temp_path(const struct image *im);
 /* Read every page back from the file and compare with the hashes.  E_CORRUPT names the first page that differs. */
@@ -43,6 +59,8 @@ MUST_USE struct rc image_verify(struct image *im, struct err *err);
 MUST_USE struct rc image_hashes(const struct image *im, struct page_hash *out, struct err *err);
 
 MUST_USE struct rc image_sync(struct image *im, struct err *err);
+/* Syncs first what was written since the last image_sync().  When only the directory could not be synced, the target is
+ * already the new file, and a power cut may bring back the old one. */
 MUST_USE struct rc image_publish(struct image *im, struct err *err);
 
 #endif

@@ -1,52 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * snap - a snapshot object: all pages of a database at one txid, as independent zstd frames with an index behind them
- * (docs/format.md, "Snapshots").
+ * snap - what the modules of the snapshot object share: a snapshot is all pages of a database at one txid, as
+ * independent zstd frames with an index behind them (docs/format.md, "Snapshots").
  *
- * Writing is streaming and does not know the end at the beginning: pages are added in batches, in page order; pages
- * that changed meanwhile are added again at the end, and the later image counts.  Compression runs in threads of the
- * caller's: snap_frame_encode() is pure, snap_writer_add() appends its result.
+ *     offset        size
+ *     0             56     pack header, kind "snap"
+ *     56            ...    frames, one behind the other
+ *     index offset  ...    index: blocks, each u32 raw size, u32 stored size, bytes (zstd when stored < raw)
+ *     end-152       144    footer
+ *     end-8         8      pack trailer: XXH3-64 of all bytes before
  *
- *     snap_writer_new(&opts)
- *     snap_frame_encode(z, page_size, pgnos, pages, count, &frame, err)        in any thread
- *     snap_writer_add(w, &frame, &bytes, err)                                  in one thread; append `bytes` to the
- * object snap_writer_finish(w, &meta, &bytes, err)
+ * The footer, so that a reader who fetches only the end of the object knows everything:
  *
- * Reading: the last SNAP_TAIL_SIZE bytes (or all, if it is smaller) open the index; then any frame can be fetched by
- * range.
+ *     0    56  the pack header once more
+ *     56   4   timeline                    88   8   state checksum
+ *     60   4   page size                   96   8   index offset
+ *     64   8   txid                        104  8   index size, as stored
+ *     72   8   time in ms                  112  8   index size, raw
+ *     80   4   page count                  120  8   XXH3-64 of the index as stored
+ *     84   4   frame count                 128  4   size of the footer, so that later versions can make it longer:
+ *                                                   new fields come in before this one
+ *                                          132  4   "wsnp"
+ *                                          136  8   XXH3-64 of footer bytes 0..135
  *
- *     snap_index_open(&ix, tail, object size, &need, err)      `need` > 0: fetch that many bytes from the end, try
- * again snap_index_frame(ix, i)                                  offset, size, pages snap_frame_decode(z, ix, i, bytes,
- * pages out, err)       in any thread: checks hash, fills count * page_size bytes
- *
- * Limits: a frame holds at most SNAP_FRAME_PAGES_MAX pages and SNAP_FRAME_RAW_MAX bytes of pages.
+ * Modules: snap_frame makes and opens frames, snap_writer puts an object together, snap_index reads its end.
  */
 #ifndef SNAP_H
 #define SNAP_H
 
 #include "pack.h"
-#include "zstr.h"
 
 enum {
-    SNAP_FRAME_RAW_MAX = 256 << 10,
-    SNAP_FRAME_PAGES_MAX = 512,
-    SNAP_TAIL_SIZE = 128 << 10,
-    SNAP_INDEX_MAX = 512 << 20, /* a reader's bound: about 1 TB of database in 4 KiB pages */
-};
+    SNAP_FRAME_RAW_MAX = 256 << 10, /* bytes of pages in a frame; stays in the second-level cache of a core */
+    SNAP_FRAME_PAGES_MAX = 512,     /* SNAP_FRAME_RAW_MAX in the smallest pages */
+    SNAP_FRAME_STORED_MAX = SNAP_FRAME_RAW_MAX + (4 << 10), /* zstd's bound for incompressible pages is 257 KiB */
+    SNAP_FRAME_STORED_MIN = 10, /* zstd cannot do with less; bounds the number of frames by the size of the object */
+    SNAP_TAIL_SIZE = 128 << 10, /* holds the index of about 2.5 GB of 4 KiB pages: one request opens a snapshot */
+    SNAP_INDEX_MAX = 512 << 20, /* a reader's bound on the raw index: 10 TB of database in 4 KiB pages */
+    SNAP_INDEX_BLOCK = 1 << 20, /* raw bytes in a block of the index */
 
-/* Pages that one frame takes at most, for this page size. */
-unsigned snap_frame_pages(uint32_t page_size);
-
-struct snap_frame {
-    uint32_t *pgnos; /* owned; ascending */
-    uint32_t page_count;
-    struct buf stored; /* owned: the zstd frame */
-    uint64_t hash;     /* of the stored bytes */
+    SNAP_FOOTER_SIZE = 144,
+    SNAP_FOOTER_MAX = 4096, /* what a reader accepts from later versions */
+    SNAP_FOOTER_END = 16,   /* size, magic and hash: the end of every footer */
+    SNAP_FOOTER_MAGIC = 0x706e7377,
 };
-void snap_frame_fini(struct snap_frame *f);
-/* `pages` holds `count` pages, one after the other, in the order of `pgnos` (ascending). */
-MUST_USE struct rc snap_frame_encode(struct zstr_enc *z, uint32_t page_size, const uint32_t *pgnos,
-    const uint8_t *pages, uint32_t count, struct snap_frame *out, struct err *err);
 
 struct snap_meta {
     struct nonce database, writer;
@@ -57,39 +54,5 @@ struct snap_meta {
     uint32_t page_count;
     uint64_t checksum; /* state checksum */
 };
-
-struct snap_writer;
-struct snap_writer *snap_writer_new(const struct nonce *database, const struct nonce *writer, uint32_t page_size);
-void snap_writer_free(struct snap_writer *w);
-void snap_writer_freep(struct snap_writer **w);
-/* Append what belongs into the object next to `bytes`: the header comes with the first frame. */
-MUST_USE struct rc snap_writer_add(
-    struct snap_writer *w, const struct snap_frame *frame, struct buf *bytes, struct err *err);
-/* Index and trailer. */
-MUST_USE struct rc snap_writer_finish(
-    struct snap_writer *w, const struct snap_meta *meta, struct buf *bytes, struct err *err);
-
-struct snap_index_frame {
-    uint64_t offset;
-    uint32_t size; /* stored bytes */
-    uint64_t hash;
-    uint32_t page_count;
-    const uint32_t *pgnos;     /* borrowed from the index */
-    const uint8_t *superseded; /* one byte per page: 1 when a later frame has the page too, or it lies beyond the end */
-};
-
-struct snap_index;
-/* `tail`: the object's last bytes; `object_size`: all of them.  On RC_OK with *need > 0 nothing was made. */
-MUST_USE struct rc snap_index_open(
-    struct snap_index **out, struct span tail, uint64_t object_size, uint64_t *need, struct err *err);
-void snap_index_free(struct snap_index *ix);
-void snap_index_freep(struct snap_index **ix);
-const struct snap_meta *snap_index_meta(const struct snap_index *ix);
-size_t snap_index_frame_count(const struct snap_index *ix);
-struct snap_index_frame snap_index_frame(const struct snap_index *ix, size_t i);
-/* E_CORRUPT unless every page 1..page_count (but the lock page) is in some frame.  snap_index_open() has checked it. */
-
-MUST_USE struct rc snap_frame_decode(
-    struct zstr_dec *z, const struct snap_index *ix, size_t i, struct span stored, uint8_t *pages, struct err *err);
 
 #endif

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "image.h"
+
+#include "alloc.h"
+#include "digest.h"
+#include "rng.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/file.h>
+
+#define TEMP_MARK ".weir-tmp-"
+enum {
+    TEMP_DIGITS = 16,
+    TEMP_TRIES_MAX = 8,    /* a clean-up of another restore can take a name away at most once each */
+    EARLY_SIZE = 32 << 20, /* bytes of file that are written back together; 8 to 64 MiB do not differ */
+    READ_SIZE = 256 << 10, /* half a second-level cache */
+};
+
+struct image {
+    /* Set at the begin, read-only afterwards. */
+    const struct fsys *fs; /* borrowed */
+    char *target, *temp;   /* owned */
+    int fd;
+    uint32_t page_size;
+
+    /* One thread only. */
+    uint32_t page_count;
+    uint32_t room;      /* entries in `hashes` */
+    size_t early_count; /* entries in `early` */
+    bool published;
+
+    /* Any thread: entries of `hashes` belong to the writer of the page, the others are atomic. */
+    uint64_t *hashes;  /* owned; 0: never written */
+    uint32_t *early;   /* owned; bytes written in each EARLY_SIZE of the file at creation */
+    uint64_t checksum; /* XOR of `hashes` */
+    bool dirty;        /* written since the last sync */
+    bool broken;       /* a write or sync failed */
+    bool no_early;     /* the file system does not know how */
+};
+
+static uint64_t offset_of(const struct image *im, uint32_t pgno)
+{
+    return (uint64_t)(pgno - 1) * im->page_size;
+}
+
+static bool unsupported(int sys)
+{
+    return sys == EOPNOTSUPP || sys == ENOSYS || sys == EINVAL;
+}
+
+/* --- what crashed restores left ---------------------------------------------------------------------------------- */
+
+static bool is_left_over(const char *name, const char *base)
+{
+    size_t n = strlen(base), mark = strlen(TEMP_MARK);
+
+    return strncmp(name, base, n) == 0 && strncmp(name + n, TEMP_MARK, mark) == 0
+           && strlen(name + n + mark) == TEMP_DIGITS && strspn(name + n + mark, "0123456789abcdef") == TEMP_DIGITS;
+}
+
+/* A temporary file whose lock can be had has no owner.  It is removed under the lock: see lock_temp(). */
+static void remove_left_over(const struct fsys *fs, const char *path)
+{
+    struct stat st;
+    int fd = fs->open(fs, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+
+    if (fd < 0)
+        return;
+    if (fs->fstat(fs, fd, &st) == 0 && S_ISREG(st.st_mode) && fs->flock(fs, fd, LOCK_EX | LOCK_NB) == 0)
+        (void)fs->unlink(fs, path); /* stays for the next restore if it cannot be removed */
+    (void)fs->close(fs, fd);        /* nothing was written */
+}
+
+/* As far as it can be done: rubbish that stays is no reason not to restore. */
+static void clean_up(const struct fsys *fs, const char *target)
+{
+    const char *slash = strrchr(target, '/'), *base = slash == NULL ? target : slash + 1;
+    CLEANUP(mem_freep) char *dir = slash == NULL ? mem_strdup(".") : mem_printf("%.*s/", (int)(slash - target), target);
+    DIR *d = fs->opendir(fs, dir);
+
+    if (d == NULL)
+        return;
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        if (is_left_over(e->d_name, base)) {
+            CLEANUP(mem_freep) char *path = mem_printf("%.*s%s", (int)(base - target), target, e->d_name);
+
+            remove_left_over(fs, path);
+        }
+    }
+    (void)closedir(d); /* nothing was written */
+}
+
+/* --- creation ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * The lock, and then a look whether the file still has its name: between creation and lock a clean-up of another
+ * restore may have taken it for a left-over.  Later it cannot, because it removes only what it has locked.
+ */
+static struct rc lock_temp(const struct image *im, bool *lost, struct err *err)
+{
+    struct stat st;
+
+    *lost = false;
+    if (im->fs->flock(im->fs, im->fd, LOCK_EX | LOCK_NB) != 0) {
+        *lost = errno == EWOULDBLOCK;
+        return *lost ? RC_OK : rc_raise_sys(err, rc_from_errno(errno), errno, "lock %s", im->temp);
+    }
+    if (im->fs->fstat(im->fs, im->fd, &st) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", im->temp);
+    *lost = st.st_nlink == 0;
+    return RC_OK;
+}
+
+static struct rc open_temp(struct image *im, mode_t mode, struct err *err)
+{
+    for (int i = 0; i < TEMP_TRIES_MAX; i++) {
+        bool lost;
+
+        mem_free(im->temp);
+        im->temp = mem_printf("%s" TEMP_MARK "%016" PRIx64, im->target, rng_u64());
+        TRY(fsys_open(im->fs, im->temp, O_RDWR | O_CREAT | O_EXCL, mode, &im->fd, err));
+        TRY(lock_temp(im, &lost, err));
+        if (!lost)
+            return RC_OK;
+        (void)im->fs->close(im->fs, im->fd); /* an empty file without a name */
+        im->fd = -1;
+    }
+    return rc_raise(err, E_BUSY, "create %s: taken away %d times", im->temp, TEMP_TRIES_MAX);
+}
+
+static struct rc set_size(struct image *im, uint64_t size, struct err *err)
+{
+    if (size > INT64_MAX)
+        return rc_raise(err, E_NOSPACE, "%s: %" PRIu64 " bytes are more than a file can have", im->temp, size);
+    if (im->fs->ftruncate(im->fs, im->fd, (off_t)size) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "set size of %s to %" PRIu64 " bytes", im->temp, size);
+    return RC_OK;
+}
+
+static struct rc reserve(struct image *im, struct err *err)
+{
+    const uint64_t size = (uint64_t)im->page_count * im->page_size;
+
+    if (size > 0 && size <= INT64_MAX && im->fs->fallocate != NULL) {
+        if (im->fs->fallocate(im->fs, im->fd, 0, (off_t)size) == 0)
+            return RC_OK;
+        if (!unsupported(errno))
+            return rc_raise_sys(err, rc_from_errno(errno), errno, "reserve %" PRIu64 " bytes for %s", size, im->temp);
+    }
+    return set_size(im, size, err);
+}
+
+static struct rc allocate(struct image *im, struct err *err)
+{
+    im->room = im->page_count > 0 ? im->page_count : 1;
+    im->hashes = mem_try(im->room, sizeof *im->hashes);
+    im->early_count = (size_t)((uint64_t)im->page_count * im->page_size / EARLY_SIZE);
+    im->early = mem_try(im->early_count + 1, sizeof *im->early);
+    if (im->hashes == NULL || im->early == NULL)
+        return rc_raise(err, E_NOMEM, "image of %" PRIu32 " pages", im->page_count);
+    return RC_OK;
+}
+
+struct rc image_create(struct image **out, const struct fsys *fs, const char *target, uint32_t page_size,
+    uint32_t page_count, struct err *err)
+{
+    CLEANUP(image_freep) struct image *im = mem_new(sizeof *im);
+    struct stat st;
+    mode_t mode = 0600;
+
+    assert(dbfmt_page_size_ok(page_size));
+    im->fs = fs;
+    im->target = mem_strdup(target);
+    im->fd = -1;
+    im->page_size = page_size;
+    im->page_count = page_count;
+    if (page_count > DBFMT_PAGE_COUNT_MAX)
+        return rc_raise(err, E_CORRUPT, "image of %" PRIu32 " pages: SQLite cannot have these", page_count);
+    TRY(allocate(im, err));
+    clean_up(fs, target);
+    if (fs->stat(fs, target, &st) == 0)
+        mode = st.st_mode & 0777;
+    else if (errno != ENOENT)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", target);
+    TRY(open_temp(im, mode | 0600, err));
+    TRY(reserve(im, err));
+    im->dirty = true;
+    *out = MOVE(im);
+    return RC_OK;
+}
+
+void image_free(struct image *im)
+{
+    if (im == NULL)
+        return;
+    if (im->fd >= 0) {
+        if (!im->published)
+            (void)im->fs->unlink(im->fs, im->temp); /* the next restore removes it otherwise */
+        (void)im->fs->close(im->fs, im->fd);        /* what counts was synced before it was published */
+    }
+    mem_free(im->target);
+    mem_free(im->temp);
+    mem_free(im->hashes);
+    mem_free(im->early);
+    mem_free(im);
+}
+
+void image_freep(struct image **im)
+{
+    image_free(*im);
+    *im = NULL;
+}
+
+/* --- pages ------------------------------------------------------------------------------------------------------- */
+
+static struct rc check_pages(const struct image *im, uint32_t first, uint32_t count, const char *what, struct err *err)
+{
+    uint32_t lock = dbfmt_lock_page(im->page_size);
+
+    if (first == 0 || first > im->page_count || count > im->page_count - first + 1)
+        return rc_raise(err, E_CORRUPT, "%s page %" PRIu32 " and %" PRIu32 " more of %s: it has %" PRIu32 " pages",
+            what, first, count - 1, im->temp, im->page_count);
+    if (lock >= first && lock - first < count)
+        return rc_raise(err, E_CORRUPT, "%s page %" PRIu32 " of %s: it is the lock page", what, lock, im->temp);
+    return RC_OK;
+}
+
+/* Count what was written; a stretch that is complete for the first time goes to the disk now. */
+static struct rc write_early(struct image *im, uint64_t off, uint64_t n, struct err *err)
+{
+    while (n > 0) {
+        uint64_t i = off / EARLY_SIZE, part = EARLY_SIZE - off % EARLY_SIZE;
+        uint32_t done;
+
+        part = part < n ? part : n;
+        off += part;
+        n -= part;
+        if (i >= im->early_count || __atomic_load_n(&im->no_early, __ATOMIC_RELAXED))
+            continue;
+        /* Pages written more than once, by segments, count beyond the size, where nothing happens any more. */
+        done = __atomic_load_n(&im->early[i], __ATOMIC_RELAXED);
+        if (done >= EARLY_SIZE
+            || __atomic_add_fetch(&im->early[i], (uint32_t)part, __ATOMIC_RELAXED) != (uint32_t)EARLY_SIZE)
+            continue;
+        if (im->fs->write_early(im->fs, im->fd, (off_t)(i * EARLY_SIZE), EARLY_SIZE) == 0)
+            continue;
+        if (!unsupported(errno))
+            return rc_raise_sys(err, rc_from_errno(errno), errno, "write back %s", im->temp);
+        __atomic_store_n(&im->no_early, true, __ATOMIC_RELAXED);
+    }
+    return RC_OK;
+}
+
+static struct rc put(struct image *im, uint32_t first, const uint8_t *pages, uint32_t count, struct err *err)
+{
+    uint64_t *hashes = im->hashes + (first - 1), change = 0;
+    size_t size = (size_t)count * im->page_size;
+
+    __atomic_store_n(&im->dirty, true, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t hash = digest_page(first + i, pages + (size_t)i * im->page_size, im->page_size);
+
+        change ^= hashes[i] ^ hash;
+        hashes[i] = hash;
+    }
+    (void)__atomic_fetch_xor(&im->checksum, change, __ATOMIC_RELAXED);
+    TRY(fsys_write_at(im->fs, im->fd, im->temp, pages, size, offset_of(im, first), err));
+    if (im->fs->write_early == NULL)
+        return RC_OK;
+    return write_early(im, offset_of(im, first), size, err);
+}
+
+struct rc image_put(struct image *im, uint32_t first_pgno, const uint8_t *pages, uint32_t count, struct err *err)
+{
+    struct rc rc;
+
+    assert(count > 0);
+    assert(!im->published);
+    TRY(check_pages(im, first_pgno, count, "write", err));
+    rc = put(im, first_pgno, pages, count, err);
+    if (rc_failed(rc))
+        __atomic_store_n(&im->broken, true, __ATOMIC_RELAXED);
+    return rc;
+}
+
+struct rc image_write(struct image *im, uint32_t pgno, const uint8_t *page, struct err *err)
+{
+    return image_put(im, pgno, page, 1, err);
+}
+
+/* Zeros where nothing was written, else what was. */
+static bool page_ok(const struct image *im, uint32_t pgno, const uint8_t *page)
+{
+    uint64_t hash = im->hashes[pgno - 1];
+
+    if (hash == 0)
+        return page[0] == 0 && memcmp(page, page + 1, im->page_size - 1) == 0;
+    return digest_page(pgno, page, im->page_size) == hash;
+}
+
+struct rc image_read(struct image *im, uint32_t pgno, uint8_t *page, struct err *err)
+{
+    if (pgno == 0 || pgno > im->page_count)
+        return rc_raise(
+            err, E_CORRUPT, "read page %" PRIu32 " of %s: it has %" PRIu32 " pages", pgno, im->temp, im->page_count);
+    TRY(fsys_read_at(im->fs, im->fd, im->temp, page, im->page_size, offset_of(im, pgno), err));
+    if (!page_ok(im, pgno, page))
+        return rc_raise(err, E_CORRUPT, "read page %" PRIu32 " of %s: not the bytes that were written", pgno, im->temp);
+    return RC_OK;
+}
+
+static struct rc make_room(struct image *im, uint32_t page_count, struct err *err)
+{
+    uint64_t room = (uint64_t)im->room + im->room / 2;
+    uint64_t *hashes;
+
+    if (page_count <= im->room)
+        return RC_OK;
+    room = room < page_count ? page_count : room;
+    room = room > DBFMT_PAGE_COUNT_MAX ? DBFMT_PAGE_COUNT_MAX : room;
+    hashes = mem_resize(im->hashes, room, sizeof *hashes);
+    if (hashes == NULL)
+        return rc_raise(err, E_NOMEM, "image of %" PRIu32 " pages", page_count);
+    memset(hashes + im->room, 0, (room - im->room) * sizeof *hashes);
+    im->hashes = hashes;
+    im->room = (uint32_t)room;
+    return RC_OK;
+}
+
+struct rc image_resize(struct image *im, uint32_t page_count, struct err *err)
+{
+    struct rc rc;
+
+    assert(!im->published);
+    if (page_count == im->page_count)
+        return RC_OK;
+    if (page_count > DBFMT_PAGE_COUNT_MAX)
+        return rc_raise(
+            err, E_CORRUPT, "resize %s to %" PRIu32 " pages: SQLite cannot have these", im->temp, page_count);
+    TRY(make_room(im, page_count, err));
+    im->dirty = true;
+    rc = set_size(im, (uint64_t)page_count * im->page_size, err);
+    if (rc_failed(rc)) {
+        im->broken = true;
+        return rc;
+    }
+    for (uint32_t i = page_count; i < im->page_count; i++) {
+        im->checksum ^= im->hashes[i];
+        im->hashes[i] = 0;
+    }
+    im->page_count = page_count;
+    return RC_OK;
+}
+
+uint32_t image_page_count(const struct image *im)
+{
+    return im->page_count;
+}
+
+uint64_t image_checksum(const struct image *im)
+{
+    return __atomic_load_n(&im->checksum, __ATOMIC_RELAXED);
+}
+
+const char *image_temp_path(const struct image *im)
+{
+    return im->temp;
+}
+
+/* --- proof and publication --------------------------------------------------------------------------------------- */
+
+struct rc image_verify(struct image *im, struct err *err)
+{
+    CLEANUP(mem_freep) uint8_t *chunk = mem_new(READ_SIZE);
+    const uint32_t per_read = (uint32_t)READ_SIZE / im->page_size;
+    const uint64_t size = (uint64_t)im->page_count * im->page_size;
+    struct stat st;
+
+    if (im->fs->fstat(im->fs, im->fd, &st) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", im->temp);
+    if ((uint64_t)st.st_size != size)
+        return rc_raise(err, E_CORRUPT, "verify %s: %jd bytes, not %" PRIu64, im->temp, (intmax_t)st.st_size, size);
+    for (uint32_t done = 0; done < im->page_count;) {
+        uint32_t n = im->page_count - done < per_read ? im->page_count - done : per_read;
+
+        TRY_CTX(fsys_read_at(im->fs, im->fd, im->temp, chunk, (size_t)n * im->page_size, offset_of(im, done + 1), err),
+            err, "verify");
+        for (uint32_t i = 0; i < n; i++)
+            if (!page_ok(im, done + i + 1, chunk + (size_t)i * im->page_size))
+                return rc_raise(err, E_CORRUPT, "verify %s: page %" PRIu32 " does not hold the bytes that were written",
+                    im->temp, done + i + 1);
+        done += n;
+    }
+    return RC_OK;
+}
+
+struct rc image_hashes(const struct image *im, struct page_hash *out, struct err *err)
+{
+    page_hash_clear(out);
+    TRY(page_hash_resize(out, im->page_count, err));
+    for (uint32_t i = 0; i < im->page_count; i++)
+        if (im->hashes[i] != 0)
+            TRY(page_hash_set(out, i + 1, im->hashes[i], err));
+    return RC_OK;
+}
+
+struct rc image_sync(struct image *im, struct err *err)
+{
+    if (im->broken)
+        return rc_raise(err, E_IO, "sync %s: an earlier write or sync of it did not succeed", im->temp);
+    if (!im->dirty)
+        return RC_OK;
+    if (im->fs->fsync(im->fs, im->fd) != 0) {
+        im->broken = true;
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "fsync %s", im->temp);
+    }
+    im->dirty = false;
+    return RC_OK;
+}
+
+struct rc image_publish(struct image *im, struct err *err)
+{
+    assert(!im->published);
+    TRY(image_sync(im, err));
+    /* Still locked, so that no clean-up can take the file away under its temporary name. */
+    if (im->fs->rename(im->fs, im->temp, im->target) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "rename %s to %s", im->temp, im->target);
+    im->published = true;
+    return fsys_sync_parent(im->fs, im->target, err);
+}

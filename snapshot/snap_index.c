@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snap_index.h"
+
+#include "alloc.h"
+#include "dbfmt.h"
+#include "digest.h"
+#include "snap_frame.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+enum {
+    BLOCK_HEADER_SIZE = 8,
+    HASH_SIZE = 8,
+    PAGES_ROOM_MIN = SNAP_FRAME_PAGES_MAX,
+    /* Size, number of runs, one run, hash / as many runs as there can be pages, every varint at its longest. */
+    FRAME_RAW_MIN = 1 + 1 + 2 + HASH_SIZE,
+    FRAME_RAW_MAX = 3 + 2 + SNAP_FRAME_PAGES_MAX * (5 + 2) + HASH_SIZE,
+};
+
+struct frame {
+    uint64_t offset;
+    uint64_t hash;
+    uint64_t first; /* of its pages in snap_index.pgnos */
+    uint32_t size;
+    uint32_t page_count;
+};
+
+struct snap_index {
+    struct snap_meta meta;
+    struct frame *frames; /* owned */
+    size_t frame_count;
+    uint32_t *pgnos;     /* owned: of all frames, one after the other */
+    uint8_t *superseded; /* owned: as many */
+    size_t total, room;  /* pages in `pgnos`, and for how many there is memory */
+};
+
+/* The footer's fields that only the opening needs. */
+struct footer {
+    struct snap_meta meta;
+    uint16_t header_size;
+    uint32_t frame_count;
+    uint64_t index_offset, index_size, raw_size, index_hash;
+};
+
+void snap_index_free(struct snap_index *ix)
+{
+    if (ix == NULL)
+        return;
+    mem_free(ix->frames);
+    mem_free(ix->pgnos);
+    mem_free(ix->superseded);
+    mem_free(ix);
+}
+
+void snap_index_freep(struct snap_index **ix)
+{
+    snap_index_free(*ix);
+    *ix = NULL;
+}
+
+const struct snap_meta *snap_index_meta(const struct snap_index *ix)
+{
+    return &ix->meta;
+}
+
+size_t snap_index_frame_count(const struct snap_index *ix)
+{
+    return ix->frame_count;
+}
+
+struct snap_index_frame snap_index_frame(const struct snap_index *ix, size_t i)
+{
+    const struct frame *f = &ix->frames[i];
+
+    assert(i < ix->frame_count);
+    return (struct snap_index_frame){
+        .offset = f->offset,
+        .size = f->size,
+        .hash = f->hash,
+        .page_count = f->page_count,
+        .pgnos = ix->pgnos + f->first,
+        .superseded = ix->superseded + f->first,
+    };
+}
+
+/* --- footer ---------------------------------------------------------------------------------------------------- */
+
+static struct span last(struct span bytes, size_t n)
+{
+    assert(n <= bytes.size);
+    return span_of(bytes.data + (bytes.size - n), n);
+}
+
+/* The footer's size from its end, and that it is a footer at all. */
+static struct rc find_footer(struct span tail, uint64_t object_size, size_t *out, struct err *err)
+{
+    struct cursor c = cursor_of(last(tail, SNAP_FOOTER_END + PACK_TRAILER_SIZE));
+    uint32_t size = cursor_u32(&c), magic = cursor_u32(&c);
+
+    if (magic != SNAP_FOOTER_MAGIC)
+        return rc_raise(err, E_CORRUPT, "snapshot: no footer at the end of %" PRIu64 " bytes", object_size);
+    if (size < SNAP_FOOTER_SIZE || size > SNAP_FOOTER_MAX || size > object_size - PACK_HEADER_SIZE - PACK_TRAILER_SIZE)
+        return rc_raise(
+            err, E_CORRUPT, "snapshot footer: a size of %" PRIu32 " bytes in an object of %" PRIu64, size, object_size);
+    *out = size;
+    return RC_OK;
+}
+
+/* Sizes against each other and against the object; `end` is where the footer begins. */
+static struct rc check_footer(const struct footer *f, uint64_t end, struct err *err)
+{
+    uint64_t body;
+
+    if (!dbfmt_page_size_ok(f->meta.page_size))
+        return rc_raise(err, E_CORRUPT, "snapshot footer: page size %" PRIu32, f->meta.page_size);
+    if (f->meta.page_count > DBFMT_PAGE_COUNT_MAX)
+        return rc_raise(
+            err, E_CORRUPT, "snapshot footer: %" PRIu32 " pages are more than SQLite can have", f->meta.page_count);
+    if (f->index_offset < f->header_size || f->index_offset > end || f->index_size != end - f->index_offset)
+        return rc_raise(err, E_CORRUPT,
+            "snapshot footer: an index of %" PRIu64 " bytes at %" PRIu64 " does not end at the footer at %" PRIu64,
+            f->index_size, f->index_offset, end);
+    if (f->index_size > SNAP_INDEX_MAX || f->raw_size > SNAP_INDEX_MAX)
+        return rc_raise(err, E_CORRUPT,
+            "snapshot footer: an index of %" PRIu64 " bytes, %" PRIu64 " raw, is over the limit of %d", f->index_size,
+            f->raw_size, SNAP_INDEX_MAX);
+    body = f->index_offset - f->header_size;
+    if (f->frame_count > body / SNAP_FRAME_STORED_MIN)
+        return rc_raise(
+            err, E_CORRUPT, "snapshot footer: %" PRIu32 " frames cannot be in %" PRIu64 " bytes", f->frame_count, body);
+    if (f->raw_size < (uint64_t)f->frame_count * FRAME_RAW_MIN
+        || f->raw_size > (uint64_t)f->frame_count * FRAME_RAW_MAX)
+        return rc_raise(err, E_CORRUPT,
+            "snapshot footer: %" PRIu32 " frames do not fit a raw index of %" PRIu64 " bytes", f->frame_count,
+            f->raw_size);
+    return RC_OK;
+}
+
+static struct rc read_footer(struct span bytes, struct footer *f, struct err *err)
+{
+    struct cursor c = cursor_of(last(bytes, HASH_SIZE));
+    struct pack_header pack;
+
+    if (cursor_u64(&c) != digest_bytes(bytes.data, bytes.size - HASH_SIZE))
+        return rc_raise(err, E_CORRUPT, "snapshot footer: checksum mismatch over %zu bytes", bytes.size);
+    TRY_CTX(pack_decode_header(bytes, PACK_SNAPSHOT, 0, &pack, err), err, "snapshot footer");
+    c = cursor_of(bytes);
+    (void)cursor_bytes(&c, pack.size);
+    f->header_size = pack.size;
+    f->meta.database = pack.database;
+    f->meta.writer = pack.writer;
+    f->meta.timeline = cursor_u32(&c);
+    f->meta.page_size = cursor_u32(&c);
+    f->meta.txid = cursor_u64(&c);
+    f->meta.time_ms = (int64_t)cursor_u64(&c);
+    f->meta.page_count = cursor_u32(&c);
+    f->frame_count = cursor_u32(&c);
+    f->meta.checksum = cursor_u64(&c);
+    f->index_offset = cursor_u64(&c);
+    f->index_size = cursor_u64(&c);
+    f->raw_size = cursor_u64(&c);
+    f->index_hash = cursor_u64(&c);
+    if (cursor_left(&c) < SNAP_FOOTER_END)
+        c.bad = true; /* a longer header in a footer that did not grow with it */
+    return cursor_check(&c, "snapshot footer", err);
+}
+
+/* --- index ----------------------------------------------------------------------------------------------------- */
+
+static struct rc unpack_block(struct zstr_dec *z, struct cursor *c, uint64_t room, struct buf *raw, struct err *err)
+{
+    size_t raw_size = cursor_u32(c), stored_size = cursor_u32(c);
+    struct span stored;
+    uint8_t *at;
+
+    TRY(cursor_check(c, "snapshot index", err));
+    if (raw_size == 0 || raw_size > SNAP_INDEX_BLOCK || raw_size > room || stored_size > raw_size)
+        return rc_raise(err, E_CORRUPT, "snapshot index: a block of %zu bytes, %zu raw, with %" PRIu64 " to go",
+            stored_size, raw_size, room);
+    stored = cursor_bytes(c, stored_size);
+    TRY(cursor_check(c, "snapshot index", err));
+    at = buf_grow(raw, raw_size);
+    if (at == NULL)
+        return buf_check(raw, "snapshot index", err);
+    if (stored_size < raw_size)
+        return zstr_decompress(z, (struct span){NULL, 0}, stored, at, raw_size, err);
+    memcpy(at, stored.data, raw_size);
+    return RC_OK;
+}
+
+/* All blocks, one behind the other, in `raw`. */
+static struct rc unpack(struct span index, const struct footer *f, struct buf *raw, struct err *err)
+{
+    CLEANUP(zstr_dec_freep) struct zstr_dec *z = zstr_dec_new();
+    struct cursor c = cursor_of(index);
+
+    while (cursor_left(&c) > 0)
+        TRY_CTX(unpack_block(z, &c, f->raw_size - raw->size, raw, err), err, "snapshot index");
+    if (raw->size != f->raw_size)
+        return rc_raise(
+            err, E_CORRUPT, "snapshot index: %zu raw bytes where %" PRIu64 " were said", raw->size, f->raw_size);
+    return RC_OK;
+}
+
+static struct rc add_run(struct snap_index *ix, size_t i, uint64_t first, uint64_t count, struct err *err)
+{
+    uint32_t lock = dbfmt_lock_page(ix->meta.page_size), limit = snap_frame_pages(ix->meta.page_size);
+    struct frame *f = &ix->frames[i];
+
+    if (first == 0)
+        return rc_raise(err, E_CORRUPT, "snapshot frame %zu: page 0", i);
+    if (count > limit - f->page_count)
+        return rc_raise(err, E_CORRUPT, "snapshot frame %zu: %" PRIu64 " pages where %" PRIu32 " fit", i,
+            f->page_count + count, limit);
+    if (first > DBFMT_PAGE_COUNT_MAX || count > DBFMT_PAGE_COUNT_MAX - first + 1)
+        return rc_raise(err, E_CORRUPT,
+            "snapshot frame %zu: pages from %" PRIu64 " on, %" PRIu64 " of them: SQLite cannot have these", i, first,
+            count);
+    if (first <= lock && lock < first + count)
+        return rc_raise(err, E_CORRUPT, "snapshot frame %zu: page %" PRIu32 ", which is the lock page", i, lock);
+    if (ix->room - ix->total < count) {
+        size_t room = ix->room == 0 ? PAGES_ROOM_MIN : ix->room * 2;
+        uint32_t *pgnos = mem_resize(ix->pgnos, room, sizeof *pgnos);
+
+        if (pgnos == NULL)
+            return rc_raise(err, E_NOMEM, "snapshot index: memory for %zu pages", room);
+        ix->pgnos = pgnos;
+        ix->room = room;
+    }
+    for (uint64_t k = 0; k < count; k++)
+        ix->pgnos[ix->total++] = (uint32_t)(first + k);
+    f->page_count += (uint32_t)count;
+    return RC_OK;
+}
+
+/* The runs of frame `i`; `*next` is the page behind the last one of the frame before. */
+static struct rc read_runs(struct snap_index *ix, size_t i, struct cursor *c, uint64_t *next, struct err *err)
+{
+    uint64_t runs = cursor_varint_max(c, SNAP_FRAME_PAGES_MAX);
+
+    TRY(cursor_check(c, "page runs", err));
+    if (runs == 0)
+        return rc_raise(err, E_CORRUPT, "snapshot frame %zu: no pages", i);
+    for (uint64_t k = 0; k < runs; k++) {
+        uint64_t step = cursor_varint_max(c, (uint64_t)DBFMT_PAGE_COUNT_MAX * 2 + 1);
+        uint64_t count = cursor_varint_max(c, SNAP_FRAME_PAGES_MAX - 1) + 1, first;
+
+        TRY(cursor_check(c, "page runs", err));
+        if (k > 0 && step == 0)
+            return rc_raise(err, E_CORRUPT, "snapshot frame %zu: two runs of pages touch at %" PRIu64, i, *next);
+        if (k > 0)
+            first = *next + step;
+        else if ((step & 1) == 0)
+            first = *next + step / 2;
+        else if (step / 2 + 1 <= *next)
+            first = *next - (step / 2 + 1);
+        else
+            return rc_raise(err, E_CORRUPT, "snapshot frame %zu: a page number below 0", i);
+        TRY(add_run(ix, i, first, count, err));
+        *next = first + count;
+    }
+    return RC_OK;
+}
+
+static struct rc read_frames(struct snap_index *ix, const struct footer *foot, struct span raw, struct err *err)
+{
+    struct cursor c = cursor_of(span_of(raw.data, raw.size - (size_t)foot->frame_count * HASH_SIZE));
+    struct cursor hashes = cursor_of(last(raw, (size_t)foot->frame_count * HASH_SIZE));
+    uint64_t offset = foot->header_size, next = 1;
+
+    for (size_t i = 0; i < foot->frame_count; i++) {
+        struct frame *f = &ix->frames[i];
+        uint64_t size = cursor_varint(&c);
+
+        TRY_CTX(cursor_check(&c, "size", err), err, "snapshot frame %zu", i);
+        if (size < SNAP_FRAME_STORED_MIN || size > SNAP_FRAME_STORED_MAX)
+            return rc_raise(err, E_CORRUPT, "snapshot frame %zu: a stored size of %" PRIu64 " bytes", i, size);
+        if (size > foot->index_offset - offset)
+            return rc_raise(err, E_CORRUPT,
+                "snapshot frame %zu: %" PRIu64 " bytes at %" PRIu64 " reach past the end of the frames at %" PRIu64, i,
+                size, offset, foot->index_offset);
+        *f = (struct frame){.offset = offset, .size = (uint32_t)size, .hash = cursor_u64(&hashes), .first = ix->total};
+        offset += size;
+        TRY_CTX(read_runs(ix, i, &c, &next, err), err, "snapshot frame %zu of %" PRIu32, i, foot->frame_count);
+    }
+    if (offset != foot->index_offset)
+        return rc_raise(err, E_CORRUPT, "snapshot index: frames end at %" PRIu64 ", the index begins at %" PRIu64,
+            offset, foot->index_offset);
+    return cursor_finish(&c, "snapshot index", err);
+}
+
+/* The first page that no frame has; there is one. */
+static uint32_t first_missing(const uint8_t *seen, uint32_t lock)
+{
+    uint32_t pgno = 1;
+
+    while (pgno == lock || (seen[pgno / 8] >> (pgno % 8) & 1) != 0)
+        pgno++;
+    return pgno;
+}
+
+/* From the last frame to the first: the first image met of a page within the database is the one that counts. */
+static struct rc supersede(struct snap_index *ix, struct err *err)
+{
+    uint32_t pages = ix->meta.page_count, lock = dbfmt_lock_page(ix->meta.page_size);
+    uint64_t expected = pages - (uint64_t)(lock <= pages), found = 0;
+    CLEANUP(mem_freep) uint8_t *seen = NULL;
+
+    /* Before there is memory for a claimed page count, there must be as many pages. */
+    if (expected > ix->total)
+        return rc_raise(err, E_CORRUPT,
+            "snapshot index: a database of %" PRIu32 " pages with %zu pages in all frames together", pages, ix->total);
+    seen = mem_try((size_t)pages / 8 + 1, 1);
+    ix->superseded = mem_try(ix->total + 1, 1);
+    if (seen == NULL || ix->superseded == NULL)
+        return rc_raise(err, E_NOMEM, "snapshot index: memory for %zu pages", ix->total);
+    for (size_t i = ix->total; i-- > 0;) {
+        uint32_t pgno = ix->pgnos[i];
+        uint8_t bit = (uint8_t)(1u << (pgno % 8));
+
+        if (pgno > pages || (seen[pgno / 8] & bit) != 0) {
+            ix->superseded[i] = 1;
+            continue;
+        }
+        seen[pgno / 8] |= bit;
+        found++;
+    }
+    if (found != expected)
+        return rc_raise(err, E_CORRUPT, "snapshot index: page %" PRIu32 " of %" PRIu32 " is in no frame",
+            first_missing(seen, lock), pages);
+    return RC_OK;
+}
+
+static struct rc read_index(
+    struct snap_index *ix, const struct footer *f, struct span index, struct buf *raw, struct err *err)
+{
+    if (digest_bytes(index.data, index.size) != f->index_hash)
+        return rc_raise(err, E_CORRUPT, "snapshot index: checksum mismatch over %zu bytes", index.size);
+    TRY(unpack(index, f, raw, err));
+    ix->meta = f->meta;
+    ix->frame_count = f->frame_count;
+    ix->frames = mem_try((size_t)f->frame_count + 1, sizeof *ix->frames);
+    if (ix->frames == NULL)
+        return rc_raise(err, E_NOMEM, "snapshot index: memory for %" PRIu32 " frames", f->frame_count);
+    TRY(read_frames(ix, f, buf_span(raw), err));
+    return supersede(ix, err);
+}
+
+/* Somebody has the whole object in hand: then its begin and its trailer can be held against the footer. */
+static struct rc check_whole(struct span object, const struct footer *f, struct err *err)
+{
+    struct pack_header pack;
+    struct span body;
+
+    TRY_CTX(pack_open(object, PACK_SNAPSHOT, 0, &pack, &body, err), err, "snapshot");
+    if (pack.size != f->header_size || !nonce_equal(&pack.database, &f->meta.database)
+        || !nonce_equal(&pack.writer, &f->meta.writer))
+        return rc_raise(err, E_CORRUPT, "snapshot: the header and the footer's copy of it differ");
+    return RC_OK;
+}
+
+static struct rc ask_for(uint64_t wanted, uint64_t *need)
+{
+    *need = wanted;
+    return RC_OK;
+}
+
+struct rc snap_index_open(
+    struct snap_index **out, struct span tail, uint64_t object_size, uint64_t *need, struct err *err)
+{
+    const uint64_t min = PACK_HEADER_SIZE + SNAP_FOOTER_SIZE + PACK_TRAILER_SIZE;
+    CLEANUP(snap_index_freep) struct snap_index *ix = NULL;
+    struct footer f = {0};
+    size_t footer_size;
+    struct buf raw;
+    uint64_t wanted;
+    struct rc rc;
+
+    if (object_size < min)
+        return rc_raise(err, E_CORRUPT, "snapshot: %" PRIu64 " bytes are too few", object_size);
+    if (tail.size > object_size)
+        return rc_raise(
+            err, E_CORRUPT, "snapshot: a tail of %zu bytes from an object of %" PRIu64, tail.size, object_size);
+    wanted = object_size < SNAP_TAIL_SIZE ? object_size : SNAP_TAIL_SIZE;
+    if (tail.size < SNAP_FOOTER_END + PACK_TRAILER_SIZE)
+        return ask_for(wanted, need);
+    TRY(find_footer(tail, object_size, &footer_size, err));
+    if (tail.size < footer_size + PACK_TRAILER_SIZE)
+        return ask_for(wanted, need);
+    TRY(read_footer(last(span_of(tail.data, tail.size - PACK_TRAILER_SIZE), footer_size), &f, err));
+    TRY(check_footer(&f, object_size - PACK_TRAILER_SIZE - footer_size, err));
+    wanted = object_size - f.index_offset;
+    if (tail.size < wanted)
+        return ask_for(wanted, need);
+    if (tail.size == object_size)
+        TRY(check_whole(tail, &f, err));
+    ix = mem_new(sizeof *ix);
+    buf_init(&raw, SNAP_INDEX_MAX);
+    rc = read_index(ix, &f, span_of(tail.data + (tail.size - wanted), (size_t)f.index_size), &raw, err);
+    buf_fini(&raw);
+    TRY(rc);
+    *out = MOVE(ix);
+    *need = 0;
+    return RC_OK;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snap_writer - a snapshot object, written as a stream by someone who does not know the end at the beginning: pages are
+ * added in frames, in page order; pages that changed meanwhile are added again at the end, and the later image counts.
+ * Pages beyond the final page count (the database shrank) may be among them.
+ *
+ *     w = snap_writer_new(&database, &writer, page_size)
+ *     snap_frame_encode(z, page_size, pgnos, pages, count, &frame, err)     in any thread
+ *     snap_writer_add(w, &frame, &bytes, err)                               in one thread; `bytes` go into the object
+ *     ...
+ *     snap_writer_finish(w, &meta, &bytes, err)                             the end of the object
+ *     snap_writer_free(w)
+ *
+ * Frames go into the object in the order in which they are added.  After a failure the writer is only good to be freed.
+ *
+ * Memory: about 14 bytes a frame, plus 5 bytes a page while finishing.
+ */
+#ifndef SNAP_WRITER_H
+#define SNAP_WRITER_H
+
+#include "snap_frame.h"
+
+struct snap_writer;
+struct snap_writer *snap_writer_new(const struct nonce *database, const struct nonce *writer, uint32_t page_size);
+void snap_writer_free(struct snap_writer *w);
+void snap_writer_freep(struct snap_writer **w);
+
+/* Append what belongs into the object next to `bytes`: the header comes with the first frame. */
+MUST_USE struct rc snap_writer_add(
+    struct snap_writer *w, const struct snap_frame *frame, struct buf *bytes, struct err *err);
+
+/* Bytes of the object so far. */
+uint64_t snap_writer_size(const struct snap_writer *w);
+
+/*
+ * Append index, footer and trailer.  Ids and page size of `meta` must be those of the writer.  What was written is read
+ * back: E_BUG when a page 1..page_count is in no frame, with its number.
+ */
+MUST_USE struct rc snap_writer_finish(
+    struct snap_writer *w, const struct snap_meta *meta, struct buf *bytes, struct err *err);
+
+#endif
