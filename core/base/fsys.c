@@ -318,8 +318,10 @@ static struct rc make_dir(const struct fsys *fs, const char *path, mode_t mode, 
     sys = errno;
     /* Existing directories above may answer with another error than EEXIST (a read-only or an automounted file system),
      * so what counts is what is there. */
-    if (fs->stat(fs, path, &st) != 0)
+    if (fs->stat(fs, path, &st) != 0) {
+        sys = sys == EEXIST ? errno : sys;
         return rc_raise_sys(err, rc_from_errno(sys), sys, "make directory %s", path);
+    }
     if (!S_ISDIR(st.st_mode))
         return rc_raise_sys(err, E_EXISTS, ENOTDIR, "make directory %s", path);
     return RC_OK;

@@ -177,12 +177,14 @@ static struct name *track(struct fault_power *p, const char *path)
 {
     CLEANUP(mem_freep) char *full = NULL;
     char parent[PATH_MAX], whole[PATH_MAX];
-    size_t n = strnlen(path, PATH_MAX - 1);
     const char *base;
     struct name *name;
+    struct stat st;
+    size_t n;
 
-    memcpy(whole, path, n);
-    whole[n] = 0;
+    if (real->stat(real, path, &st) != 0 || !S_ISDIR(st.st_mode) || realpath(path, whole) == NULL)
+        (void)snprintf(whole, sizeof whole, "%s", path); /* too long: the call itself fails as well */
+    n = strlen(whole); /* a directory's path may have ended with "." or "..": not any more */
     while (n > 1 && whole[n - 1] == '/')
         whole[--n] = 0;
     base = strrchr(whole, '/');
