@@ -2,16 +2,23 @@
 /*
  * seg - the segment: consecutive commits of a history as page deltas, in one object (docs/format.md, "Segments").
  *
- *     seg_enc_new(&e, &opts)                                  seg_dec_open(&d, object, err)
- *     seg_enc_page(e, pgno, page, base, err)   per page       seg_dec_info(d)->commits ...   without any page decoded
- *     seg_enc_commit(e, &commit, err)          per commit     seg_dec_apply(d, bytes, &ops, err)   per part, then the
- * tail seg_enc_finish(e, &object, err)                         seg_dec_free(d)
+ *     e = seg_enc_new(&opts)
+ *     seg_enc_page(e, pgno, page, base, err)          per page
+ *     seg_enc_commit(e, &commit, err)                 per commit
+ *     seg_enc_take_part(e, &part, &number)            after each of both, until it says false
+ *     seg_enc_finish(e, &object, err), seg_enc_reset(e, &opts) ... seg_enc_free(e)
+ *
+ *     seg_dec_open(&d, object, err)
+ *     seg_dec_info(d)->commits ...                    without any page decoded
+ *     seg_dec_apply_part(d, part, &ops, &stopped, err)   per part, in order
+ *     seg_dec_apply_tail(d, &ops, &stopped, err)
+ *     seg_dec_free(d)
  *
  * Each page is coded against `base`, its image just before this change, where the caller can prove it; whole otherwise.
- * Pages travel in blocks of bounded size, so memory does not depend on the size of a transaction: about 4 MiB for the
- * encoder, 6 MiB for the decoder, plus the object.  A segment whose blocks outgrow SEG_PART_SIZE sheds them as parts,
- * objects of their own that the segment lists: after every seg_enc_page and seg_enc_commit the caller asks
- * seg_enc_take_part().
+ * Pages travel in blocks of bounded size, so memory does not depend on the size of a transaction: at most 4 MiB for the
+ * encoder, 2 MiB for the decoder, plus the object or part; tens of KiB for a few small commits.  A segment whose blocks
+ * outgrow SEG_PART_SIZE sheds them as parts, objects of their own that the segment lists: after every seg_enc_page and
+ * seg_enc_commit the caller asks seg_enc_take_part().
  *
  * The decoder trusts nothing: lengths are bounded before they are used, every stored byte is covered by a hash, and the
  * caller compares the state checksum at every commit.
@@ -75,24 +82,27 @@ struct seg_enc;
 struct seg_enc *seg_enc_new(const struct seg_enc_opts *opts);
 void seg_enc_free(struct seg_enc *e);
 void seg_enc_freep(struct seg_enc **e);
-/* Start the next segment with the same object: keeps memory. */
+/* Start the next segment with the same object: keeps memory, but not more than a quiet database needs. */
 void seg_enc_reset(struct seg_enc *e, const struct seg_enc_opts *opts);
 
-/* Add the new image of a page to the commit that is being built.  `base` is its image before (page_size bytes), or
- * NULL. Both are copied or consumed before the call returns.  A page may come more than once: the last one counts. */
+/* Add the new image of a page to the commit that is being built.  `base` is its image just before this change
+ * (page_size bytes), or NULL.  Both are copied or consumed before the call returns.  A page may come more than once in
+ * a commit: the last one counts, and the base of each is the image given before.  After a failure the encoder is of no
+ * use until seg_enc_reset(). */
 MUST_USE struct rc seg_enc_page(
     struct seg_enc *e, uint32_t pgno, const uint8_t *page, const uint8_t *base, struct err *err);
-/* End the commit: its txid must be the next one. */
+/* End the commit: its txid must be the next one, and one with SEG_SNAPSHOT must have no pages. */
 MUST_USE struct rc seg_enc_commit(struct seg_enc *e, const struct seg_commit *commit, struct err *err);
 
 /* True when a part is complete: `part` is then a whole object (pack kind PART) to be stored as part `*number` (0, 1,
- * ...) of the segment before the segment itself. */
+ * ...) of the segment before the segment itself.  `part` was initialized; its content and memory are replaced. */
 bool seg_enc_take_part(struct seg_enc *e, struct buf *part, uint32_t *number);
 
 size_t seg_enc_commit_count(const struct seg_enc *e);
 /* Pages added since the last seg_enc_commit(). */
 uint64_t seg_enc_pending(const struct seg_enc *e);
-/* Stored bytes so far, all parts included, and the page bytes that they stand for. */
+/* Stored bytes so far, all parts included but not the block that is being filled (at most 512 KiB of changed bytes),
+ * and the page bytes of all changes. */
 uint64_t seg_enc_stored_size(const struct seg_enc *e);
 uint64_t seg_enc_raw_size(const struct seg_enc *e);
 
@@ -109,7 +119,8 @@ void seg_dec_freep(struct seg_dec **d);
 const struct seg_info *seg_dec_info(const struct seg_dec *d);
 
 struct seg_apply_ops {
-    /* The page's image just before this change (page_size bytes). */
+    /* The page's image just before this change (page_size bytes).  Called for all pages of a block before any of them
+     * is written, once per page. */
     struct rc (*read)(void *ctx, uint32_t pgno, uint8_t *page, struct err *err);
     struct rc (*write)(void *ctx, uint32_t pgno, const uint8_t *page, struct err *err);
     /* All pages of this commit were written.  Set *stop to end here (a target txid inside the segment). */
