@@ -233,8 +233,9 @@ struct rc strx_time_ms(const char *text, int64_t *out, struct err *err)
 
 const char *strx_format_time(int64_t ms, char out[STRX_TIME_SIZE])
 {
-    int64_t days = floor_div(ms, SECONDS_PER_DAY * 1000), year;
-    int rest = (int)(ms - days * SECONDS_PER_DAY * 1000), second = rest / 1000, month, day;
+    const int64_t day_ms = (int64_t)SECONDS_PER_DAY * 1000;
+    int64_t days = floor_div(ms, day_ms), year;
+    int rest = (int)(ms % day_ms + (ms % day_ms < 0 ? day_ms : 0)), second = rest / 1000, month, day;
 
     date_from_days(days, &year, &month, &day);
     (void)snprintf(out, STRX_TIME_SIZE, "%04" PRId64 "-%02d-%02dT%02d:%02d:%02d.%03dZ", year, month, day, second / 3600,
