@@ -90,6 +90,8 @@ struct snap_index_frame snap_index_frame(const struct snap_index *ix, size_t i)
 static struct span last(struct span bytes, size_t n)
 {
     assert(n <= bytes.size);
+    if (n == bytes.size)
+        return bytes; /* which may have no address */
     return span_of(bytes.data + (bytes.size - n), n);
 }
 
@@ -175,15 +177,15 @@ static struct rc unpack_block(struct zstr_dec *z, struct cursor *c, uint64_t roo
     struct span stored;
     uint8_t *at;
 
-    TRY(cursor_check(c, "snapshot index", err));
+    TRY(cursor_check(c, "block", err));
     if (raw_size == 0 || raw_size > SNAP_INDEX_BLOCK || raw_size > room || stored_size > raw_size)
-        return rc_raise(err, E_CORRUPT, "snapshot index: a block of %zu bytes, %zu raw, with %" PRIu64 " to go",
-            stored_size, raw_size, room);
+        return rc_raise(
+            err, E_CORRUPT, "block: %zu bytes, %zu raw, with %" PRIu64 " raw bytes to go", stored_size, raw_size, room);
     stored = cursor_bytes(c, stored_size);
-    TRY(cursor_check(c, "snapshot index", err));
+    TRY(cursor_check(c, "block", err));
     at = buf_grow(raw, raw_size);
     if (at == NULL)
-        return buf_check(raw, "snapshot index", err);
+        return buf_check(raw, "raw", err);
     if (stored_size < raw_size)
         return zstr_decompress(z, (struct span){NULL, 0}, stored, at, raw_size, err);
     memcpy(at, stored.data, raw_size);
@@ -200,32 +202,28 @@ static struct rc unpack(struct span index, const struct footer *f, struct buf *r
         TRY_CTX(unpack_block(z, &c, f->raw_size - raw->size, raw, err), err, "snapshot index");
     if (raw->size != f->raw_size)
         return rc_raise(
-            err, E_CORRUPT, "snapshot index: %zu raw bytes where %" PRIu64 " were said", raw->size, f->raw_size);
+            err, E_CORRUPT, "snapshot index: %zu raw bytes, the footer says %" PRIu64, raw->size, f->raw_size);
     return RC_OK;
 }
 
-static struct rc add_run(struct snap_index *ix, size_t i, uint64_t first, uint64_t count, struct err *err)
+static struct rc add_run(struct snap_index *ix, struct frame *f, uint64_t first, uint64_t count, struct err *err)
 {
     uint32_t lock = dbfmt_lock_page(ix->meta.page_size), limit = snap_frame_pages(ix->meta.page_size);
-    struct frame *f = &ix->frames[i];
 
     if (first == 0)
-        return rc_raise(err, E_CORRUPT, "snapshot frame %zu: page 0", i);
+        return rc_raise(err, E_CORRUPT, "page 0");
     if (count > limit - f->page_count)
-        return rc_raise(err, E_CORRUPT, "snapshot frame %zu: %" PRIu64 " pages where %" PRIu32 " fit", i,
-            f->page_count + count, limit);
+        return rc_raise(err, E_CORRUPT, "%" PRIu64 " pages where %" PRIu32 " fit", f->page_count + count, limit);
     if (first > DBFMT_PAGE_COUNT_MAX || count > DBFMT_PAGE_COUNT_MAX - first + 1)
-        return rc_raise(err, E_CORRUPT,
-            "snapshot frame %zu: pages from %" PRIu64 " on, %" PRIu64 " of them: SQLite cannot have these", i, first,
-            count);
+        return rc_raise(err, E_CORRUPT, "page %" PRIu64 ", which SQLite cannot have", first + count - 1);
     if (first <= lock && lock < first + count)
-        return rc_raise(err, E_CORRUPT, "snapshot frame %zu: page %" PRIu32 ", which is the lock page", i, lock);
+        return rc_raise(err, E_CORRUPT, "page %" PRIu32 ", which is the lock page", lock);
     if (ix->room - ix->total < count) {
         size_t room = ix->room == 0 ? PAGES_ROOM_MIN : ix->room * 2;
         uint32_t *pgnos = mem_resize(ix->pgnos, room, sizeof *pgnos);
 
         if (pgnos == NULL)
-            return rc_raise(err, E_NOMEM, "snapshot index: memory for %zu pages", room);
+            return rc_raise(err, E_NOMEM, "memory for %zu page numbers", room);
         ix->pgnos = pgnos;
         ix->room = room;
     }
@@ -235,21 +233,21 @@ static struct rc add_run(struct snap_index *ix, size_t i, uint64_t first, uint64
     return RC_OK;
 }
 
-/* The runs of frame `i`; `*next` is the page behind the last one of the frame before. */
-static struct rc read_runs(struct snap_index *ix, size_t i, struct cursor *c, uint64_t *next, struct err *err)
+/* `*next` is the page behind the last one of the frame before, then of this one. */
+static struct rc read_runs(struct snap_index *ix, struct frame *f, struct cursor *c, uint64_t *next, struct err *err)
 {
     uint64_t runs = cursor_varint_max(c, SNAP_FRAME_PAGES_MAX);
 
-    TRY(cursor_check(c, "page runs", err));
+    TRY(cursor_check(c, "number of runs", err));
     if (runs == 0)
-        return rc_raise(err, E_CORRUPT, "snapshot frame %zu: no pages", i);
+        return rc_raise(err, E_CORRUPT, "no pages");
     for (uint64_t k = 0; k < runs; k++) {
         uint64_t step = cursor_varint_max(c, (uint64_t)DBFMT_PAGE_COUNT_MAX * 2 + 1);
         uint64_t count = cursor_varint_max(c, SNAP_FRAME_PAGES_MAX - 1) + 1, first;
 
-        TRY(cursor_check(c, "page runs", err));
+        TRY(cursor_check(c, "run of pages", err));
         if (k > 0 && step == 0)
-            return rc_raise(err, E_CORRUPT, "snapshot frame %zu: two runs of pages touch at %" PRIu64, i, *next);
+            return rc_raise(err, E_CORRUPT, "two runs of pages touch before page %" PRIu64, *next);
         if (k > 0)
             first = *next + step;
         else if ((step & 1) == 0)
@@ -257,33 +255,42 @@ static struct rc read_runs(struct snap_index *ix, size_t i, struct cursor *c, ui
         else if (step / 2 + 1 <= *next)
             first = *next - (step / 2 + 1);
         else
-            return rc_raise(err, E_CORRUPT, "snapshot frame %zu: a page number below 0", i);
-        TRY(add_run(ix, i, first, count, err));
+            return rc_raise(err, E_CORRUPT, "a page number below 0");
+        TRY(add_run(ix, f, first, count, err));
         *next = first + count;
     }
     return RC_OK;
 }
 
+/* A frame at `f->offset`, which may reach to `end` at most. */
+static struct rc read_frame(
+    struct snap_index *ix, struct frame *f, uint64_t end, struct cursor *c, uint64_t *next, struct err *err)
+{
+    uint64_t size = cursor_varint(c);
+
+    TRY(cursor_check(c, "stored size", err));
+    if (size < SNAP_FRAME_STORED_MIN || size > SNAP_FRAME_STORED_MAX)
+        return rc_raise(err, E_CORRUPT, "a stored size of %" PRIu64 " bytes", size);
+    if (size > end - f->offset)
+        return rc_raise(err, E_CORRUPT, "%" PRIu64 " bytes at %" PRIu64 " reach over the end of all frames at %" PRIu64,
+            size, f->offset, end);
+    f->size = (uint32_t)size;
+    return read_runs(ix, f, c, next, err);
+}
+
 static struct rc read_frames(struct snap_index *ix, const struct footer *foot, struct span raw, struct err *err)
 {
-    struct cursor c = cursor_of(span_of(raw.data, raw.size - (size_t)foot->frame_count * HASH_SIZE));
-    struct cursor hashes = cursor_of(last(raw, (size_t)foot->frame_count * HASH_SIZE));
+    size_t hashes_size = (size_t)foot->frame_count * HASH_SIZE;
+    struct cursor c = cursor_of(span_of(raw.data, raw.size - hashes_size)), hashes = cursor_of(last(raw, hashes_size));
     uint64_t offset = foot->header_size, next = 1;
 
     for (size_t i = 0; i < foot->frame_count; i++) {
         struct frame *f = &ix->frames[i];
-        uint64_t size = cursor_varint(&c);
 
-        TRY_CTX(cursor_check(&c, "size", err), err, "snapshot frame %zu", i);
-        if (size < SNAP_FRAME_STORED_MIN || size > SNAP_FRAME_STORED_MAX)
-            return rc_raise(err, E_CORRUPT, "snapshot frame %zu: a stored size of %" PRIu64 " bytes", i, size);
-        if (size > foot->index_offset - offset)
-            return rc_raise(err, E_CORRUPT,
-                "snapshot frame %zu: %" PRIu64 " bytes at %" PRIu64 " reach past the end of the frames at %" PRIu64, i,
-                size, offset, foot->index_offset);
-        *f = (struct frame){.offset = offset, .size = (uint32_t)size, .hash = cursor_u64(&hashes), .first = ix->total};
-        offset += size;
-        TRY_CTX(read_runs(ix, i, &c, &next, err), err, "snapshot frame %zu of %" PRIu32, i, foot->frame_count);
+        *f = (struct frame){.offset = offset, .hash = cursor_u64(&hashes), .first = ix->total};
+        TRY_CTX(read_frame(ix, f, foot->index_offset, &c, &next, err), err, "snapshot index: frame %zu of %" PRIu32, i,
+            foot->frame_count);
+        offset += f->size;
     }
     if (offset != foot->index_offset)
         return rc_raise(err, E_CORRUPT, "snapshot index: frames end at %" PRIu64 ", the index begins at %" PRIu64,

@@ -65,6 +65,8 @@ uint64_t snap_writer_size(const struct snap_writer *w)
 static struct rc account(struct snap_writer *w, struct buf *bytes, size_t before, struct err *err)
 {
     TRY(buf_check(bytes, "snapshot", err));
+    if (bytes->size == before)
+        return RC_OK;
     digest_update(w->digest, bytes->data + before, bytes->size - before);
     w->size += bytes->size - before;
     return RC_OK;
