@@ -1,0 +1,44 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# tools -> core -> {wal, snapshot, s3} -> core/base: who may include what, and who may log.  The build holds most of it,
+# by its include paths; this says it in words, and sees what a path cannot (a "../wal/x.h", a library of another layer).
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+found=$(mktemp)
+trap 'rm -f "$found"' EXIT
+
+# check FOLDER 'FOLDERS IT SEES' 'LIBRARIES IT MUST NOT SEE'
+check() {
+  for file in "$1"/*.[ch]; do
+    [ -e "$file" ] || continue
+    sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]*)".*/\1/p' "$file" | while read -r header; do
+      seen=no
+      for folder in $2; do
+        [ ! -e "$folder/$header" ] || seen=yes
+      done
+      case $header in */*) seen=no ;; esac
+      [ $seen = yes ] || echo "$file: \"$header\" is not in $2"
+    done
+    for library in $3; do
+      ! grep -Eq "^[[:space:]]*#[[:space:]]*include[[:space:]]*<$library" "$file" ||
+        echo "$file: <$library...> belongs to another layer"
+    done
+  done >>"$found"
+}
+
+check core/base 'core/base' 'uv curl sqlite3 jansson expat'
+check wal 'wal core/base' 'uv curl jansson expat'
+check snapshot 'snapshot core/base' 'uv curl jansson expat'
+check s3 's3 core/base' 'sqlite3'
+check core 'core wal snapshot s3 core/base' 'curl expat'
+check tools 'tools core wal snapshot s3 core/base' 'curl expat'
+
+"$here/sources.sh" '*.[ch]' core/base wal snapshot s3 | grep -v '^core/base/slog\.[ch]$' |
+  python3 "$here/strip.py" | grep -E '[^[:alnum:]_](LOG_[A-Z]+|slog_[a-z]+)[[:space:]]*\(' |
+  sed 's/$/    <- return the error, core logs it/' >>"$found" || true
+
+[ ! -s "$found" ] || {
+  cat "$found"
+  exit 1
+}
