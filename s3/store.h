@@ -7,7 +7,8 @@
  * memory it points to belong to the submitter and must live until then.
  *
  * Objects are written once and never changed.  Keys are relative to the replica's prefix: 1 to STORE_KEY_MAX bytes of
- * [0-9A-Za-z._/-], no empty, "." or ".." part.  Listings are in byte order of the key.
+ * [0-9A-Za-z._/-], no empty, "." or ".." part; the first part is not ".tmp", which the directory store keeps for
+ * itself.  Listings are in byte order of the key.
  *
  * A PUT is durable when it completes with E_OK.  With `create_only`, E_EXISTS means that the key was taken and nothing
  * was changed; any other failure means "unknown": the object may or may not be there, whole.  It is never there in
@@ -15,8 +16,11 @@
  *
  * Uploads are for objects too large for memory: STORE_UPLOAD_START, then STORE_UPLOAD_PART for parts 1, 2, 3 ...
  * (several may be in flight; each but the last exactly store->part_size bytes), then STORE_UPLOAD_FINISH, or
- * STORE_UPLOAD_ABORT.  The object appears whole at FINISH.  `create_only` on FINISH is not reliable on every store, so
- * keys that must be created only once are written by a plain PUT.
+ * STORE_UPLOAD_ABORT.  The object appears whole at FINISH.  FINISH and ABORT are for uploads with no part in flight.
+ * After a failed PART the same part may be sent again.  A failed FINISH is "unknown", like a PUT; the upload may be
+ * gone by then, so look for the object and start a new upload if it is not there.  An id lives as long as the store is
+ * open. `create_only` on FINISH is not reliable on every store, so keys that must be created only once are written by a
+ * plain PUT.
  *
  * Errors: E_NOTFOUND no such key; E_EXISTS; E_DENIED; E_NOSPACE; E_IO, E_NETWORK, E_TIMEOUT, E_THROTTLED, E_SERVER
  * (worth a retry, see rc_retryable); E_CORRUPT the store answered nonsense; E_CANCELED the store is stopping;
@@ -43,7 +47,7 @@ enum store_verb {
     STORE_UPLOAD_START,
     STORE_UPLOAD_PART,
     STORE_UPLOAD_FINISH,
-    STORE_UPLOAD_ABORT,
+    STORE_UPLOAD_ABORT, /* of an upload that is gone: E_OK */
 };
 enum { STORE_VERB_COUNT = STORE_UPLOAD_ABORT + 1 };
 
@@ -60,13 +64,16 @@ typedef void (*store_done_fn)(struct store_req *req);
 struct store_req {
     /* Filled in by the submitter. */
     enum store_verb verb;
-    char key[STORE_KEY_MAX + 1]; /* for LIST: the prefix (may be empty) */
-    struct span body;            /* PUT, PART: borrowed */
-    bool create_only;            /* PUT */
-    uint64_t offset, length; /* GET: length 0 is "to the end"; an answer cut short by the object's end is fine, but an
-                                offset at or beyond it (of a non-empty range) is E_NOTFOUND */
+    char key[STORE_KEY_MAX + 1];   /* for LIST: the prefix (may be empty) */
+    struct span body;              /* PUT, PART: borrowed */
+    bool create_only;              /* PUT, FINISH */
+    uint64_t offset, length;       /* GET: length 0 is "to the end" (E_CORRUPT when that is more than STORE_GET_MAX); an
+                                      answer       cut short by the object's end is fine, but an offset at or beyond it is
+                                      E_NOTFOUND,       unless both are 0: the whole of an empty object is an answer */
     char after[STORE_KEY_MAX + 1]; /* LIST: only keys behind this one */
-    bool by_folder;                /* LIST: keys with a '/' behind the prefix are folded into prefixes */
+    bool by_folder;                /* LIST: keys with a '/' behind the prefix are folded into prefixes; an entry is
+                                      listed when it, as a string, is behind `after`: so the last entry of one answer,
+                                      key or prefix, is the `after` of the next */
     unsigned limit;                /* LIST: at most this many entries, 0 is STORE_LIST_MAX */
     char *upload;                  /* PART, FINISH, ABORT: the id that START gave; borrowed */
     uint32_t part;                 /* PART: 1, 2, 3 ...; FINISH: their count */
@@ -88,8 +95,9 @@ struct store_req {
 };
 
 struct store_counts {
-    uint64_t requests[STORE_VERB_COUNT], failures[STORE_VERB_COUNT];
-    uint64_t bytes_out, bytes_in;
+    uint64_t requests[STORE_VERB_COUNT];
+    uint64_t failures[STORE_VERB_COUNT]; /* without E_NOTFOUND and E_EXISTS, which are answers, and E_CANCELED */
+    uint64_t bytes_out, bytes_in;        /* bodies of what succeeded */
 };
 
 struct store {
@@ -106,7 +114,8 @@ struct store_ops {
     void (*stop)(struct store *s, void (*on_stopped)(void *ctx), void *ctx);
 };
 
-/* Prepare a request (zeroed, on_done and ctx set); free what its answer owns. */
+/* Prepare a request (zeroed, on_done and ctx set); free what its answer owns.  A request that completed may be
+ * submitted again: the former answer is freed first. */
 void store_req_init(struct store_req *req, enum store_verb verb, const char *key, store_done_fn on_done, void *ctx);
 void store_req_fini(struct store_req *req);
 
@@ -116,12 +125,17 @@ void store_stop(struct store *s, void (*on_stopped)(void *ctx), void *ctx);
 const char *store_verb_name(enum store_verb verb);
 bool store_key_ok(const char *key);
 
+/* For those who implement a store: count the outcome and hand the request back, which its owner may free at once.  On
+ * the loop thread, once per request, never from inside `submit`. */
+void store_complete(struct store *s, struct store_req *req);
+
 /* The request's outcome: RC_OK, or its error copied to `err`. */
 MUST_USE struct rc store_result(const struct store_req *req, struct err *err);
 
 /*
- * Open the store that `url` names: file:///absolute/path (s3:// comes next).  E_CONFIG with the reason on a URL that
- * does not parse.  A directory need not exist: the first write makes it.
+ * Open the store that `url` names: file:///absolute/path, percent-encoded where needed.  E_CONFIG with the reason on a
+ * URL that does not parse or names a store that this build does not know.  A directory need not exist: the first write
+ * makes it.
  */
 struct fsys;
 MUST_USE struct rc store_open(

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store.h"
+
+#include "alloc.h"
+#include "store_dir.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- keys ----------------------------------------------------------------------------------------------------------
+ */
+
+static bool key_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' || c == '_'
+           || c == '/' || c == '-';
+}
+
+/* A part that ends at a '/' or at the end of the key. */
+static bool part_ok(const char *part, size_t n, bool first)
+{
+    if (n == 0 || (n == 1 && part[0] == '.') || (n == 2 && part[0] == '.' && part[1] == '.'))
+        return false;
+    return !(first && n == 4 && memcmp(part, ".tmp", 4) == 0);
+}
+
+/* Is this a key, or (`open_end`) the beginning of one, up to and including the empty one and a whole one? */
+static bool key_ok(const char *key, bool open_end)
+{
+    const char *part = key, *at = key;
+
+    for (; *at != 0; at++) {
+        if (!key_char(*at) || at - key >= STORE_KEY_MAX)
+            return false;
+        if (*at != '/')
+            continue;
+        if (!part_ok(part, (size_t)(at - part), part == key))
+            return false;
+        part = at + 1;
+    }
+    return open_end || part_ok(part, (size_t)(at - part), part == key);
+}
+
+bool store_key_ok(const char *key)
+{
+    return key_ok(key, false);
+}
+
+/* --- requests ------------------------------------------------------------------------------------------------------
+ */
+
+static void free_answer(struct store_req *req)
+{
+    buf_fini(&req->data);
+    for (size_t i = 0; i < req->entry_count; i++)
+        mem_free(req->entries[i].key);
+    mem_free(req->entries);
+    mem_free(req->upload_id);
+    req->entries = NULL;
+    req->entry_count = 0;
+    req->more = false;
+    req->upload_id = NULL;
+    req->size = 0;
+}
+
+void store_req_init(struct store_req *req, enum store_verb verb, const char *key, store_done_fn on_done, void *ctx)
+{
+    size_t n = strlen(key);
+
+    assert(n <= STORE_KEY_MAX);
+    *req = (struct store_req){.verb = verb, .on_done = on_done, .ctx = ctx};
+    memcpy(req->key, key, n + 1);
+}
+
+void store_req_fini(struct store_req *req)
+{
+    free_answer(req);
+}
+
+struct rc store_result(const struct store_req *req, struct err *err)
+{
+    if (req->err.code == E_OK)
+        return RC_OK;
+    *err = req->err;
+    return rc_of(err);
+}
+
+const char *store_verb_name(enum store_verb verb)
+{
+    static const char *const names[STORE_VERB_COUNT] = {
+        [STORE_PUT] = "put",
+        [STORE_GET] = "get",
+        [STORE_LIST] = "list",
+        [STORE_DELETE] = "delete",
+        [STORE_UPLOAD_START] = "upload_start",
+        [STORE_UPLOAD_PART] = "upload_part",
+        [STORE_UPLOAD_FINISH] = "upload_finish",
+        [STORE_UPLOAD_ABORT] = "upload_abort",
+    };
+
+    assert((size_t)verb < STORE_VERB_COUNT);
+    return names[verb];
+}
+
+/* What the caller alone decides; a mistake here is a mistake in weir. */
+static void check_request(const struct store *s, const struct store_req *req)
+{
+    bool goes_on =
+        req->verb == STORE_UPLOAD_PART || req->verb == STORE_UPLOAD_FINISH || req->verb == STORE_UPLOAD_ABORT;
+
+    assert((size_t)req->verb < STORE_VERB_COUNT);
+    assert(req->on_done != NULL);
+    assert(key_ok(req->key, req->verb == STORE_LIST));
+    assert(req->length <= STORE_GET_MAX);
+    assert(req->limit <= STORE_LIST_MAX);
+    assert(key_ok(req->after, true));
+    assert(req->body.size == 0 || req->body.data != NULL);
+    assert(!goes_on || req->upload != NULL);
+    assert(req->verb != STORE_UPLOAD_PART || req->body.size <= s->part_size);
+    assert((req->verb != STORE_UPLOAD_PART && req->verb != STORE_UPLOAD_FINISH) || req->part > 0);
+}
+
+void store_submit(struct store *s, struct store_req *req)
+{
+    check_request(s, req);
+    free_answer(req);
+    req->err.code = E_OK;
+    req->err.msg[0] = 0;
+    s->counts.requests[req->verb]++;
+    s->ops->submit(s, req);
+}
+
+void store_complete(struct store *s, struct store_req *req)
+{
+    enum err_code code = req->err.code;
+
+    if (code == E_OK) {
+        if (req->verb == STORE_PUT || req->verb == STORE_UPLOAD_PART)
+            s->counts.bytes_out += req->body.size;
+        s->counts.bytes_in += req->data.size;
+    } else if (code != E_NOTFOUND && code != E_EXISTS && code != E_CANCELED)
+        s->counts.failures[req->verb]++;
+    req->on_done(req);
+}
+
+void store_stop(struct store *s, void (*on_stopped)(void *ctx), void *ctx)
+{
+    assert(on_stopped != NULL);
+    s->ops->stop(s, on_stopped, ctx);
+}
+
+/* --- URLs ----------------------------------------------------------------------------------------------------------
+ */
+
+enum { URL_QUOTE_MAX = 200 }; /* of a URL in a message */
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* `text` with %XX replaced, owned by the caller. */
+static struct rc percent_decode(const char *text, const char *url, char **out, struct err *err)
+{
+    CLEANUP(mem_freep) char *decoded = mem_strdup(text);
+    char *to = decoded;
+
+    for (const char *at = text; *at != 0; at++) {
+        int high, low;
+
+        if (*at == '?' || *at == '#')
+            return rc_raise(err, E_CONFIG, "%.*s: a file URL has no '%c' part; in a path write it as %%%02X",
+                URL_QUOTE_MAX, url, *at, (unsigned)*at);
+        if (*at != '%') {
+            *to++ = *at;
+            continue;
+        }
+        high = hex_digit(at[1]);
+        low = high < 0 ? -1 : hex_digit(at[2]);
+        if (low < 0)
+            return rc_raise(
+                err, E_CONFIG, "%.*s: two hex digits must follow %%, a %% itself is written %%25", URL_QUOTE_MAX, url);
+        if (high == 0 && low == 0)
+            return rc_raise(err, E_CONFIG, "%.*s: %%00 cannot be in a path", URL_QUOTE_MAX, url);
+        *to++ = (char)(high * 16 + low);
+        at += 2;
+    }
+    *to = 0;
+    *out = MOVE(decoded);
+    return RC_OK;
+}
+
+static struct rc open_file(uv_loop_t *loop, const struct fsys *fs, const char *url, struct store **out, struct err *err)
+{
+    const char *rest = url + strlen("file:"), *host, *path;
+    CLEANUP(mem_freep) char *root = NULL;
+
+    if (strncmp(rest, "//", 2) != 0)
+        return rc_raise(
+            err, E_CONFIG, "%.*s: not a file URL: write file:///absolute/path (three slashes)", URL_QUOTE_MAX, url);
+    host = rest + 2;
+    path = host + strcspn(host, "/");
+    if (host[0] == 0 || (path == host && path[1] == 0))
+        return rc_raise(err, E_CONFIG, "%.*s: names no directory: write file:///absolute/path", URL_QUOTE_MAX, url);
+    if (path[0] == 0 || host[0] == '.' || host[0] == '~')
+        return rc_raise(err, E_CONFIG, "%.*s: the path is relative: write file:///absolute/path", URL_QUOTE_MAX, url);
+    if (path != host && !((size_t)(path - host) == strlen("localhost") && strncasecmp(host, "localhost", 9) == 0))
+        return rc_raise(err, E_CONFIG,
+            "%.*s: a directory on another host, or a relative path: write file:///absolute/path (three slashes)",
+            URL_QUOTE_MAX, url);
+    TRY(percent_decode(path, url, &root, err));
+    return store_dir_open(loop, fs, root, out, err);
+}
+
+/* The length of a "scheme:" at the start, with the colon, or 0. */
+static size_t scheme_length(const char *url)
+{
+    size_t n = 0;
+
+    if (!isalpha((unsigned char)url[0]))
+        return 0;
+    while (isalnum((unsigned char)url[n]) || url[n] == '+' || url[n] == '-' || url[n] == '.')
+        n++;
+    return url[n] == ':' ? n + 1 : 0;
+}
+
+struct rc store_open(uv_loop_t *loop, const struct fsys *fs, const char *url, struct store **out, struct err *err)
+{
+    size_t n = scheme_length(url);
+
+    if (url[0] == 0)
+        return rc_raise(err, E_CONFIG, "replica: the URL is empty: write file:///absolute/path");
+    if (n == 0 && url[0] == '/')
+        return rc_raise(err, E_CONFIG, "%.*s: a replica is named by a URL: write file://%.*s", URL_QUOTE_MAX, url,
+            URL_QUOTE_MAX, url);
+    if (n == 0)
+        return rc_raise(
+            err, E_CONFIG, "%.*s: a replica is named by a URL: write file:///absolute/path", URL_QUOTE_MAX, url);
+    if (n == strlen("file:") && strncasecmp(url, "file:", n) == 0)
+        return open_file(loop, fs, url, out, err);
+    /* Only the scheme is quoted: the rest may hold a password. */
+    if (n == strlen("s3:") && strncasecmp(url, "s3:", n) == 0)
+        return rc_raise(
+            err, E_CONFIG, "replica s3://...: s3:// is not supported by this build, only file:///absolute/path");
+    return rc_raise(err, E_CONFIG, "replica %.*s//...: unknown scheme, only file:///absolute/path is supported",
+        (int)(n < 32 ? n : 32), url);
+}
