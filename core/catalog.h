@@ -9,6 +9,7 @@
 #define CATALOG_H
 
 #include "layout.h"
+#include "seal.h"
 #include "seg.h"
 #include "work.h"
 
@@ -35,10 +36,10 @@ struct catalog_timeline {
     uint64_t part_count, part_size;
     /* From the object at the last log key, once catalog_load_tips() has run: */
     bool sealed;
-    uint64_t tip_txid;      /* last commit; 0: none */
+    uint64_t tip_txid; /* last commit; 0: none */
     int64_t tip_time_ms;
     uint64_t tip_checksum;
-    uint32_t successor;     /* when sealed */
+    uint32_t successor; /* when sealed */
 };
 
 struct catalog {
@@ -48,10 +49,16 @@ struct catalog {
     size_t unexpected_count; /* keys that are not ours */
 };
 
-/* E_NOTFOUND "no replica at URL" when there is neither weir.json nor a timeline. */
+/*
+ * E_NOTFOUND "no replica at URL" when there is neither weir.json nor a timeline.  With a damaged or missing weir.json
+ * beside timelines `identity.format` is 0 and the database id comes from a timeline: a restore needs no more.
+ */
 MUST_USE struct rc catalog_load(struct catalog **out, struct work *w, struct store *s, struct err *err);
 /* Read the last object of every timeline's log.  A damaged one is E_CORRUPT and named. */
 MUST_USE struct rc catalog_load_tips(struct catalog *c, struct work *w, struct store *s, struct err *err);
+/* The same for one timeline (a part of the catalog). */
+MUST_USE struct rc catalog_load_tip(
+    struct catalog *c, struct work *w, struct store *s, uint32_t timeline, struct err *err);
 void catalog_free(struct catalog *c);
 void catalog_freep(struct catalog **c);
 
@@ -60,8 +67,8 @@ const struct catalog_timeline *catalog_timeline(const struct catalog *c, uint32_
 const struct catalog_timeline *catalog_newest(const struct catalog *c);
 
 /*
- * The timelines that lead to `number`, oldest first, each with the last txid that counts there (its fork point, UINT64_MAX
- * for the last).  E_CORRUPT when a parent is missing or the chain loops.
+ * The timelines that lead to `number`, oldest first, each with the last txid that counts there (its fork point,
+ * UINT64_MAX for the last).  E_CORRUPT when a parent is missing or the chain loops.
  */
 struct catalog_leg {
     const struct catalog_timeline *timeline;
@@ -69,6 +76,20 @@ struct catalog_leg {
 };
 MUST_USE struct rc catalog_path(
     const struct catalog *c, uint32_t number, struct catalog_leg **legs, size_t *count, struct err *err);
+
+/*
+ * The segments on that path, in order: from which txid on each counts, and up to which at most.  Made of keys: the last
+ * one may turn out to be a seal while the timeline's tip is not loaded, and a hole shows only when a segment ends
+ * early.
+ */
+struct catalog_step {
+    uint32_t timeline;
+    uint64_t first_txid;
+    uint64_t last_txid; /* at most: the next segment begins behind it, or the path leaves the timeline there */
+    uint64_t size;
+};
+MUST_USE struct rc catalog_route(
+    const struct catalog *c, uint32_t number, struct catalog_step **steps, size_t *count, struct err *err);
 
 /* A segment or seal, fetched whole and opened.  Exactly one of `segment` and `sealed` is set. */
 struct catalog_object {
@@ -79,9 +100,13 @@ struct catalog_object {
 };
 MUST_USE struct rc catalog_fetch(struct catalog_object *out, struct work *w, struct store *s, uint32_t timeline,
     uint64_t first_txid, struct err *err);
+/* The same for bytes that are at hand; takes them. */
+MUST_USE struct rc catalog_open(
+    struct catalog_object *out, struct buf *bytes, uint32_t timeline, uint64_t first_txid, struct err *err);
 void catalog_object_fini(struct catalog_object *o);
 
-/* Every commit of the path to `timeline` from `from_txid` on, in order, until `fn` returns false.  Reads each segment. */
+/* Every commit of the path to `timeline` from `from_txid` on, in order, until `fn` returns false.  Reads each segment.
+ */
 typedef bool (*catalog_commit_fn)(void *ctx, const struct seg_info *segment, const struct seg_commit *commit);
 MUST_USE struct rc catalog_commits(struct catalog *c, struct work *w, struct store *s, uint32_t timeline,
     uint64_t from_txid, catalog_commit_fn fn, void *ctx, struct err *err);

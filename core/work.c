@@ -292,6 +292,21 @@ void work_lane_wait(struct work *w, unsigned lane, struct work_item *item)
     (void)sem_destroy(&done);
 }
 
+void work_spread_wait(struct work *w, struct work_item *const *items, size_t count)
+{
+    sem_t done;
+
+    (void)sem_init(&done, 0, 0);
+    for (size_t i = 0; i < count; i++) {
+        items[i]->is_job = false;
+        items[i]->waiter = &done;
+        lane_put(w, (unsigned)(i % w->lane_count), items[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        wait_for(&done);
+    (void)sem_destroy(&done);
+}
+
 void work_on_loop(struct work *w, void (*fn)(void *ctx), void *ctx)
 {
     struct errand e = {.fn = fn, .ctx = ctx};

@@ -45,6 +45,8 @@ void work_job(struct work *w, struct work_item *item);
 
 /* From a job: run the item in a lane and wait for it. */
 void work_lane_wait(struct work *w, unsigned lane, struct work_item *item);
+/* From a job: run the items side by side, spread over all lanes, and wait for all. */
+void work_spread_wait(struct work *w, struct work_item *const *items, size_t count);
 
 /* From a job or a lane: run `fn` on the loop thread and wait until it returned. */
 void work_on_loop(struct work *w, void (*fn)(void *ctx), void *ctx);

@@ -87,6 +87,18 @@ static int64_t commit_time(const struct wal_capture *c)
     return now > c->time_ms ? now : c->time_ms; /* the wall clock may jump back, a history does not */
 }
 
+static void retrace(struct wal_capture *c, uint64_t checksum)
+{
+    if (c->retrace_txid == 0)
+        return;
+    if (c->retrace_checksums[c->txid - c->retrace_first] != checksum)
+        c->diverged = true;
+    if (c->txid == c->retrace_txid) {
+        c->retrace_txid = 0;
+        c->enc = c->enc_later;
+    }
+}
+
 static struct rc emit_commit(struct wal_capture *c, uint32_t flags, struct err *err)
 {
     struct seg_commit commit = {
@@ -105,6 +117,7 @@ static struct rc emit_commit(struct wal_capture *c, uint32_t flags, struct err *
     c->time_ms = commit.time_ms;
     c->pos = *wal_reader_pos(c->reader);
     c->commit_count++;
+    retrace(c, commit.checksum);
     return RC_OK;
 }
 
@@ -135,6 +148,8 @@ static struct rc take_batch(struct wal_capture *c, const struct wal_reader_batch
             TRY(emit_commit(c, 0, err));
             c->pos = f->pos;
         }
+        if (c->diverged)
+            return RC_OK;
     }
     return RC_OK;
 }
@@ -153,13 +168,13 @@ struct rc wal_capture_step(struct wal_capture *c, uint64_t limit_us, enum wal_re
     while (*state == WAL_READER_MORE) {
         struct wal_reader_batch batch;
 
-        if (segment_full(c))
+        if (c->diverged || segment_full(c) || !c->has_room(c->ctx))
             return RC_OK;
         TRY(wal_reader_next(c->reader, &batch, err));
         TRY(take_batch(c, &batch, err));
         if (batch.count == 0)
             TRY(wal_reader_refresh(c->reader, state, err));
-        else if (!c->inside && clock_mono_us(c->clock) >= until)
+        else if (clock_mono_us(c->clock) >= until)
             return RC_OK;
     }
     return RC_OK;

@@ -33,7 +33,20 @@ struct wal_capture {
     struct rc (*on_page)(void *ctx, uint32_t pgno, uint64_t hash, struct err *err);
     /* seg_enc_take_part() may have something. */
     struct rc (*on_block)(void *ctx, struct err *err);
+    /* May another batch be read (is there room for what it becomes)? */
+    bool (*has_room)(void *ctx);
     void *ctx;
+
+    /*
+     * Retracing: the commits after `txid` up to `retrace_txid` are in the replica already (a crash came between the
+     * upload and its acknowledgement).  They are only hashed, and each must give the checksum that is stored there:
+     * retrace_checksums[0] belongs to the first.  From the next commit on `enc_later` is the encoder.
+     */
+    uint64_t retrace_txid; /* 0: not retracing */
+    const uint64_t *retrace_checksums;
+    uint64_t retrace_first;
+    struct seg_enc *enc_later;
+    bool diverged; /* a commit was not the one that the replica has: compare all pages */
 
     /* The state after the last whole commit. */
     uint64_t txid;

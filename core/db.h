@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * db - one database as an actor on the loop: it waits for the file, starts, captures by events, ships by interval,
+ * takes snapshots, and starts over when something went wrong.
+ *
+ *     WAITING   no database file yet               STOPPING  ships what is left
+ *     STARTING  db_start runs as a job             FENCED    another writer owns the history: nothing is sent any more
+ *     RUNNING   steps in the lane                  FAILED    an error that no retry mends
+ *     CLOSING   detaching, to start anew           STOPPED   over
+ *     RETRYING  a start failed; the next is due
+ *
+ * db.c moves between the states; db_sync.c is what happens while RUNNING and STOPPING.  Loop thread only, but for what
+ * is handed to lanes and jobs.
+ */
+#ifndef DB_H
+#define DB_H
+
+#include "db_snap.h"
+#include "db_start.h"
+#include "shipper.h"
+
+enum db_state {
+    DB_WAITING,
+    DB_STARTING,
+    DB_RUNNING,
+    DB_CLOSING,
+    DB_RETRYING,
+    DB_STOPPING,
+    DB_FENCED,
+    DB_FAILED,
+    DB_STOPPED,
+};
+
+struct db_settings {
+    char *path; /* owned by whoever owns the settings */
+    char *url;
+    uint64_t sync_interval_ms;
+    uint64_t sync_commits;         /* 0: no limit */
+    uint64_t snapshot_interval_ms; /* 0: only the first, and on demand */
+    uint64_t log_limit;            /* bytes of log that are held back for a replica that does not answer */
+    bool may_switch, fork, adopt;
+};
+
+/* Somebody waits until everything committed before the call is durable in the replica, or for a snapshot. */
+struct db_waiter {
+    bool for_snapshot;
+    bool seen;       /* a step, or a snapshot, that began after it came is under way */
+    uint64_t target; /* txid; 0: not known before that step has ended */
+    void (*done)(struct db_waiter *w, uint64_t txid, const struct err *err); /* err->code E_OK: it is */
+    struct db_waiter *next;
+};
+
+struct db {
+    const struct db_settings *settings; /* borrowed */
+    uv_loop_t *loop;
+    struct work *work;
+    const struct fsys *fs;
+    const struct clock *clock;
+    unsigned lane;
+    void (*on_over)(struct db *db); /* FENCED, FAILED or STOPPED was reached */
+    void (*closed)(struct db *db);  /* set by db_end() */
+    void *ctx;
+
+    enum db_state state;
+    struct err error;          /* the last failure of a start or a step; code E_OK: none since it last worked */
+    struct err local_error;    /* the local state cannot be written */
+    struct store *store;       /* owned */
+    struct local_state *local; /* owned */
+    struct db_live *live;      /* owned; the lane's while a step, a close or a snapshot is under way */
+    struct shipper shipper;
+    bool shipper_open;
+
+    uv_timer_t timer;       /* the next step, or the next try to start */
+    uv_fs_event_t watch[2]; /* the log; the database file (checkpoints, removal) */
+    bool watching;
+    unsigned open_handles;
+
+    struct work_item start_item, step_item, close_item, snap_item;
+    struct db_start start;
+    struct db_step step;
+    struct db_snap snap;
+    struct rc job_rc;
+    struct err step_err, snap_err;
+    bool in_step, again, in_snap, snap_wanted;
+    bool stop_wanted, abandon; /* orderly stop / the time for it is over */
+    bool must_compare;
+    bool tidy;
+    bool snap_stop;
+    enum wal_conn_identity identity;
+    struct rc snap_rc;
+    struct backoff retry;
+    uint64_t quiet_ms; /* the present pause between looks */
+
+    struct db_segment *acknowledged; /* for the next step */
+    unsigned parts_done;
+    struct db_waiter *waiters;
+
+    /* Published. */
+    uint32_t timeline;
+    uint64_t txid, shipped_txid;
+    int64_t time_ms, shipped_time_ms;
+    uint64_t log_bytes, open_commits;
+    uint64_t snapshot_txid;
+    int64_t snapshot_ms;
+    uint64_t start_count, resync_count, snapshot_count;
+    uint64_t commits_since_snapshot;
+    int64_t snapshot_try_ms; /* when one failed last */
+};
+
+const char *db_state_name(enum db_state state);
+
+/* Begin.  Errors are those of the configuration: a bad URL, a lock that another process holds (E_FENCED). */
+MUST_USE struct rc db_begin(struct db *db, struct err *err);
+/* Ship what is left and detach; on_over is called.  Calling it a second time changes nothing. */
+void db_stop(struct db *db);
+/* The time for that is over: drop what has not been shipped. */
+void db_abandon(struct db *db);
+/* Everything committed is in the replica. */
+bool db_is_shipped(const struct db *db);
+
+/* Close handles after on_over; `closed` is called when the db may be freed. */
+void db_end(struct db *db, void (*closed)(struct db *db));
+
+/* --- for db_sync.c ---------------------------------------------------------------------------- */
+
+/* Detach and, unless stopping, start over. */
+void db_close_live(struct db *db);
+void db_answer_waiters(struct db *db, const struct err *err);
+void db_fenced(void *ctx, const struct err *err);
+
+#endif

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "db_live.h"
+
+#include "alloc.h"
+#include "wal_reset.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+    COPY_UNDER_LOCK_US = 5000, /* what is left to copy while writers are held off */
+    RESET_PAUSE_MIN_MS = 10,
+    RESET_PAUSE_MAX_MS = 5000, /* a long reader may stay for hours */
+    LET_THROUGH_US = 150000,   /* SQLite's busy handler tries again every 100 ms at the latest */
+};
+
+void db_segment_free(struct db_segment *s)
+{
+    if (s == NULL)
+        return;
+    buf_fini(&s->bytes);
+    mem_free(s);
+}
+
+static struct db_segment *segment_new(size_t max)
+{
+    struct db_segment *s = mem_new(sizeof *s);
+
+    buf_init(&s->bytes, max);
+    return s;
+}
+
+/* --- what the capture tells us ------------------------------------------------------------------------------ */
+
+static struct rc on_page(void *ctx, uint32_t pgno, uint64_t hash, struct err *err)
+{
+    struct db_live *l = ctx;
+
+    if (l->changed != NULL)
+        TRY(bitmap_add(l->changed, pgno, err));
+    return l->local != NULL ? local_state_page(l->local, pgno, hash, err) : RC_OK;
+}
+
+/* A part of the open segment is complete: it waits for the loop to take it. */
+static struct rc on_block(void *ctx, struct err *err)
+{
+    struct db_live *l = ctx;
+
+    for (;;) {
+        struct db_segment *s = segment_new(SEG_OBJECT_MAX);
+
+        if (!seg_enc_take_part(l->enc, &s->bytes, &s->part_number)) {
+            db_segment_free(s);
+            return RC_OK;
+        }
+        struct rc rc = buf_check(&s->bytes, "part of a segment", err);
+
+        if (rc_failed(rc)) {
+            db_segment_free(s);
+            return rc;
+        }
+        s->is_part = true;
+        s->first_txid = l->open_base_txid + 1;
+        *l->parts_last = s;
+        l->parts_last = &s->next;
+        l->parts_waiting++;
+    }
+}
+
+static bool has_room(void *ctx)
+{
+    const struct db_live *l = ctx;
+
+    return l->parts_waiting < DB_LIVE_PARTS_MAX;
+}
+
+void db_live_part_done(struct db_live *l)
+{
+    l->parts_waiting--;
+}
+
+/* --- attach and detach --------------------------------------------------------------------------------------- */
+
+struct rc db_live_open(struct db_live **out, const struct fsys *fs, const struct clock *clock, const char *path,
+    bool may_switch, bool *absent, struct err *err)
+{
+    struct db_live *l = mem_new(sizeof *l);
+    enum wal_conn_outcome outcome = WAL_CONN_ABSENT;
+    struct rc rc;
+
+    l->fs = fs;
+    l->clock = clock;
+    l->parts_last = &l->parts;
+    l->hashes = page_hash_new();
+    rc = wal_conn_open(&l->conn, fs, path, may_switch, &outcome, err);
+    *absent = outcome == WAL_CONN_ABSENT;
+    if (!rc_failed(rc) && !*absent)
+        rc = wal_gate_close(l->conn, err);
+    if (rc_failed(rc) || *absent) {
+        db_live_close(l, false);
+        return rc;
+    }
+    *out = l;
+    return RC_OK;
+}
+
+void db_live_close(struct db_live *l, bool tidy)
+{
+    struct err ignored;
+
+    if (l == NULL)
+        return;
+    wal_reader_close(l->reader);
+    if (tidy && l->conn != NULL)
+        rc_ignore(wal_conn_checkpoint(l->conn, &ignored), "the log is there and whole; the next opener copies it");
+    if (l->conn != NULL && l->conn->gate_held)
+        wal_gate_open(l->conn);
+    wal_conn_close(l->conn);
+    wal_capture_fini(&l->cap);
+    seg_enc_free(l->enc);
+    page_hash_free(l->hashes);
+    while (l->parts != NULL) {
+        struct db_segment *next = l->parts->next;
+
+        db_segment_free(l->parts);
+        l->parts = next;
+    }
+    mem_free(l);
+}
+
+static struct seg_enc_opts enc_opts(const struct db_live *l, uint64_t txid, uint64_t checksum)
+{
+    return (struct seg_enc_opts){
+        .database = l->database,
+        .writer = l->run,
+        .timeline = l->timeline,
+        .page_size = l->conn->page_size,
+        .base_txid = txid,
+        .base_checksum = checksum,
+    };
+}
+
+struct rc db_live_follow(struct db_live *l, const struct wal_resume *how, const struct pos *pos, struct err *err)
+{
+    struct seg_enc_opts opts = enc_opts(l, pos->txid, pos->checksum);
+
+    wal_reader_close(l->reader);
+    l->reader = NULL;
+    TRY(wal_reader_open(&l->reader, l->conn, how, err));
+    seg_enc_free(l->enc);
+    wal_capture_fini(&l->cap);
+    l->enc = seg_enc_new(&opts);
+    l->open_base_txid = pos->txid;
+    l->cap = (struct wal_capture){
+        .reader = l->reader,
+        .hashes = l->hashes,
+        .enc = l->enc,
+        .clock = l->clock,
+        .on_page = on_page,
+        .on_block = on_block,
+        .has_room = has_room,
+        .ctx = l,
+        .txid = pos->txid,
+        .time_ms = pos->time_ms,
+        .pos = pos->wal,
+    };
+    return RC_OK;
+}
+
+struct rc db_live_begin_segment(struct db_live *l, uint64_t base_txid, uint64_t base_checksum, struct err *err)
+{
+    struct seg_enc_opts opts = enc_opts(l, base_txid, base_checksum);
+
+    if (seg_enc_commit_count(l->enc) > 0 || seg_enc_pending(l->enc) > 0)
+        return rc_raise(err, E_BUG, "a segment is open already");
+    seg_enc_reset(l->enc, &opts);
+    l->open_base_txid = base_txid;
+    return RC_OK;
+}
+
+struct rc db_live_page_count(struct db_live *l, uint32_t *out, struct err *err)
+{
+    struct stat st;
+
+    if (wal_reader_log_frames(l->reader) > 0 && wal_reader_page_count(l->reader) > 0) {
+        *out = wal_reader_page_count(l->reader);
+        return RC_OK;
+    }
+    if (l->fs->fstat(l->fs, l->conn->db_fd, &st) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", l->conn->path);
+    *out = (uint32_t)((uint64_t)st.st_size / l->conn->page_size);
+    return RC_OK;
+}
+
+struct pos db_live_pos(const struct db_live *l)
+{
+    return (struct pos){
+        .timeline = l->timeline,
+        .txid = l->cap.txid,
+        .time_ms = l->cap.time_ms,
+        .checksum = page_hash_checksum(l->hashes),
+        .page_size = l->conn->page_size,
+        .page_count = page_hash_count(l->hashes),
+        .wal = l->cap.pos,
+    };
+}
+
+/* --- the segment ------------------------------------------------------------------------------------------------ */
+
+struct rc db_live_finish(struct db_live *l, struct db_segment **out, struct err *err)
+{
+    struct seg_enc_opts opts;
+    struct db_segment *s;
+    struct rc rc;
+
+    *out = NULL;
+    if (seg_enc_commit_count(l->enc) == 0 || l->cap.inside)
+        return RC_OK;
+    s = segment_new(SEG_OBJECT_MAX);
+    s->first_txid = l->open_base_txid + 1;
+    s->commit_count = seg_enc_commit_count(l->enc);
+    s->raw_bytes = seg_enc_raw_size(l->enc);
+    s->pos = db_live_pos(l);
+    s->mark = l->local != NULL ? local_state_mark(l->local) : 0;
+    rc = seg_enc_finish(l->enc, &s->bytes, err);
+    if (rc_failed(rc)) {
+        db_segment_free(s);
+        return rc;
+    }
+    opts = enc_opts(l, s->pos.txid, s->pos.checksum);
+    seg_enc_reset(l->enc, &opts);
+    l->open_base_txid = s->pos.txid;
+    *out = s;
+    return RC_OK;
+}
+
+static void hand_over_parts(struct db_live *l, struct db_step *step)
+{
+    step->ready = l->parts;
+    l->parts = NULL;
+    l->parts_last = &l->parts;
+}
+
+static struct rc finish_if_due(struct db_live *l, struct db_step *step, struct err *err)
+{
+    size_t commits = seg_enc_commit_count(l->enc);
+    bool due = step->due || (step->commit_limit > 0 && commits >= step->commit_limit)
+               || seg_enc_stored_size(l->enc) >= DB_LIVE_SEGMENT_SIZE || l->hold || l->quiesce;
+    struct db_segment **end = &step->ready;
+
+    if (!due || !step->may_finish)
+        return RC_OK;
+    while (*end != NULL)
+        end = &(*end)->next;
+    return db_live_finish(l, end, err);
+}
+
+/* A checkpoint of the local state needs an index that is exactly the acknowledged state. */
+static struct rc checkpoint_state(struct db_live *l, const struct pos *pos, struct err *err)
+{
+    struct local_state_content content = l->content;
+
+    if (seg_enc_commit_count(l->enc) > 0 || seg_enc_pending(l->enc) > 0 || l->cap.txid != pos->txid || l->cap.inside) {
+        l->quiesce = !l->cap.inside; /* capture nothing new until what is under way is acknowledged */
+        return RC_OK;
+    }
+    l->quiesce = false;
+    content.pos = *pos;
+    return local_state_checkpoint(l->local, &content, l->hashes, err);
+}
+
+/* Replication does not depend on the local state: a failure is reported, and costs a comparison after the next start.
+ */
+static void note_acknowledged(struct db_live *l, struct db_step *step)
+{
+    struct db_segment *last = NULL;
+    struct rc rc = RC_OK;
+
+    for (; step->parts_done > 0; step->parts_done--)
+        db_live_part_done(l);
+    for (struct db_segment *s = step->acknowledged; s != NULL && !rc_failed(rc); s = s->next) {
+        rc = local_state_acknowledge(l->local, s->mark, &s->pos, &step->local_err);
+        last = s;
+    }
+    if (last != NULL && (rc_failed(rc) || l->quiesce || local_state_wants_checkpoint(l->local)))
+        rc = checkpoint_state(l, &last->pos, &step->local_err);
+    if (!rc_failed(rc))
+        step->local_err.code = E_OK;
+}
+
+/* --- the log ------------------------------------------------------------------------------------------------------ */
+
+static struct rc copy_rest(void *ctx, bool *all, struct err *err)
+{
+    struct db_live *l = ctx;
+    enum wal_reader_state state;
+
+    TRY(wal_capture_step(&l->cap, COPY_UNDER_LOCK_US, &state, err));
+    *all = state == WAL_READER_QUIET && wal_reader_caught_up(l->reader);
+    return RC_OK;
+}
+
+static struct rc reset_log(struct db_live *l, struct err *err)
+{
+    enum wal_reset_outcome outcome;
+    const char *reason = NULL;
+    uint64_t now = clock_mono_us(l->clock);
+
+    if (wal_reader_log_frames(l->reader) < DB_LIVE_RESET_FRAMES || now < l->reset_due_us)
+        return RC_OK;
+    TRY(wal_reset_try(l->conn, copy_rest, l, &outcome, &reason, err));
+    if (outcome == WAL_RESET_DONE) {
+        l->reset_count++;
+        l->reset_pause_ms = 0;
+        l->reset_due_us = 0;
+        l->reset_obstacle = NULL;
+        return RC_OK;
+    }
+    l->reset_obstacle = reason;
+    l->reset_pause_ms = l->reset_pause_ms == 0 ? RESET_PAUSE_MIN_MS : l->reset_pause_ms * 2;
+    if (l->reset_pause_ms > RESET_PAUSE_MAX_MS)
+        l->reset_pause_ms = RESET_PAUSE_MAX_MS;
+    l->reset_due_us = clock_mono_us(l->clock) + l->reset_pause_ms * 1000ULL;
+    return RC_OK;
+}
+
+/* Everything is copied: the moments in which the gate may be touched. */
+static struct rc look_after_log(struct db_live *l, struct err *err)
+{
+    TRY(wal_gate_improve(l->conn, err));
+    if (wal_reset_waiter(l->conn))
+        return wal_reset_let_through(l->conn, LET_THROUGH_US, err);
+    return reset_log(l, err);
+}
+
+static struct rc capture(struct db_live *l, struct db_step *step, struct err *err)
+{
+    uint64_t frames = l->cap.frame_count;
+
+    TRY(wal_capture_step(&l->cap, DB_LIVE_STEP_US, &step->state, err));
+    if (step->state == WAL_READER_QUIET && !l->cap.diverged) {
+        TRY(look_after_log(l, err));
+        TRY(wal_capture_step(&l->cap, DB_LIVE_STEP_US, &step->state, err));
+    }
+    step->active = l->cap.frame_count != frames;
+    return RC_OK;
+}
+
+struct rc db_live_step(struct db_live *l, struct db_step *step, struct err *err)
+{
+    step->state = WAL_READER_QUIET;
+    note_acknowledged(l, step);
+    if (!l->hold && !l->quiesce)
+        TRY(capture(l, step, err));
+    hand_over_parts(l, step);
+    if (step->state == WAL_READER_LOST)
+        step->due = step->may_finish =
+            true; /* what was read before is whole and exact: ship it before the comparison */
+    TRY(finish_if_due(l, step, err));
+    step->txid = l->cap.txid;
+    step->time_ms = l->cap.time_ms;
+    step->log_frames = wal_reader_log_frames(l->reader);
+    step->open_commits = seg_enc_commit_count(l->enc);
+    return RC_OK;
+}
+
+struct rc db_live_absorb(struct db_live *l, bool *end, struct err *err)
+{
+    struct db_step step = {0};
+
+    TRY(capture(l, &step, err));
+    if (step.state == WAL_READER_LOST)
+        return rc_raise(err, E_BUSY, "%s: the log was reset behind our back", l->conn->path);
+    *end = step.state == WAL_READER_QUIET;
+    return RC_OK;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * db_live - one database while weir is attached to it: the connection, the reader, the page-hash index, the open
+ * segment and the local state.  Everything here happens in the database's lane, one call at a time.
+ *
+ *     WAL -> wal_reader -> wal_capture -> seg_enc -> struct db_segment, handed to the loop, which ships it
+ * (core/shipper.h)
+ *                              |-> page_hash, local_state
+ *
+ * and back: db_live_acknowledge() once the replica has it.
+ */
+#ifndef DB_LIVE_H
+#define DB_LIVE_H
+
+#include "bitmap.h"
+#include "local_state.h"
+#include "wal_capture.h"
+#include "wal_gate.h"
+
+enum {
+    DB_LIVE_STEP_US = 20000,        /* one step's share of the lane */
+    DB_LIVE_RESET_FRAMES = 1000,    /* frames after which the log is started over, as SQLite's own wal_autocheckpoint */
+    DB_LIVE_SEGMENT_SIZE = 1 << 20, /* stored bytes after which a segment is shipped at once */
+    DB_LIVE_PARTS_MAX = 2,          /* parts that wait for their upload before capturing pauses */
+};
+
+/* A finished segment or a part of one on its way to the replica. */
+struct db_segment {
+    struct buf bytes;
+    bool is_part;
+    uint64_t first_txid;
+    uint32_t part_number; /* parts */
+    struct pos pos;       /* segments: the state after the last commit */
+    uint64_t mark;        /* segments: local_state_mark() */
+    size_t commit_count;
+    uint64_t raw_bytes; /* page bytes it stands for */
+    struct db_segment *next;
+};
+void db_segment_free(struct db_segment *s);
+
+struct db_live {
+    /* Set at attach. */
+    const struct fsys *fs;
+    const struct clock *clock;
+    struct local_state *local; /* borrowed from the actor, which keeps the lock over restarts */
+    struct nonce database, run;
+    uint32_t timeline;
+
+    struct wal_conn *conn;
+    struct wal_reader *reader;
+    struct page_hash *hashes;
+    struct seg_enc *enc;
+    struct wal_capture cap;
+
+    uint64_t open_base_txid;                /* of the open segment */
+    struct db_segment *parts, **parts_last; /* finished parts that the loop has not taken */
+    unsigned parts_waiting;                 /* finished parts whose upload has not been confirmed */
+
+    struct bitmap *changed; /* pages changed since a snapshot began to copy; borrowed from its job; NULL: none */
+    bool hold;              /* capturing is paused: a snapshot reads the last pages */
+    bool quiesce;           /* likewise: the local state is due for a checkpoint */
+    struct local_state_content content; /* for that: identity and runs */
+
+    uint32_t reset_pause_ms;
+    uint64_t reset_due_us;
+    uint64_t reset_count;
+    const char *reset_obstacle; /* why the last try did not work; NULL after one that did */
+};
+
+/* Attach: connection, switch to WAL mode, gate.  *absent: no database there yet. */
+MUST_USE struct rc db_live_open(struct db_live **out, const struct fsys *fs, const struct clock *clock,
+    const char *path, bool may_switch, bool *absent, struct err *err);
+/* Detach.  With `tidy` the log is checkpointed first, so that the database file is complete for whoever copies it. */
+void db_live_close(struct db_live *l, bool tidy);
+
+/* Begin to read at `how`, the state of the history being `pos` (hashes hold it), into a segment of this timeline. */
+MUST_USE struct rc db_live_follow(
+    struct db_live *l, const struct wal_resume *how, const struct pos *pos, struct err *err);
+/* The open segment, still empty, begins behind this state of the history. */
+MUST_USE struct rc db_live_begin_segment(
+    struct db_live *l, uint64_t base_txid, uint64_t base_checksum, struct err *err);
+/* Pages of the database as the log or the file has it now. */
+MUST_USE struct rc db_live_page_count(struct db_live *l, uint32_t *out, struct err *err);
+
+struct db_step {
+    /* In. */
+    bool due;              /* finish the open segment */
+    uint64_t commit_limit; /* or when it has this many commits; 0: no limit */
+    bool may_finish;       /* the shipper has room for a segment */
+    struct db_segment
+        *acknowledged;   /* durable in the replica since the last step: noted in the local state; stay the caller's */
+    unsigned parts_done; /* parts that are durable in the replica since the last step */
+    /* Out. */
+    struct db_segment *ready; /* parts and at most one segment, in order; owned by the receiver */
+    enum wal_reader_state state;
+    uint64_t txid;
+    int64_t time_ms;
+    uint32_t log_frames;
+    uint64_t open_commits; /* in the segment that is still open */
+    bool active;           /* frames were read */
+    struct err local_err;  /* the local state could not be written (code E_OK: it could) */
+};
+
+/* Capture, finish the segment if it is due, look after the log (reset, waiting checkpointers). */
+MUST_USE struct rc db_live_step(struct db_live *l, struct db_step *step, struct err *err);
+/* A part is durable: room for another. */
+void db_live_part_done(struct db_live *l);
+/* Absorb (or capture) what the log has, without finishing segments; *end is true at its end. */
+MUST_USE struct rc db_live_absorb(struct db_live *l, bool *end, struct err *err);
+/* Finish the open segment now; NULL when it is empty. */
+MUST_USE struct rc db_live_finish(struct db_live *l, struct db_segment **out, struct err *err);
+/* The state after the last captured commit. */
+struct pos db_live_pos(const struct db_live *l);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * db_start - from a path and a replica to a database that is being followed: the whole story in one place.
+ *
+ *     attach to the database and hold the gate
+ *     load the local state, look at the replica, decide the lineage        (lineage.h)
+ *     begin a history or a timeline where that is due                      (timeline.h)
+ *     find our place in the log                                            (wal_resume.h)
+ *       go on / read the old generation's tail / retrace / compare all pages / first snapshot
+ *
+ * A job: linear, blocking, with the database to itself.  Whatever fails leaves replica and local state as they were or
+ * further on, and the whole start can be tried again.
+ */
+#ifndef DB_START_H
+#define DB_START_H
+
+#include "db_live.h"
+#include "db_survey.h"
+
+struct db_start {
+    struct work *work;
+    struct store *store;
+    const struct fsys *fs;
+    const struct clock *clock;
+    const char *path;
+    struct local_state *local; /* borrowed, locked */
+    bool may_switch, fork, adopt;
+    bool must_compare; /* the log is known to have a hole, or could not be read: trust no position in it */
+    const bool *stop;
+
+    /* Out. */
+    struct db_live *live; /* owned by the receiver; NULL when absent or failed */
+    bool absent;
+    struct pos shipped; /* what the replica has */
+    bool took_snapshot;
+    int64_t snapshot_ms;
+    bool resynced;
+};
+
+MUST_USE struct rc db_start_run(struct db_start *s, struct err *err);
+
+#endif

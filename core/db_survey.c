@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "db_survey.h"
+
+#include "alloc.h"
+#include "catalog.h"
+#include "strx.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    DOCUMENT_MAX = 64 << 10,
+    LOOK_BACK = 4096,     /* txids before our own: enough to meet the segment that holds it, nearly always */
+    BEHIND_MAX = 1 << 20, /* commits behind our position that a start takes in */
+};
+
+static void req_finip(struct store_req *req)
+{
+    store_req_fini(req);
+}
+
+/* --- the newest timeline ---------------------------------------------------------------------------------------- */
+
+static struct rc list_page(struct work *w, struct store *s, struct store_req *req, const char *prefix,
+    const char *after, bool by_folder, struct err *err)
+{
+    store_req_init(req, STORE_LIST, prefix, NULL, NULL);
+    (void)snprintf(req->after, sizeof req->after, "%s", after);
+    req->by_folder = by_folder;
+    TRY_CTX(work_store(w, s, req, err), err, "list %s", prefix);
+    return RC_OK;
+}
+
+static struct rc find_newest(struct db_survey *out, struct work *w, struct store *s, struct err *err)
+{
+    layout_text prefix, after = "";
+    bool more = true;
+
+    layout_timelines_prefix(prefix);
+    while (more) {
+        CLEANUP(req_finip) struct store_req req;
+
+        TRY(list_page(w, s, &req, prefix, after, true, err));
+        for (size_t i = 0; i < req.entry_count; i++) {
+            const char *number = req.entries[i].key + strlen(prefix);
+            uint64_t n;
+
+            if (req.entries[i].is_prefix && strx_hex_fixed(number, 8, &n) && strcmp(number + 8, "/") == 0)
+                out->facts.newest = (uint32_t)n;
+        }
+        more = req.more && req.entry_count > 0;
+        if (more)
+            (void)snprintf(after, sizeof after, "%s", req.entries[req.entry_count - 1].key);
+    }
+    return RC_OK;
+}
+
+static struct rc read_origin(struct db_survey *out, struct work *w, struct store *s, struct err *err)
+{
+    CLEANUP(req_finip) struct store_req req;
+    layout_text key;
+
+    layout_timeline(key, out->facts.newest);
+    store_req_init(&req, STORE_GET, key, NULL, NULL);
+    TRY_CTX(work_store(w, s, &req, err), err, "%s", key);
+    TRY_CTX(layout_origin_decode(buf_span(&req.data), &out->origin, err), err, "%s", key);
+    out->facts.newest_parent = out->origin.parent;
+    out->facts.newest_fork = out->origin.fork_txid;
+    (void)snprintf(out->facts.newest_host, sizeof out->facts.newest_host, "%s", out->origin.host);
+    return RC_OK;
+}
+
+static bool is_own_run(const struct lineage_facts *f, const struct nonce *run)
+{
+    if (f->found == LOCAL_STATE_NONE)
+        return false;
+    for (size_t i = 0; i < f->local->run_count; i++) {
+        if (nonce_equal(&f->local->runs[i], run))
+            return true;
+    }
+    return false;
+}
+
+/* --- its log --------------------------------------------------------------------------------------------------------
+ */
+
+struct log_keys {
+    uint64_t *first_txids; /* ascending */
+    size_t count;
+};
+
+static void log_keys_fini(struct log_keys *k)
+{
+    mem_free(k->first_txids);
+}
+
+static struct rc add_key(struct log_keys *k, uint64_t txid, struct err *err)
+{
+    if ((k->count & (k->count - 1)) == 0) { /* full at every power of two */
+        uint64_t *grown = mem_resize(k->first_txids, k->count == 0 ? 1 : k->count * 2, sizeof *grown);
+
+        if (grown == NULL)
+            return rc_raise(err, E_NOMEM, "list the log: no memory for %zu keys", k->count);
+        k->first_txids = grown;
+    }
+    k->first_txids[k->count++] = txid;
+    return RC_OK;
+}
+
+static struct rc list_log(
+    struct log_keys *out, struct work *w, struct store *s, uint32_t timeline, uint64_t after_txid, struct err *err)
+{
+    layout_text prefix, after = "";
+    bool more = true;
+
+    layout_log_prefix(prefix, timeline);
+    if (after_txid > 0)
+        layout_log(after, timeline, after_txid);
+    while (more) {
+        CLEANUP(req_finip) struct store_req req;
+
+        TRY(list_page(w, s, &req, prefix, after, false, err));
+        for (size_t i = 0; i < req.entry_count; i++) {
+            struct layout_key key = layout_parse(req.entries[i].key);
+
+            if (key.kind == LAYOUT_LOG)
+                TRY(add_key(out, key.txid, err));
+        }
+        more = req.more && req.entry_count > 0;
+        if (more)
+            (void)snprintf(after, sizeof after, "%s", req.entries[req.entry_count - 1].key);
+    }
+    return RC_OK;
+}
+
+static void set_tip(struct db_survey *out, const struct seg_info *info)
+{
+    const struct seg_commit *last = &info->commits[info->commit_count - 1];
+
+    out->facts.tip_txid = last->txid;
+    out->facts.tip_checksum = last->checksum;
+    out->facts.tip_time_ms = last->time_ms;
+    out->facts.newest_is_ours = is_own_run(&out->facts, &info->pack.writer);
+}
+
+/* The last segment, and whether a seal stands behind it. */
+static struct rc read_tip(
+    struct db_survey *out, struct work *w, struct store *s, const struct log_keys *keys, struct err *err)
+{
+    out->facts.tip_txid = out->origin.fork_txid;
+    out->facts.tip_checksum = out->origin.fork_checksum;
+    out->facts.tip_time_ms = out->origin.time_ms;
+    out->facts.newest_is_ours = out->facts.origin_is_ours;
+    for (size_t i = keys->count; i > 0; i--) {
+        CLEANUP(catalog_object_fini) struct catalog_object object = {0};
+
+        TRY(catalog_fetch(&object, w, s, out->facts.newest, keys->first_txids[i - 1], err));
+        if (!object.sealed) {
+            set_tip(out, seg_dec_info(object.segment));
+            return RC_OK;
+        }
+        out->facts.newest_sealed = true;
+        (void)snprintf(out->facts.newest_host, sizeof out->facts.newest_host, "%s", object.seal.owner);
+    }
+    return RC_OK;
+}
+
+/* --- behind our position --------------------------------------------------------------------------------------------
+ */
+
+struct note_pages {
+    struct bitmap *pages;
+    struct err *err;
+    bool failed;
+};
+
+static void on_page(void *ctx, size_t commit_index, uint32_t pgno)
+{
+    struct note_pages *n = ctx;
+
+    (void)commit_index;
+    if (!n->failed)
+        n->failed = rc_failed(bitmap_add(n->pages, pgno, n->err));
+}
+
+static struct rc note_parts(struct db_survey *out, struct work *w, struct store *s, struct catalog_object *object,
+    struct note_pages *note, struct err *err)
+{
+    const struct seg_info *info = seg_dec_info(object->segment);
+
+    for (size_t i = 0; i < info->part_count; i++) {
+        CLEANUP(req_finip) struct store_req req;
+        layout_text key;
+
+        layout_part(key, out->facts.newest, info->base_txid + 1, &info->pack.writer, (uint32_t)i);
+        store_req_init(&req, STORE_GET, key, NULL, NULL);
+        TRY_CTX(work_store(w, s, &req, err), err, "%s", key);
+        TRY_CTX(seg_dec_pages_part(object->segment, buf_span(&req.data), on_page, note, err), err, "%s", key);
+    }
+    TRY(seg_dec_pages_tail(object->segment, on_page, note, err));
+    return note->failed ? rc_of(err) : RC_OK;
+}
+
+static struct rc note_segment(
+    struct db_survey *out, struct work *w, struct store *s, uint64_t first_txid, struct err *err)
+{
+    CLEANUP(catalog_object_fini) struct catalog_object object = {0};
+    struct note_pages note = {.pages = out->pages, .err = err};
+    const struct seg_info *info;
+    uint64_t *grown;
+
+    TRY(catalog_fetch(&object, w, s, out->facts.newest, first_txid, err));
+    if (object.sealed)
+        return RC_OK;
+    info = seg_dec_info(object.segment);
+    if (!is_own_run(&out->facts, &info->pack.writer)) {
+        out->facts.foreign_after = true;
+        (void)nonce_format(&info->pack.writer, out->facts.foreign_run);
+        return RC_OK;
+    }
+    if (out->checksum_count + info->commit_count > BEHIND_MAX)
+        return rc_raise(err, E_NOMEM, "the replica is more than %d commits ahead of the local state", BEHIND_MAX);
+    grown = mem_resize(out->checksums, out->checksum_count + info->commit_count, sizeof *grown);
+    if (grown == NULL)
+        return rc_raise(err, E_NOMEM, "remember the commits behind our position");
+    out->checksums = grown;
+    for (size_t i = 0; i < info->commit_count; i++)
+        out->checksums[out->checksum_count++] = info->commits[i].checksum;
+    out->page_count = info->commits[info->commit_count - 1].page_count;
+    return note_parts(out, w, s, &object, &note, err);
+}
+
+/* Segments that begin behind the local position.  They chain: the first begins at it, each next one behind the last. */
+static struct rc read_behind(
+    struct db_survey *out, struct work *w, struct store *s, const struct log_keys *keys, struct err *err)
+{
+    uint64_t next = out->facts.local->pos.txid + 1;
+
+    out->pages = bitmap_new();
+    for (size_t i = 0; i < keys->count && !out->facts.foreign_after; i++) {
+        if (keys->first_txids[i] < next)
+            continue;
+        if (keys->first_txids[i] != out->facts.local->pos.txid + 1 + out->checksum_count)
+            return rc_raise(err, E_CORRUPT, "timeline %u has a hole before txid %llu", out->facts.newest,
+                (unsigned long long)keys->first_txids[i]);
+        TRY(note_segment(out, w, s, keys->first_txids[i], err));
+    }
+    return RC_OK;
+}
+
+/* Is the local position a commit of this history? */
+struct find_commit {
+    uint64_t txid, checksum;
+    bool found;
+    uint32_t timeline;
+    int64_t time_ms;
+};
+
+static bool on_position(void *ctx, const struct seg_info *segment, const struct seg_commit *commit)
+{
+    struct find_commit *f = ctx;
+
+    (void)segment;
+    if (commit->txid == f->txid)
+        f->found = commit->checksum == f->checksum;
+    return commit->txid < f->txid;
+}
+
+static struct rc check_on_path(struct db_survey *out, struct work *w, struct store *s, struct err *err)
+{
+    CLEANUP(catalog_freep) struct catalog *catalog = NULL;
+    const struct pos *pos = &out->facts.local->pos;
+    struct find_commit find = {.txid = pos->txid, .checksum = pos->checksum};
+
+    TRY(catalog_load(&catalog, w, s, err));
+    if (catalog_timeline(catalog, pos->timeline) == NULL)
+        return RC_OK;
+    TRY(catalog_commits(catalog, w, s, pos->timeline, pos->txid, on_position, &find, err));
+    out->facts.local_on_path = find.found;
+    return RC_OK;
+}
+
+/* --- all of it
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static struct rc survey_newest(struct db_survey *out, struct work *w, struct store *s, struct err *err)
+{
+    CLEANUP(log_keys_fini) struct log_keys keys = {0};
+    struct lineage_facts *f = &out->facts;
+    bool known = f->found == LOCAL_STATE_GOOD && f->local->pos.page_count > 0
+                 && nonce_equal(&f->local->database, &out->identity.database);
+    bool here = known && f->local->pos.timeline == f->newest;
+    uint64_t from = here && f->local->pos.txid > LOOK_BACK ? f->local->pos.txid - LOOK_BACK : 0;
+
+    TRY(read_origin(out, w, s, err));
+    f->origin_is_ours = is_own_run(f, &out->origin.writer);
+    TRY(list_log(&keys, w, s, f->newest, from, err));
+    if (keys.count == 0 && from > 0)
+        TRY(list_log(&keys, w, s, f->newest, 0, err));
+    TRY(read_tip(out, w, s, &keys, err));
+    if (here)
+        TRY(read_behind(out, w, s, &keys, err));
+    if (known && (!here || f->newest_sealed || f->local->restored || f->foreign_after))
+        TRY(check_on_path(out, w, s, err));
+    return RC_OK;
+}
+
+struct rc db_survey_run(struct db_survey *out, struct work *w, struct store *s, const char *path,
+    enum local_state_found found, const struct local_state_content *local, struct err *err)
+{
+    CLEANUP(req_finip) struct store_req req;
+    struct rc rc;
+
+    *out = (struct db_survey){.facts = {.path = path, .url = s->url, .found = found, .local = local}};
+    store_req_init(&req, STORE_GET, LAYOUT_IDENTITY, NULL, NULL);
+    rc = work_store(w, s, &req, err);
+    if (rc.code == E_NOTFOUND)
+        return RC_OK;
+    TRY_CTX(rc, err, "%s", LAYOUT_IDENTITY);
+    TRY_CTX(layout_identity_decode(buf_span(&req.data), &out->identity, err), err, "%s", LAYOUT_IDENTITY);
+    out->facts.has_history = true;
+    out->facts.database = out->identity.database;
+    TRY(find_newest(out, w, s, err));
+    if (out->facts.newest == 0)
+        return RC_OK;
+    TRY_CTX(survey_newest(out, w, s, err), err, "look at the replica");
+    return RC_OK;
+}
+
+void db_survey_fini(struct db_survey *s)
+{
+    mem_free(s->checksums);
+    bitmap_free(s->pages);
+    *s = (struct db_survey){0};
+}
+
+static bool on_any_commit(void *ctx, const struct seg_info *segment, const struct seg_commit *commit)
+{
+    struct find_commit *f = ctx;
+
+    if (commit->checksum == f->checksum) { /* the latest one counts */
+        f->found = true;
+        f->txid = commit->txid;
+        f->timeline = segment->timeline;
+        f->time_ms = commit->time_ms;
+    }
+    return true;
+}
+
+struct rc db_survey_find_file(
+    struct db_survey *s, struct work *w, struct store *store, uint64_t checksum, struct err *err)
+{
+    CLEANUP(catalog_freep) struct catalog *catalog = NULL;
+    struct find_commit find = {.checksum = checksum};
+    struct lineage_facts *f = &s->facts;
+
+    f->file_hashed = true;
+    f->file_checksum = checksum;
+    if (checksum == f->tip_checksum && f->tip_txid > 0) {
+        f->file_timeline = f->newest;
+        f->file_txid = f->tip_txid;
+        f->file_time_ms = f->tip_time_ms;
+        return RC_OK;
+    }
+    TRY(catalog_load(&catalog, w, store, err));
+    TRY(catalog_commits(catalog, w, store, f->newest, 1, on_any_commit, &find, err));
+    if (find.found) {
+        f->file_timeline = find.timeline;
+        f->file_txid = find.txid;
+        f->file_time_ms = find.time_ms;
+    }
+    return RC_OK;
+}

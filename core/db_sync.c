@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "db_sync.h"
+
+#include "db_snapshot.h"
+#include "slog.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum {
+    TICK_MS = 20, /* between two looks at a busy log: a page's image before is still to be had, commit times are near */
+    TICK_MIN_MS = 2,
+    QUIET_MAX_MS =
+        500, /* between two looks at a quiet one, for what gives no event: an application waiting in a checkpoint */
+};
+
+static void take_step(struct db *db);
+
+/* --- events
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static void on_timer(uv_timer_t *timer)
+{
+    take_step(timer->data);
+}
+
+static void step_in(struct db *db, uint64_t ms)
+{
+    int rc = uv_timer_start(&db->timer, on_timer, ms, 0);
+
+    assert(rc == 0);
+}
+
+static void on_event(uv_fs_event_t *watch, const char *name, int events, int status)
+{
+    struct db *db = watch->data;
+
+    (void)name;
+    (void)events;
+    (void)status; /* an error is as good as an event: look */
+    db_sync_unwatch(db);
+    db->quiet_ms = 0;
+    take_step(db);
+}
+
+void db_sync_unwatch(struct db *db)
+{
+    if (!db->watching)
+        return;
+    for (int i = 0; i < 2; i++)
+        (void)uv_fs_event_stop(&db->watch[i]); /* fails only when it is not active */
+    db->watching = false;
+}
+
+/* Where no event can be had (some file systems), the timer alone does it. */
+static void watch(struct db *db)
+{
+    if (db->watching)
+        return;
+    (void)uv_fs_event_start(&db->watch[0], on_event, db->live->conn->wal_path, 0);
+    (void)uv_fs_event_start(&db->watch[1], on_event, db->live->conn->path, 0);
+    db->watching = true;
+    db->again = true; /* what happened just before the watch began gave no event */
+}
+
+/* --- waiters
+ * ------------------------------------------------------------------------------------------------------------- */
+
+static void settle_waiters(struct db *db)
+{
+    static const struct err fine = {.code = E_OK};
+    struct db_waiter **at = &db->waiters;
+
+    while (*at != NULL) {
+        struct db_waiter *w = *at;
+
+        if (w->for_snapshot || w->target == 0 || w->target > db->shipped_txid) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        w->done(w, db->shipped_txid, &fine);
+    }
+}
+
+/* A step that began after they came has read the log to its end. */
+static void set_targets(struct db *db, uint64_t txid)
+{
+    for (struct db_waiter *w = db->waiters; w != NULL; w = w->next) {
+        if (!w->for_snapshot && w->target == 0 && w->seen)
+            w->target = txid;
+    }
+}
+
+static bool anybody_waits(struct db *db)
+{
+    bool any = false;
+
+    for (struct db_waiter *w = db->waiters; w != NULL; w = w->next) {
+        w->seen = true;
+        any = any || !w->for_snapshot;
+    }
+    return any;
+}
+
+void db_sync_wait(struct db *db, struct db_waiter *w)
+{
+    w->for_snapshot = false;
+    w->seen = false;
+    w->target = 0;
+    w->next = db->waiters;
+    db->waiters = w;
+    db_sync_kick(db);
+}
+
+/* --- steps
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+static void run_step(struct work_item *item)
+{
+    struct db *db = (struct db *)((char *)item - offsetof(struct db, step_item));
+
+    db->identity = wal_conn_check(db->live->conn);
+    db->job_rc = db_live_step(db->live, &db->step, &db->step_err);
+}
+
+static uint64_t due_in_ms(const struct db *db)
+{
+    uint64_t now = clock_mono_us(db->clock), due = db->shipper.last_put_us + db->settings->sync_interval_ms * 1000;
+
+    return db->shipper.last_put_us == 0 || due <= now ? 0 : (due - now + 999) / 1000;
+}
+
+static void next_step(struct db *db)
+{
+    uint64_t tick = db->settings->sync_interval_ms < TICK_MS ? db->settings->sync_interval_ms : TICK_MS;
+    uint64_t pause;
+
+    if (tick < TICK_MIN_MS)
+        tick = TICK_MIN_MS;
+    if (db->step.active) {
+        db->quiet_ms = 0;
+        step_in(db, tick);
+        return;
+    }
+    watch(db);
+    if (db->again) {
+        db->again = false;
+        step_in(db, 0);
+        return;
+    }
+    db->quiet_ms = db->quiet_ms == 0 ? tick : db->quiet_ms * 2;
+    if (db->quiet_ms > QUIET_MAX_MS)
+        db->quiet_ms = QUIET_MAX_MS;
+    pause = db->quiet_ms;
+    if (db->step.open_commits > 0 && shipper_has_room(&db->shipper) && due_in_ms(db) < pause)
+        pause = due_in_ms(db);
+    step_in(db, pause);
+}
+
+static void hand_to_shipper(struct db *db)
+{
+    struct db_segment *s = db->step.ready, *next;
+
+    for (; s != NULL; s = next) {
+        next = s->next;
+        shipper_put(&db->shipper, s);
+    }
+    db->step.ready = NULL;
+}
+
+static void publish(struct db *db)
+{
+    db->commits_since_snapshot += db->step.txid - db->txid;
+    db->txid = db->step.txid;
+    db->time_ms = db->step.time_ms;
+    db->open_commits = db->step.open_commits;
+    db->log_bytes = (uint64_t)db->step.log_frames * (WAL_FMT_FRAME_HEADER_SIZE + db->live->conn->page_size);
+    if (db->step.local_err.code != E_OK && db->local_error.code == E_OK)
+        LOG_ERROR("the local state cannot be written; replication goes on, a restart will compare every page",
+            F_STR("db", db->settings->path), F_ERR(&db->step.local_err));
+    db->local_error = db->step.local_err;
+}
+
+/* What the last step found makes it necessary to attach anew.  The reason is for the log. */
+static const char *must_reattach(struct db *db)
+{
+    if (db->step.state == WAL_READER_LOST)
+        return "commits were overwritten before they were read";
+    if (db->identity == WAL_CONN_REPLACED)
+        return "the database file was replaced";
+    if (db->identity == WAL_CONN_GONE)
+        return "the database file is gone";
+    if (db->shipper.last_error.code != E_OK && db->log_bytes > db->settings->log_limit)
+        return "the replica does not answer and the log has reached its limit: exact history stops here";
+    return NULL;
+}
+
+static void reattach(struct db *db, const char *reason)
+{
+    LOG_WARN("attaching anew", F_STR("db", db->settings->path), F_STR("reason", reason));
+    db->must_compare = true;
+    db->error.code = E_OK;
+    if (db->log_bytes > db->settings->log_limit)
+        shipper_drop(&db->shipper);
+    db_close_live(db);
+}
+
+static void step_failed(struct db *db)
+{
+    db->error = db->step_err;
+    if (db->error.code == E_CORRUPT)
+        db->must_compare = true;
+    LOG_ERROR("replication stopped, will start anew", F_STR("db", db->settings->path), F_ERR(&db->error));
+    db_close_live(db);
+}
+
+/* Stopping: everything read, everything shipped, and noted in the local state. */
+static bool all_done(const struct db *db)
+{
+    return db->step.state == WAL_READER_QUIET && db->open_commits == 0 && shipper_idle(&db->shipper)
+           && db->acknowledged == NULL && db->txid == db->shipped_txid;
+}
+
+static void on_step_done(struct work_item *item)
+{
+    struct db *db = (struct db *)((char *)item - offsetof(struct db, step_item));
+    const char *reason;
+
+    db->in_step = false;
+    for (struct db_segment *s = db->step.acknowledged, *next; s != NULL; s = next) {
+        next = s->next;
+        db_segment_free(s);
+    }
+    hand_to_shipper(db);
+    if (db->state == DB_CLOSING || db->shipper.fenced || db->abandon) {
+        db_close_live(db);
+        return;
+    }
+    if (rc_failed(db->job_rc)) {
+        step_failed(db);
+        return;
+    }
+    publish(db);
+    reason = must_reattach(db);
+    if (reason != NULL) {
+        reattach(db, reason);
+        return;
+    }
+    if (db->step.state == WAL_READER_QUIET)
+        set_targets(db, db->txid);
+    settle_waiters(db);
+    if (db->state == DB_STOPPING && all_done(db)) {
+        db_close_live(db);
+        return;
+    }
+    db_snapshot_if_due(db);
+    if (db->step.state == WAL_READER_MORE)
+        step_in(db, shipper_has_room(&db->shipper) ? 0 : TICK_MS);
+    else
+        next_step(db);
+}
+
+static void take_step(struct db *db)
+{
+    if (db->state != DB_RUNNING && db->state != DB_STOPPING)
+        return;
+    if (db->in_step) {
+        db->again = true;
+        return;
+    }
+    db->step = (struct db_step){
+        .commit_limit = db->settings->sync_commits,
+        .may_finish = shipper_has_room(&db->shipper),
+        .due = anybody_waits(db) || db->state == DB_STOPPING || due_in_ms(db) == 0,
+        .acknowledged = db->acknowledged,
+        .parts_done = db->parts_done,
+        .local_err = db->local_error,
+    };
+    db->acknowledged = NULL;
+    db->parts_done = 0;
+    db->in_step = true;
+    db->again = false;
+    (void)uv_timer_stop(&db->timer); /* stopping a timer cannot fail */
+    db->step_item.run = run_step;
+    db->step_item.done = on_step_done;
+    work_lane(db->work, db->lane, &db->step_item);
+}
+
+void db_sync_kick(struct db *db)
+{
+    db->again = true;
+    if (!db->in_step)
+        take_step(db);
+}
+
+void db_sync_begin(struct db *db)
+{
+    db->close_item.run = NULL;
+    db->quiet_ms = 0;
+    db->local_error.code = E_OK;
+    take_step(db);
+}
+
+/* --- shipped
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+void db_sync_shipped(void *ctx, struct db_segment *s)
+{
+    struct db *db = ctx;
+
+    if (s->is_part) {
+        db->parts_done++;
+        db_segment_free(s);
+    } else {
+        struct db_segment **last = &db->acknowledged;
+
+        db->shipped_txid = s->pos.txid;
+        db->shipped_time_ms = s->pos.time_ms;
+        buf_fini(&s->bytes);
+        while (*last != NULL)
+            last = &(*last)->next;
+        *last = s;
+    }
+    settle_waiters(db);
+    if (db->state == DB_CLOSING)
+        db_close_live(db);
+    else
+        db_sync_kick(db);
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shipper.h"
+
+#include "clock.h"
+#include "layout.h"
+#include "seal.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { RETRY_BASE_MS = 100, RETRY_MAX_MS = 10000 };
+
+static void send_first(struct shipper *s);
+
+/* --- outcomes -------------------------------------------------------------------------------------------------- */
+
+static void on_retry(uv_timer_t *timer)
+{
+    struct shipper *s = timer->data;
+
+    s->waiting = false;
+    send_first(s);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct shipper *s = handle->data;
+
+    s->on_closed(s->ctx);
+}
+
+static void drop_queue(struct shipper *s)
+{
+    while (s->first != NULL) {
+        struct db_segment *next = s->first->next;
+
+        db_segment_free(s->first);
+        s->first = next;
+    }
+    s->last = &s->first;
+    s->segment_count = 0;
+    s->waiting = false;
+    (void)uv_timer_stop(&s->retry); /* stopping a timer cannot fail */
+}
+
+/* Nothing is in flight any more. */
+static void ending(struct shipper *s)
+{
+    if (s->closing) {
+        drop_queue(s);
+        uv_close((uv_handle_t *)&s->retry, on_timer_closed);
+    } else if (s->dropping) {
+        s->dropping = false;
+        drop_queue(s);
+        s->on_dropped(s->ctx);
+    }
+}
+
+static void trouble(struct shipper *s, const struct err *err)
+{
+    uint32_t pause = backoff_next_ms(&s->backoff);
+    int rc;
+
+    if (s->last_error.code == E_OK)
+        s->error_since_ms = (uint64_t)clock_wall_ms(&clock_real);
+    s->last_error = *err;
+    s->failure_count++;
+    s->retry_at_ms = clock_mono_ms(&clock_real) + pause;
+    s->waiting = true;
+    rc = uv_timer_start(&s->retry, on_retry, pause, 0);
+    assert(rc == 0);
+    s->on_trouble(s->ctx);
+}
+
+static void shipped(struct shipper *s)
+{
+    struct db_segment *done = s->first;
+    bool was_failing = s->last_error.code != E_OK;
+
+    s->first = done->next;
+    if (s->first == NULL)
+        s->last = &s->first;
+    done->next = NULL;
+    s->segment_count -= !done->is_part;
+    s->put_count++;
+    s->put_bytes += done->bytes.size;
+    s->raw_bytes += done->raw_bytes;
+    s->last_error.code = E_OK;
+    backoff_reset(&s->backoff);
+    if (was_failing)
+        s->on_trouble(s->ctx);
+    s->on_shipped(s->ctx, done);
+    send_first(s);
+}
+
+static void fenced(struct shipper *s, const struct err *err)
+{
+    s->fenced = true;
+    s->last_error = *err;
+    s->on_fenced(s->ctx, err);
+}
+
+struct rc shipper_explain_conflict(const char *key, struct span object, struct err *err)
+{
+    enum pack_kind kind;
+    struct seal seal;
+    struct pack_header head;
+    char writer[NONCE_TEXT_SIZE];
+
+    TRY_CTX(pack_kind_of(object, &kind, err), err, "%s is taken", key);
+    if (kind == PACK_SEAL) {
+        TRY_CTX(seal_decode(object, &seal, err), err, "%s is taken", key);
+        return rc_raise(err, E_FENCED,
+            "%s: the timeline was sealed by %s, which writes timeline %u now; this database is no longer the one that "
+            "is "
+            "replicated (restore from the replica, or start with --fork to begin a timeline of its own)",
+            key, seal.owner, seal.successor);
+    }
+    TRY_CTX(pack_decode_header(object, kind, UINT16_MAX, &head, err), err, "%s is taken", key);
+    return rc_raise(err, E_FENCED,
+        "%s was written by another writer (run %s): two processes replicate to the same place; stop one of them, then "
+        "restore "
+        "from the replica or start with --fork",
+        key, nonce_format(&head.writer, writer));
+}
+
+/* --- a taken key -------------------------------------------------------------------------------------------------- */
+
+static void on_read_back(struct store_req *req)
+{
+    struct shipper *s = req->ctx;
+    struct err err;
+    struct rc rc;
+
+    s->in_flight = false;
+    if (s->closing || s->dropping) {
+        store_req_fini(req);
+        ending(s);
+        return;
+    }
+    rc = store_result(req, &err);
+    if (rc_failed(rc)) {
+        store_req_fini(req);
+        trouble(s, &err);
+        return;
+    }
+    if (req->data.size == s->first->bytes.size && memcmp(req->data.data, s->first->bytes.data, req->data.size) == 0) {
+        store_req_fini(req);
+        shipped(s);
+        return;
+    }
+    rc = shipper_explain_conflict(req->key, buf_span(&req->data), &err);
+    store_req_fini(req);
+    if (rc.code == E_FENCED)
+        fenced(s, &err);
+    else
+        trouble(s, &err);
+}
+
+static void read_back(struct shipper *s)
+{
+    layout_text key;
+
+    memcpy(key, s->req.key, sizeof key);
+    store_req_fini(&s->req);
+    store_req_init(&s->req, STORE_GET, key, on_read_back, s);
+    s->in_flight = true;
+    store_submit(s->store, &s->req);
+}
+
+/* --- sending ---------------------------------------------------------------------------------------------------------
+ */
+
+static void on_put(struct store_req *req)
+{
+    struct shipper *s = req->ctx;
+    struct err err;
+    struct rc rc = store_result(req, &err);
+
+    s->in_flight = false;
+    if (s->closing || s->dropping) {
+        store_req_fini(req);
+        ending(s);
+        return;
+    }
+    if (rc.code == E_EXISTS && !s->first->is_part) {
+        read_back(s);
+        return;
+    }
+    store_req_fini(req);
+    if (rc_failed(rc) && rc.code != E_EXISTS) /* a part's key names our run, so only we can have written it */
+        trouble(s, &err);
+    else
+        shipped(s);
+}
+
+static void send_first(struct shipper *s)
+{
+    struct db_segment *seg = s->first;
+    layout_text key;
+
+    if (seg == NULL || s->in_flight || s->waiting || s->fenced || s->closing)
+        return;
+    if (seg->is_part)
+        layout_part(key, s->timeline, seg->first_txid, &s->run, seg->part_number);
+    else
+        layout_log(key, s->timeline, seg->first_txid);
+    store_req_init(&s->req, STORE_PUT, key, on_put, s);
+    s->req.body = buf_span(&seg->bytes);
+    s->req.create_only = true;
+    s->in_flight = true;
+    if (!seg->is_part)
+        s->last_put_us = clock_mono_us(&clock_real);
+    store_submit(s->store, &s->req);
+}
+
+void shipper_start(struct shipper *s, uv_loop_t *loop, struct store *store)
+{
+    int rc;
+
+    s->loop = loop;
+    s->store = store;
+    s->first = NULL;
+    s->last = &s->first;
+    s->backoff = (struct backoff){.base_ms = RETRY_BASE_MS, .max_ms = RETRY_MAX_MS};
+    s->segment_count = 0;
+    s->in_flight = s->waiting = s->fenced = s->dropping = s->closing = false;
+    s->last_error.code = E_OK;
+    rc = uv_timer_init(loop, &s->retry);
+    assert(rc == 0);
+    s->retry.data = s;
+}
+
+void shipper_put(struct shipper *s, struct db_segment *segment)
+{
+    segment->next = NULL;
+    *s->last = segment;
+    s->last = &segment->next;
+    s->segment_count += !segment->is_part;
+    send_first(s);
+}
+
+bool shipper_has_room(const struct shipper *s)
+{
+    return s->segment_count < SHIPPER_QUEUE_MAX && !s->fenced;
+}
+
+bool shipper_idle(const struct shipper *s)
+{
+    return s->first == NULL && !s->in_flight;
+}
+
+void shipper_hurry(struct shipper *s)
+{
+    if (!s->waiting)
+        return;
+    (void)uv_timer_stop(&s->retry); /* stopping a timer cannot fail */
+    s->waiting = false;
+    send_first(s);
+}
+
+void shipper_stop(struct shipper *s)
+{
+    s->closing = true;
+    if (!s->in_flight)
+        ending(s);
+}
+
+void shipper_drop(struct shipper *s)
+{
+    if (s->in_flight)
+        s->dropping = true;
+    else
+        drop_queue(s);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * shipper - finished segments to the replica, in order, one at a time, until each is durable.
+ *
+ * Every PUT of a segment is create-only.  A failure is retried with growing pauses for as long as it takes; nothing
+ * behind a segment is sent before it is acknowledged, so a history never has a hole.  When the key is taken, what is
+ * there decides: our own bytes (the answer of an earlier try got lost) are an acknowledgement, anything else means that
+ * another writer owns the history: the shipper is fenced and sends nothing more.
+ *
+ * Memory: at most SHIPPER_QUEUE_MAX segments and their parts; callers ask shipper_has_room() first.
+ *
+ * Threads: loop thread only.
+ */
+#ifndef SHIPPER_H
+#define SHIPPER_H
+
+#include "backoff.h"
+#include "db_live.h"
+#include "store.h"
+
+enum { SHIPPER_QUEUE_MAX = 2 };
+
+struct shipper {
+    uv_loop_t *loop;
+    struct store *store; /* borrowed */
+    uv_timer_t retry;
+    struct db_segment *first, **last;
+    unsigned segment_count; /* in the queue, without parts */
+    bool in_flight, waiting, fenced, dropping, closing;
+    struct store_req req;
+    struct backoff backoff;
+
+    /* For status. */
+    struct err last_error;   /* code E_OK: the last try worked */
+    uint64_t error_since_ms; /* wall clock; when the present row of failures began */
+    uint64_t retry_at_ms;    /* monotonic */
+    uint64_t failure_count;
+    uint64_t put_count, put_bytes, raw_bytes;
+    uint64_t last_put_us; /* monotonic, when the last segment was handed over */
+
+    /* The segment or part is durable; the receiver owns it from then on. */
+    void (*on_shipped)(void *ctx, struct db_segment *s);
+    /* Another writer owns the history. */
+    void (*on_fenced)(void *ctx, const struct err *err);
+    /* The state of failure changed: for log and status. */
+    void (*on_trouble)(void *ctx);
+    void (*on_dropped)(void *ctx); /* after shipper_drop(), when it had to wait for a request in flight */
+    void (*on_closed)(void *ctx);
+    void *ctx;
+    uint32_t timeline;
+    struct nonce run;
+};
+
+void shipper_start(struct shipper *s, uv_loop_t *loop, struct store *store);
+/* Takes the segment. */
+void shipper_put(struct shipper *s, struct db_segment *segment);
+bool shipper_has_room(const struct shipper *s);
+bool shipper_idle(const struct shipper *s);
+/* Try at once instead of at the end of the pause. */
+void shipper_hurry(struct shipper *s);
+/* Forget what is queued: exact history ends here.  A request in flight is waited for. */
+void shipper_drop(struct shipper *s);
+/* Drop what is queued (after the request in flight has come back), then on_closed. */
+void shipper_stop(struct shipper *s);
+
+/* What stands at a log key that should have been ours, in words. */
+MUST_USE struct rc shipper_explain_conflict(const char *key, struct span object, struct err *err);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "status.h"
+
+#include "strx.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+static void put(json_t *o, const char *name, json_t *value)
+{
+    int rc = json_object_set_new(o, name, value);
+
+    assert(rc == 0); /* fails only without memory or for text that is not UTF-8, which json_text() prevents */
+}
+
+/* Paths and messages may hold any bytes; JSON may not. */
+static json_t *json_text(const char *text)
+{
+    json_t *s = json_string(text);
+    char safe[ERR_MSG_SIZE];
+    size_t i;
+
+    if (s != NULL)
+        return s;
+    for (i = 0; text[i] != 0 && i < sizeof safe - 1; i++)
+        safe[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
+    safe[i] = 0;
+    return json_string(safe);
+}
+
+static json_t *json_time(int64_t ms)
+{
+    char text[STRX_TIME_SIZE];
+
+    return ms == 0 ? json_null() : json_string(strx_format_time(ms, text));
+}
+
+static json_t *json_u64(uint64_t n)
+{
+    return json_integer((json_int_t)n);
+}
+
+const struct err *status_trouble(const struct db *db)
+{
+    if (db->error.code != E_OK)
+        return &db->error;
+    if (db->shipper.last_error.code != E_OK)
+        return &db->shipper.last_error;
+    if (db->local_error.code != E_OK)
+        return &db->local_error;
+    return db->snap_err.code != E_OK ? &db->snap_err : NULL;
+}
+
+/* "behind" is a replicating database whose uploads fail; everything else is the actor's state. */
+static const char *state_name(const struct db *db)
+{
+    if (db->state == DB_RUNNING && db->shipper.last_error.code != E_OK)
+        return "behind";
+    return db_state_name(db->state);
+}
+
+static json_t *requests(const struct store_counts *counts)
+{
+    json_t *o = json_object();
+
+    for (int i = 0; i < STORE_VERB_COUNT; i++) {
+        json_t *one = json_object();
+
+        put(one, "count", json_u64(counts->requests[i]));
+        put(one, "failed", json_u64(counts->failures[i]));
+        put(o, store_verb_name((enum store_verb)i), one);
+    }
+    return o;
+}
+
+static json_t *error_object(const struct db *db)
+{
+    const struct err *err = status_trouble(db);
+    json_t *o;
+
+    if (err == NULL)
+        return json_null();
+    o = json_object();
+    put(o, "code", json_string(rc_name(err->code)));
+    put(o, "message", json_text(err->msg));
+    if (err == &db->shipper.last_error) {
+        put(o, "since", json_time((int64_t)db->shipper.error_since_ms));
+        put(o, "failures", json_u64(db->shipper.backoff.failure_count));
+    }
+    return o;
+}
+
+static json_t *log_object(const struct db *db)
+{
+    json_t *o = json_object();
+
+    put(o, "bytes", json_u64(db->log_bytes));
+    put(o, "limit_bytes", json_u64(db->settings->log_limit));
+    return o;
+}
+
+/* Seconds since the oldest commit that is not shipped was made, as far as it is known: the last shipped one is older.
+ */
+static json_t *lag_object(const struct db *db)
+{
+    json_t *o = json_object();
+    int64_t since = clock_wall_ms(db->clock) - db->shipped_time_ms;
+    bool behind = db->txid > db->shipped_txid;
+
+    put(o, "commits", json_u64(behind ? db->txid - db->shipped_txid : 0));
+    put(o, "seconds", json_real(behind && since > 0 ? (double)since / 1000.0 : 0.0));
+    return o;
+}
+
+json_t *status_database(const struct db *db)
+{
+    json_t *o = json_object();
+
+    put(o, "path", json_text(db->settings->path));
+    put(o, "url", json_text(db->store != NULL ? db->store->url : db->settings->url));
+    put(o, "state", json_string(state_name(db)));
+    put(o, "timeline", json_u64(db->timeline));
+    put(o, "txid", json_u64(db->txid));
+    put(o, "time", json_time(db->time_ms));
+    put(o, "shipped_txid", json_u64(db->shipped_txid));
+    put(o, "shipped_time", json_time(db->shipped_time_ms));
+    put(o, "lag", lag_object(db));
+    put(o, "log", log_object(db));
+    put(o, "snapshot_txid", db->snapshot_txid != 0 ? json_u64(db->snapshot_txid) : json_null());
+    put(o, "snapshot_time", json_time(db->snapshot_ms));
+    put(o, "resyncs", json_u64(db->resync_count));
+    put(o, "segments", json_u64(db->shipper.put_count));
+    put(o, "bytes_shipped", json_u64(db->shipper.put_bytes));
+    put(o, "bytes_changed", json_u64(db->shipper.raw_bytes));
+    put(o, "error", error_object(db));
+    if (db->store != NULL)
+        put(o, "requests", requests(&db->store->counts));
+    return o;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * status - where a running daemon stands, as JSON (docs/status.md): what is replicated, how far, and what is wrong.  It
+ * tells what the loop knows at this moment; nothing is cached.
+ */
+#ifndef STATUS_H
+#define STATUS_H
+
+#include "db.h"
+
+#include <jansson.h>
+
+/* One database: an owned reference. */
+json_t *status_database(const struct db *db);
+/* The cause of the present trouble, or NULL when there is none. */
+const struct err *status_trouble(const struct db *db);
+
+#endif
