@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""crash_fault: the daemon fails at its N-th file operation, for every N.
+
+`weir_fault` is weir with a table of file operations that counts them and, told by WEIR_FAULT, kills the process at the
+N-th (kill:N), fails it once (once:N[:errno]) or fails it and all that follow (forever:N[:errno]).  The workload is small
+and always the same: first snapshot, commits, a reset of the log, a snapshot, an orderly end.  After each run the real
+daemon takes over.  Claims: it starts; every restored txid is a recorded state or marked as a resync; what `weir sync
+--wait` acknowledged is restorable under its txid; the tip is the source.
+
+By default N is sampled (more densely where N is small), `--full` takes every N.
+"""
+
+import subprocess
+import time
+
+from lib.case import tail
+from lib.scene import Scene
+from lib.tap import Fail, check, diag, equal
+
+ERRORS = ("EIO", "ENOSPC", "EACCES", "ENOMEM")
+
+
+class Point:
+    """One run with one fault."""
+
+    def __init__(self, case, fault):
+        self.case, self.fault, self.name = case, fault, fault.replace(":", "-")
+        self.scene = Scene(case, self.name, url="file://" + case.path("replica-" + self.name))
+        self.promises = []  # (txid, state) that weir sync acknowledged
+
+    def try_sync(self, patience=20):
+        """Ask for a sync.  Returns False when the daemon is gone or cannot."""
+        state = self.scene.recorder.states[-1]
+        end = time.monotonic() + patience
+        while self.scene.daemon.alive() and time.monotonic() < end:
+            try:
+                done = subprocess.run([self.case.options.weir, "sync", self.scene.db, "--wait"], capture_output=True, text=True,
+                                      timeout=3, check=False)
+            except subprocess.TimeoutExpired:
+                if not self.fault.startswith("kill"):
+                    return False  # the store fails and weir goes on trying: it may not claim anything else
+                continue
+            if done.returncode == 0:
+                self.promises.append((int(done.stdout.split()[0]), state))
+                return True
+            if not self.fault.startswith("kill"):
+                patience = 0.5
+                end = min(end, time.monotonic() + patience)
+            time.sleep(0.02)
+        return False
+
+    def workload(self):
+        """Returns True when the daemon came through it and ended with 0."""
+        scene = self.scene
+        scene.start("--shutdown-timeout", "3s", ready=False, program=self.case.options.program("weir_fault"),
+                    env={"WEIR_FAULT": self.fault}, name="weir_fault " + self.fault)
+        self.try_sync()
+        scene.commit(2)
+        self.try_sync()
+        scene.app.sql("PRAGMA wal_checkpoint(FULL)")
+        scene.commit(1, size=30000)
+        self.try_sync()
+        if scene.daemon.alive():
+            try:
+                subprocess.run([self.case.options.weir, "snapshot", scene.db], capture_output=True, timeout=10, check=False)
+            except subprocess.TimeoutExpired:
+                pass  # the fault may be one that snapshots are tried again for
+        scene.commit(1)
+        if not scene.daemon.alive():
+            return False
+        scene.daemon.process.terminate()
+        code = scene.daemon.wait_exit(timeout=20)
+        if code == 0:
+            self.promises.append((None, scene.recorder.states[-1]))
+        return code == 0
+
+    def aftermath(self):
+        """The real daemon goes on; then everything is restored."""
+        scene = self.scene
+        if scene.daemon.alive():
+            scene.daemon.kill()
+        tip = self.promises[-1][1] if self.promises and self.promises[-1][0] is None else None
+        if tip:
+            equal(scene.tip().masked, tip.masked, "tip after an orderly end with exit 0")
+        scene.commit(1)
+        scene.start()
+        scene.commit(2)
+        scene.end()
+        by_txid = {commit.txid: commit for commit in scene.verify(gaps=True)}
+        for txid, state in self.promises:
+            if txid is not None:
+                check(txid in by_txid and by_txid[txid].state.masked == state.masked,
+                      lambda: f"weir sync acknowledged txid {txid} = {state}, restored is {by_txid.get(txid)}")
+        scene.verify_tip()
+
+    def run(self):
+        """All of it.  Returns True when no fault was met."""
+        log = ""
+        try:
+            through = self.workload()
+            log = self.scene.daemon.log()
+            self.aftermath()
+        except Fail as fail:
+            raise Fail(f"WEIR_FAULT={self.fault}: {fail}\n--- log of the faulty daemon\n{tail(log or self.scene.daemon.log(), 15)}") from None
+        self.case.run("rm", "-rf", *self.scene.files(), self.case.path("replica-" + self.name))
+        self.case.daemons.clear()
+        return through
+
+
+def operation_count(case):
+    """How many file operations the workload makes at least, by doubling until a run gets through."""
+    count = 16
+    while not Point(case, f"kill:{count}").run():
+        count *= 2
+        check(count < 1 << 20, "the workload does not get through without a fault")
+    return count
+
+
+def sample(case, limit, seconds, full):
+    """The N to try."""
+    if full:
+        yield from range(1, limit + 1)
+        return
+    end, number = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        # Squaring makes small N, where start and first snapshot are, come up more often.
+        number = 1 + int(limit * case.rng.random() ** 2)
+        yield number
+
+
+def kill(case, seconds, full):
+    """kill -9 at the N-th operation."""
+    limit = operation_count(case)
+    tried, through = 0, 0
+    for number in sample(case, limit, seconds, full):
+        tried, through = tried + 1, through + Point(case, f"kill:{number}").run()
+    diag(f"{tried} points up to {limit}, {through} of them behind the last operation")
+    check(tried > through, "no point was inside the workload")
+
+
+def errors(case, mode, seconds, full):
+    """The N-th operation fails: once, or from then on."""
+    limit = operation_count(case)
+    tried = 0
+    for number in sample(case, limit, seconds, full):
+        Point(case, f"{mode}:{number}:{case.rng.choice(ERRORS)}").run()
+        tried += 1
+    diag(f"{tried} points up to {limit}")
+
+
+def cases(options):
+    """Three ways to fail."""
+    seconds = options.seconds or 25
+    return [
+        ("killed at the N-th operation", lambda case: kill(case, seconds, options.full)),
+        ("the N-th operation fails once", lambda case: errors(case, "once", seconds, options.full)),
+        ("all operations fail from the N-th on", lambda case: errors(case, "forever", seconds, options.full)),
+    ]

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One test case: its folder, its seed, its processes.
+
+Whatever a case starts is registered here and gone when the case ends.  A process that a case forgot, or that one of its
+processes left behind, is a failure of the case: it is ended by its own pid and named in the message.
+"""
+
+import ctypes
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from lib.tap import Fail, diag
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper():
+    """Make orphans of our children our own children, so that nothing left behind can hide."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def tail(text, lines=40):
+    """The last lines of a log, for a message."""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+class Options:
+    """What the command line of run.py said."""
+
+    def __init__(self, weir, bindir, seed, seeds, commits, seconds, full):
+        self.weir, self.bindir = os.path.abspath(weir), os.path.abspath(bindir)
+        self.seed, self.seeds, self.commits, self.seconds, self.full = seed, seeds, commits, seconds, full
+
+    def program(self, name):
+        """The path of a helper program that the build made."""
+        return os.path.join(self.bindir, name)
+
+
+class Case:
+    """Context of one case; use with `with`."""
+
+    def __init__(self, options, name, seed):
+        self.options, self.name, self.seed = options, name, seed
+        self.rng = random.Random(f"{seed}/{name}")
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-test-", dir=os.environ.get("WEIR_TEST_TMPDIR")))
+        self.processes = []
+        self.daemons, self.daemon_count = [], 0
+
+    def __enter__(self):
+        diag(f"{self.name}: WEIR_TEST_SEED={self.seed}")
+        return self
+
+    def __exit__(self, kind, error, trace):
+        failed = kind is not None and kind.__name__ != "Skip"
+        if failed:
+            for daemon in self.daemons:
+                diag(f"--- log of {daemon.name} (pid {daemon.pid}, exit {daemon.exit_code()})\n{tail(daemon.log())}")
+        left = self._end_processes()
+        # A root-owned or unwritable folder of a case must not break the next one.
+        if failed and os.environ.get("WEIR_TEST_KEEP"):
+            diag(f"kept: {self.dir}")
+        else:
+            shutil.rmtree(self.dir, ignore_errors=True)
+        if left and not failed:
+            raise Fail("left running at the end of the case: " + "; ".join(left))
+        return False
+
+    def _end_processes(self):
+        left = []
+        for process in self.processes:
+            if process.poll() is None:
+                left.append(f"pid {process.pid}: {' '.join(map(str, process.args))[:120]}")
+                process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe:
+                    try:
+                        pipe.close()
+                    except OSError:
+                        pass  # a broken pipe of a process that was killed on purpose
+        # What our processes left behind became our child (see become_subreaper).  A dying one gets a moment.
+        for _ in range(20):
+            orphans = children_of(os.getpid())
+            if not orphans:
+                return left
+            time.sleep(0.05)
+        for pid, command in orphans:
+            left.append(f"orphan pid {pid}: {command}")
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        return left
+
+    def path(self, *parts):
+        """A path below the case's folder, as text."""
+        return str(self.dir.joinpath(*parts))
+
+    def spawn(self, argv, **options):
+        """Start a process that belongs to this case."""
+        process = subprocess.Popen(argv, **options)  # pylint: disable=consider-using-with
+        self.processes.append(process)
+        return process
+
+    def forget(self, process):
+        """Take a process off the list that has ended and was waited for."""
+        self.processes.remove(process)
+
+    def run(self, *argv, expect=0, timeout=120, env=None, preexec_fn=None):
+        """Run a command to its end.  `expect` is the exit status, a tuple of allowed ones, or None for any."""
+        environment = dict(os.environ, **env) if env else None
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True, errors="replace", env=environment, preexec_fn=preexec_fn)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise Fail(f"{show(argv)}: still running after {timeout} s\nstdout: {tail(out)}\nstderr: {tail(err)}") from None
+        allowed = expect if isinstance(expect, tuple) else (expect,)
+        if expect is not None and process.returncode not in allowed:
+            raise Fail(f"{show(argv)}: exit {process.returncode}, expected {expect}\nstdout: {tail(out)}\nstderr: {tail(err)}")
+        if process.returncode < 0 and (expect is None or process.returncode not in allowed):
+            raise Fail(f"{show(argv)}: died of signal {-process.returncode}\nstderr: {tail(err)}")
+        return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+    def weir(self, *argv, **options):
+        """Run one weir command."""
+        return self.run(self.options.weir, *map(str, argv), **options)
+
+    def copy(self, source, target):
+        """Copy a file or folder in a process of its own: an open and close of a database file in this process would
+        drop the locks that SQLite holds here."""
+        self.run("cp", "-a", "--", str(source), str(target))
+
+
+def show(argv):
+    """A command as a person would type it."""
+    return " ".join(str(a) if " " not in str(a) else repr(str(a)) for a in argv)
+
+
+def children_of(parent):
+    """(pid, command) of the live children of a process; dead ones that nobody waited for are collected."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:
+                fields = file.read().rpartition(")")[2].split()
+            if int(fields[1]) != parent:
+                continue
+            if fields[0] == "Z":
+                os.waitpid(int(entry), os.WNOHANG)
+                continue
+            with open(f"/proc/{entry}/cmdline", encoding="utf-8", errors="replace") as file:
+                found.append((int(entry), file.read().replace("\0", " ").strip()[:160]))
+        except (OSError, ChildProcessError):
+            continue
+    return found
+
+
+def wait_until(condition, timeout, what, pause=0.02):
+    """Poll until the condition gives something true, and return that."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Fail(f"not within {timeout} s: {what}")
+        time.sleep(pause)

@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Run one integration suite: run.py NAME --weir PATH --bindir DIR.  See tests/README.md."""
+
+import argparse
+import fnmatch
+import importlib
+import os
+import pathlib
+import random
+import resource
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from lib import case as case_module  # noqa: E402  pylint: disable=wrong-import-position
+from lib import tap  # noqa: E402  pylint: disable=wrong-import-position
+
+SUITES = ("oracle", "concurrently", "crash_fault", "crash_kill", "restart", "takeover", "wal_reset_bug", "bad_input", "odd_logs",
+          "selftest")
+
+
+def arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suite", choices=SUITES)
+    parser.add_argument("--weir", required=True, help="the program under test")
+    parser.add_argument("--bindir", required=True, help="where writer, reset_bug and weir_fault were built")
+    parser.add_argument("--case", default="*", help="only cases whose name matches this pattern")
+    parser.add_argument("--seeds", type=int, help="how many seeds, where a suite has seeds")
+    parser.add_argument("--commits", type=int, help="how many commits per seed")
+    parser.add_argument("--seconds", type=float, help="how long, where a suite runs for a time")
+    parser.add_argument("--full", action="store_true", help="every point, however long it takes")
+    return parser.parse_args()
+
+
+def main():
+    """Run the suite; exit status 0 when no case failed."""
+    args = arguments()
+    seed = int(os.environ.get("WEIR_TEST_SEED") or random.SystemRandom().randrange(1 << 31))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    case_module.become_subreaper()
+    os.environ.update(LC_ALL="C.UTF-8", TZ="UTC")
+    options = case_module.Options(args.weir, args.bindir, seed, args.seeds, args.commits, args.seconds, args.full)
+    module = importlib.import_module(args.suite)
+    chosen = [(name, body) for name, body in module.cases(options)
+              if fnmatch.fnmatch(name, args.case) or args.case in name]
+    if not chosen:
+        sys.exit(f"no case of {args.suite} matches {args.case!r}")
+    return 1 if tap.run(chosen, lambda name: case_module.Case(options, name, seed)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
