@@ -294,7 +294,7 @@ static struct rc read_answer(int fd, struct buf *answer, struct err *err)
 
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        if (n < 0 && errno == EAGAIN)
             return rc_raise(err, E_TIMEOUT, "the daemon did not answer in time");
         if (n < 0)
             return rc_raise_sys(err, E_IO, errno, "read the daemon's answer");

@@ -172,7 +172,7 @@ static void started(struct db *db)
 
 static void on_start_done(struct work_item *item)
 {
-    struct db *db = (struct db *)((char *)item - offsetof(struct db, start_item));
+    struct db *db = item->owner;
 
     if (rc_failed(db->job_rc)) {
         db->error = db->step_err;
@@ -191,7 +191,7 @@ static void on_start_done(struct work_item *item)
 
 static void run_start(struct work_item *item)
 {
-    struct db *db = (struct db *)((char *)item - offsetof(struct db, start_item));
+    struct db *db = item->owner;
 
     db->job_rc = db_start_run(&db->start, &db->step_err);
 }
@@ -225,14 +225,14 @@ static void begin_start(struct db *db)
 
 static void run_close(struct work_item *item)
 {
-    struct db *db = (struct db *)((char *)item - offsetof(struct db, close_item));
+    struct db *db = item->owner;
 
     db_live_close(db->live, db->tidy);
 }
 
 static void on_live_closed(struct work_item *item)
 {
-    struct db *db = (struct db *)((char *)item - offsetof(struct db, close_item));
+    struct db *db = item->owner;
 
     db->live = NULL;
     drop_acknowledged(db);
@@ -321,6 +321,7 @@ struct rc db_begin(struct db *db, struct err *err)
     CLEANUP(mem_freep) char *dir = local_state_dir(db->settings->path);
 
     db->state = DB_WAITING;
+    db->start_item.owner = db->step_item.owner = db->close_item.owner = db->snap_item.owner = db;
     db->retry = (struct backoff){.base_ms = RETRY_BASE_MS, .max_ms = RETRY_MAX_MS};
     TRY(local_state_open(&db->local, db->fs, dir, err));
     struct rc rc = store_open(db->loop, db->fs, db->settings->url, &db->store, err);

@@ -54,7 +54,7 @@ struct copy {
 
 static void run_step(struct work_item *item)
 {
-    struct copy *c = (struct copy *)((char *)item - offsetof(struct copy, item));
+    struct copy *c = item->owner;
 
     c->rc = c->step(c, &c->err);
 }
@@ -65,6 +65,7 @@ static struct rc in_lane(struct copy *c, struct rc (*step)(struct copy *c, struc
         return step(c, err);
     c->step = step;
     c->item.run = run_step;
+    c->item.owner = c;
     work_lane_wait(c->s->work, (unsigned)c->s->lane, &c->item);
     if (rc_failed(c->rc))
         *err = c->err;
@@ -242,7 +243,7 @@ static struct rc release(struct copy *c, struct err *err)
 
 static void encode(struct work_item *item)
 {
-    struct frame_job *j = (struct frame_job *)((char *)item - offsetof(struct frame_job, item));
+    struct frame_job *j = item->owner;
 
     j->rc = snap_frame_encode(j->z, j->page_size, j->pgnos, j->pages, j->count, &j->frame, &j->err);
 }
@@ -285,6 +286,7 @@ static struct rc write_group(struct copy *c, struct err *err)
     for (size_t i = 0; i < c->job_count; i++) {
         items[i] = &c->jobs[i]->item;
         items[i]->run = encode;
+        items[i]->owner = c->jobs[i];
     }
     work_spread_wait(c->s->work, items, c->job_count);
     for (size_t i = 0; i < c->job_count; i++) {

@@ -6,7 +6,7 @@
 
 static void run_snap(struct work_item *item)
 {
-    struct db *db = (struct db *)((char *)item - offsetof(struct db, snap_item));
+    struct db *db = item->owner;
 
     db->snap_rc = db_snap_run(&db->snap, db->txid, &db->snap_err);
 }
@@ -39,7 +39,7 @@ static void resume_close(struct db *db)
 static void on_snap_done(struct work_item *item)
 {
     static const struct err fine = {.code = E_OK};
-    struct db *db = (struct db *)((char *)item - offsetof(struct db, snap_item));
+    struct db *db = item->owner;
 
     db->in_snap = false;
     if (rc_failed(db->snap_rc)) {

@@ -118,7 +118,7 @@ void db_sync_wait(struct db *db, struct db_waiter *w)
 
 static void run_step(struct work_item *item)
 {
-    struct db *db = (struct db *)((char *)item - offsetof(struct db, step_item));
+    struct db *db = item->owner;
 
     db->identity = wal_conn_check(db->live->conn);
     db->job_rc = db_live_step(db->live, &db->step, &db->step_err);
@@ -224,7 +224,7 @@ static bool all_done(const struct db *db)
 
 static void on_step_done(struct work_item *item)
 {
-    struct db *db = (struct db *)((char *)item - offsetof(struct db, step_item));
+    struct db *db = item->owner;
     const char *reason;
 
     db->in_step = false;

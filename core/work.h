@@ -25,6 +25,7 @@ enum { WORK_LANES_MAX = 8 };
 struct work_item {
     void (*run)(struct work_item *item);  /* in the lane or the job's thread */
     void (*done)(struct work_item *item); /* on the loop thread; may submit the item again or free it */
+    void *owner;                          /* whose item it is; set once by the owner */
     struct work_item *next;
     pthread_t thread; /* jobs */
     bool is_job;

@@ -12,12 +12,15 @@
 /* --- the table, on the loop thread ---------------------------------------------------------------------------------
  */
 
+/* FINISH gives the final key; everything else must name the one of START. */
 static struct dir_upload *find(const struct store_dir *d, const struct store_req *req)
 {
     struct dir_upload *u = d->uploads;
 
-    while (u != NULL && (strcmp(u->name, req->upload) != 0 || strcmp(u->key, req->key) != 0))
+    while (u != NULL && strcmp(u->name, req->upload) != 0)
         u = u->next;
+    if (u != NULL && req->verb != STORE_UPLOAD_FINISH && strcmp(u->key, req->key) != 0)
+        return NULL;
     return u;
 }
 

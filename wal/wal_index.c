@@ -6,9 +6,10 @@
 
 enum { HEADER_SIZE = 48, BACKFILL_OFFSET = 96, MARKS_OFFSET = 100, INDEX_VERSION = 3007000, READ_TRIES = 200 };
 
+/* The region is an array of 32-bit words; offsets are in bytes. */
 static uint32_t load32(const volatile void *shm, size_t offset)
 {
-    return __atomic_load_n((const volatile uint32_t *)((const volatile uint8_t *)shm + offset), __ATOMIC_ACQUIRE);
+    return __atomic_load_n((const volatile uint32_t *)shm + offset / 4, __ATOMIC_ACQUIRE);
 }
 
 static void load_copy(const volatile void *shm, size_t offset, uint32_t out[HEADER_SIZE / 4])
@@ -61,5 +62,5 @@ uint32_t wal_index_read_mark(const volatile void *shm, unsigned slot)
 void wal_index_set_read_mark(volatile void *shm, unsigned slot, uint32_t mark)
 {
     assert(slot < WAL_INDEX_READ_MARK_COUNT);
-    __atomic_store_n((volatile uint32_t *)((volatile uint8_t *)shm + MARKS_OFFSET) + slot, mark, __ATOMIC_RELEASE);
+    __atomic_store_n((volatile uint32_t *)shm + MARKS_OFFSET / 4 + slot, mark, __ATOMIC_RELEASE);
 }
