@@ -217,15 +217,15 @@ void image_freep(struct image **im)
 
 /* --- pages ------------------------------------------------------------------------------------------------------- */
 
-static struct rc check_pages(const struct image *im, uint32_t first, uint32_t count, const char *what, struct err *err)
+static struct rc check_pages(const struct image *im, uint32_t first, uint32_t count, struct err *err)
 {
     uint32_t lock = dbfmt_lock_page(im->page_size);
 
     if (first == 0 || first > im->page_count || count > im->page_count - first + 1)
-        return rc_raise(err, E_CORRUPT, "%s page %" PRIu32 " and %" PRIu32 " more of %s: it has %" PRIu32 " pages",
-            what, first, count - 1, im->temp, im->page_count);
+        return rc_raise(err, E_CORRUPT, "write pages %" PRIu32 " to %" PRIu64 " of %s: it has %" PRIu32 " pages", first,
+            (uint64_t)first + count - 1, im->temp, im->page_count);
     if (lock >= first && lock - first < count)
-        return rc_raise(err, E_CORRUPT, "%s page %" PRIu32 " of %s: it is the lock page", what, lock, im->temp);
+        return rc_raise(err, E_CORRUPT, "write page %" PRIu32 " of %s: it is the lock page", lock, im->temp);
     return RC_OK;
 }
 
@@ -280,7 +280,7 @@ struct rc image_put(struct image *im, uint32_t first_pgno, const uint8_t *pages,
 
     assert(count > 0);
     assert(!im->published);
-    TRY(check_pages(im, first_pgno, count, "write", err));
+    TRY(check_pages(im, first_pgno, count, err));
     rc = put(im, first_pgno, pages, count, err);
     if (rc_failed(rc))
         __atomic_store_n(&im->broken, true, __ATOMIC_RELAXED);
