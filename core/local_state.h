@@ -4,10 +4,17 @@
  * "Local state").
  *
  *     lock          held (flock) by the one process that replicates the database; its text: process id, control socket
- *     current       which generation of the two files below is valid; replaced atomically
- *     pages.<id>    the page-hash index as it was at a checkpoint, guarded by a hash
+ *     current       the checkpoint: its id, position, runs; replaced atomically
+ *     pages.<id>    the page-hash index as it was at the checkpoint, guarded by a hash
  *     log.<id>      what changed since: records of page hashes, of acknowledged positions, of runs, each guarded by a
- * hash
+ *                   hash that also covers the one before
+ *
+ *     local_state_open(&ls, fs, dir, err)                         takes the lock
+ *     local_state_load(ls, &content, hashes, &found, err)         or local_state_checkpoint() to begin
+ *     local_state_add_run(ls, &run, err)
+ *     local_state_page(ls, ...) ... mark = local_state_mark(ls)   as pages change, as segments end
+ *     local_state_acknowledge(ls, mark, &pos, err)                in the order of the marks
+ *     local_state_close(ls)
  *
  * The index in memory runs ahead of what the replica has acknowledged.  Its changes are appended to the log as they
  * happen, but count only once a position record, written after the acknowledgement, says up to which byte of the log
@@ -18,7 +25,11 @@
  * whoever starts from it (core/db_start).  A checkpoint (new pages file, new log) is fsynced before it becomes current.
  *
  * A failing write (full disk) makes the state stale, not wrong: local_state_ok() turns false, later appends do nothing,
- * and local_state_checkpoint() tries a fresh start.
+ * each local_state_acknowledge() returns what went wrong, and local_state_checkpoint() tries a fresh start. Replication
+ * need not stop for it.  The same holds before there is anything to append to.
+ *
+ * Threads: one at a time for each object; local_state_peek() and local_state_holder() at any time, beside other
+ * processes.  Memory: up to 100 KiB while pages come in, a few KiB between.
  */
 #ifndef LOCAL_STATE_H
 #define LOCAL_STATE_H
@@ -75,21 +86,35 @@ MUST_USE struct rc local_state_load(struct local_state *ls, struct local_state_c
 MUST_USE struct rc local_state_peek(const struct fsys *fs, const char *dir, struct local_state_content *content,
     enum local_state_found *found, struct err *err);
 
-/* Replace everything by this state: fsynced when it returns.  Also the way to begin (after a first snapshot, a
- * restore). */
+/*
+ * Replace everything by this state, runs included: fsynced when it returns.  Also the way to begin (after a first
+ * snapshot, a restore; a state without pages is a state too, so that runs can be recorded before the first one).
+ *
+ * `hashes` must be the index at content->pos, so nothing may be under way to the replica; E_BUG otherwise.  Marks from
+ * before are void.  After a failure the disk holds the old state or this one, and the state is stale.
+ */
 MUST_USE struct rc local_state_checkpoint(
     struct local_state *ls, const struct local_state_content *content, const struct page_hash *hashes, struct err *err);
+/* The log has grown so much that reading it would take longer than reading a new checkpoint.  (At several times that
+ * size nothing more is appended: the state is then stale.) */
 bool local_state_wants_checkpoint(const struct local_state *ls);
 bool local_state_ok(const struct local_state *ls);
 
-/* A run begins: its nonce is on disk (fsynced) before any object carries it. */
+/* A run begins: its nonce is on disk (fsynced) before any object carries it.  Fails when the state is stale, and with
+ * E_NOTFOUND when there is none to add it to. */
 MUST_USE struct rc local_state_add_run(struct local_state *ls, const struct nonce *run, struct err *err);
 
-/* A page got a new hash (buffered). */
+/*
+ * A page got a new hash (buffered).  Always RC_OK: what goes wrong is told by the next local_state_acknowledge().
+ *
+ * That the database shrank need not be told, the position's page count says so; but when it grows, every page that it
+ * grows by must be told, whatever hash it had when it was there before.
+ */
 MUST_USE struct rc local_state_page(struct local_state *ls, uint32_t pgno, uint64_t hash, struct err *err);
 /* How far the log reaches now: take it when a segment is finished ... */
 uint64_t local_state_mark(struct local_state *ls);
-/* ... and give it back when the replica has acknowledged the segment. */
+/* ... and give it back when the replica has acknowledged the segment.  Not synced.  E_BUG for a mark that is older than
+ * the last one, or of before the last checkpoint. */
 MUST_USE struct rc local_state_acknowledge(
     struct local_state *ls, uint64_t mark, const struct pos *pos, struct err *err);
 
