@@ -151,6 +151,30 @@ static void test_not_published(void **state)
     assert_int_equal(count_files(false), 0);
 }
 
+/* Whatever changed since the last sync is synced again, and nothing else. */
+static void test_syncs(void **state)
+{
+    struct fault_fsys f;
+    struct image *im;
+    struct err err;
+
+    (void)state;
+    fault_fsys_init(&f, FAULT_ONCE, 0, EIO);
+    f.ops = FAULT_FSYNC;
+    im = create(&f.fs, SIZE, 3);
+    assert_ok_err(put(im, SIZE, 1, 3, 0, &err), &err);
+    assert_ok_err(image_sync(im, &err), &err);
+    assert_ok_err(image_sync(im, &err), &err);
+    assert_int_equal(f.calls, 1);
+    assert_ok_err(image_resize(im, 2, &err), &err);
+    assert_ok_err(image_sync(im, &err), &err);
+    assert_int_equal(f.calls, 2);
+    assert_ok_err(put(im, SIZE, 2, 1, 1, &err), &err);
+    assert_ok_err(image_publish(im, &err), &err);
+    assert_int_equal(f.calls, 4); /* the file and the directory */
+    image_free(im);
+}
+
 static mode_t published_mode(void)
 {
     struct image *im = create(&fsys_real, SIZE, 1);
@@ -434,6 +458,7 @@ static void test_left_overs(void **state)
         {".weir-tmp-00000000000000aa", true}, /* locked by another restore */
         {".weir-tmp-00000000000000bb", true}, /* a directory */
         {".weir-tmp-00000000000000cc", true}, /* a symbolic link */
+        {".weir-tmp-00000000000000dd", true}, /* a pipe */
         {".weir-tmp-0123456789abcde", true},  /* names that we do not make */
         {".weir-tmp-0123456789abcdef0", true},
         {".weir-tmp-0123456789ABCDEF", true},
@@ -453,7 +478,9 @@ static void test_left_overs(void **state)
         if (i == 3)
             assert_int_equal(mkdir(path[i], 0700), 0);
         else if (i == 4)
-            assert_int_equal(symlink(path[9], path[i]), 0);
+            assert_int_equal(symlink(path[COUNT - 1], path[i]), 0);
+        else if (i == 5)
+            assert_int_equal(mkfifo(path[i], 0600), 0);
         else
             write_file(path[i], "left over");
         if (i == 2) {
@@ -828,6 +855,7 @@ int main(void)
         cmocka_unit_test_setup(test_whole, empty_dir),
         cmocka_unit_test_setup(test_not_published, empty_dir),
         cmocka_unit_test_setup(test_mode, empty_dir),
+        cmocka_unit_test_setup(test_syncs, empty_dir),
         cmocka_unit_test_setup(test_walks, empty_dir),
         cmocka_unit_test_setup(test_parallel, empty_dir),
         cmocka_unit_test_setup(test_refused, empty_dir),

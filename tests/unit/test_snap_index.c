@@ -269,6 +269,8 @@ static void test_frames(void **state)
             "snapshot index: frame 0 of 1: page 4294967295, which SQLite cannot have"},
         {{20, BYTES("\x14\x01\xfa\xff\xff\xff\x1f\x01"), 4096, 1, 1},
             "snapshot index: frame 0 of 1: page 4294967295, which SQLite cannot have"},
+        {{20, BYTES("\x14\x02\x00\x00\xfe\xff\xff\xff\x0f\x00"), 4096, 1, 1},
+            "snapshot index: frame 0 of 1: page 4294967296, which SQLite cannot have"},
         {{20, BYTES("\x14\x01\x80\x80\x02\x00"), 65536, 1, 1},
             "snapshot index: frame 0 of 1: page 16385, which is the lock page"},
         {{20, BYTES("\x14\x01\xfc\xff\x01\x03"), 65536, 1, 1},
