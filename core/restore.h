@@ -2,8 +2,9 @@
 /*
  * restore - from a history to a database file: plan, fetch, decode, prove, publish.
  *
- * Linear code in a job thread; snapshot frames are fetched and decoded by `parallel` threads.  The target is replaced only at
- * the last step, by rename, when the state checksum was proven; the local state that lets replication go on comes with it.
+ * Linear code in a job thread; snapshot frames are fetched and decoded by `parallel` threads.  The target is replaced
+ * only at the last step, by rename, when the state checksum was proven; the local state that lets replication go on
+ * comes with it.
  */
 #ifndef RESTORE_H
 #define RESTORE_H
@@ -25,8 +26,8 @@ struct restore_opts {
     uint32_t timeline; /* 0: the newest */
     enum restore_verify verify;
     bool dry_run;
-    bool force;    /* replace an existing file */
-    bool with_state; /* write the local state beside it (default for the command) */
+    bool force;        /* replace an existing file */
+    bool with_state;   /* write the local state beside it (default for the command) */
     unsigned parallel; /* 0: a default */
     /* Progress: called now and then from the job's thread; may be NULL. */
     void (*on_progress)(void *ctx, const char *stage, uint64_t done, uint64_t total);
@@ -40,21 +41,23 @@ struct restore_report {
     uint64_t checksum;
     uint32_t page_size, page_count;
     uint64_t snapshot_txid;
-    size_t object_count;
-    uint64_t bytes_read;
+    size_t object_count; /* of a dry run: to be read, without the parts of large segments */
+    uint64_t bytes_read; /* of a dry run: to be read */
     uint64_t duration_ms;
     char warning[ERR_MSG_SIZE]; /* "" or what had to be worked around (a damaged snapshot passed over) */
+    bool nothing_there;         /* E_NOTFOUND because there is no replica, or one without any commit */
 };
 
 /*
- * Errors: E_NOTFOUND nothing there, or no such txid or time (with the nearest that exist); E_EXISTS the output exists and
- * `force` is not set; E_BUSY it is in use; E_CORRUPT an object is damaged or missing (named), or the state does not prove;
- * E_NOSPACE, E_IO, E_DENIED.  Nothing existing is changed then.
+ * Errors: E_NOTFOUND nothing there, or no such txid or time (with the nearest that exist); E_EXISTS the output exists
+ * and `force` is not set; E_BUSY it is in use; E_CORRUPT an object is damaged or missing (named), or the state does not
+ * prove; E_NOSPACE, E_IO, E_DENIED.  Nothing existing is changed then.
  */
 MUST_USE struct rc restore_run(struct work *w, struct store *s, const struct fsys *fs, const struct restore_opts *opts,
     struct restore_report *report, struct err *err);
 
-/* The newest commit at or before the time / its place in words when there is none (before the first, after the last). */
+/* The newest commit at or before the time / its place in words when there is none (before the first, after the last).
+ */
 MUST_USE struct rc restore_find_time(struct catalog *c, struct work *w, struct store *s, uint32_t timeline,
     int64_t time_ms, uint64_t *txid, struct err *err);
 

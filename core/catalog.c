@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "catalog.h"
+
+#include "alloc.h"
+#include "prefetch.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ROOM_MIN = 16, DOCUMENT_MAX = 64 << 10 };
+
+static void req_finip(struct store_req *req)
+{
+    store_req_fini(req);
+}
+
+/* --- building ------------------------------------------------------------------------------------------------------
+ */
+
+struct builder {
+    struct catalog *catalog;
+    size_t timeline_room, log_room, snapshot_room; /* the latter two of the last timeline */
+    size_t objects;
+};
+
+/* Room for one more. */
+static struct rc grow(void *array, size_t count, size_t *room, size_t size, struct err *err)
+{
+    size_t more = *room == 0 ? ROOM_MIN : *room * 2;
+    void *old, *bigger;
+
+    if (count < *room)
+        return RC_OK;
+    memcpy(&old, array, sizeof old);
+    bigger = mem_resize(old, more, size);
+    if (bigger == NULL)
+        return rc_raise(err, E_NOMEM, "catalog of %zu objects", count);
+    memcpy(array, &bigger, sizeof bigger);
+    *room = more;
+    return RC_OK;
+}
+
+/* Listings are in order, so a new number is behind all others. */
+static struct rc timeline_of(struct builder *b, uint32_t number, struct catalog_timeline **out, struct err *err)
+{
+    struct catalog *c = b->catalog;
+    struct catalog_timeline *last = c->timeline_count > 0 ? &c->timelines[c->timeline_count - 1] : NULL;
+
+    if (last == NULL || last->number < number) {
+        TRY(grow(&c->timelines, c->timeline_count, &b->timeline_room, sizeof *c->timelines, err));
+        last = &c->timelines[c->timeline_count++];
+        *last = (struct catalog_timeline){.number = number};
+        b->log_room = b->snapshot_room = 0;
+    }
+    if (last->number > number)
+        return rc_raise(err, E_CORRUPT, "listing of the replica is not in order: timeline %" PRIu32 " behind %" PRIu32,
+            number, last->number);
+    *out = last;
+    return RC_OK;
+}
+
+static struct rc add_log(struct builder *b, const struct layout_key *k, uint64_t size, struct err *err)
+{
+    struct catalog_timeline *t = NULL;
+
+    TRY(timeline_of(b, k->timeline, &t, err));
+    if (t->log_count > 0 && t->logs[t->log_count - 1].first_txid >= k->txid)
+        return rc_raise(err, E_CORRUPT, "listing of the replica is not in order at txid %" PRIu64, k->txid);
+    TRY(grow(&t->logs, t->log_count, &b->log_room, sizeof *t->logs, err));
+    t->logs[t->log_count++] = (struct catalog_log){.first_txid = k->txid, .size = size};
+    return RC_OK;
+}
+
+static struct rc add_snapshot(struct builder *b, const struct layout_key *k, uint64_t size, struct err *err)
+{
+    struct catalog_timeline *t = NULL;
+
+    TRY(timeline_of(b, k->timeline, &t, err));
+    TRY(grow(&t->snapshots, t->snapshot_count, &b->snapshot_room, sizeof *t->snapshots, err));
+    t->snapshots[t->snapshot_count++] = (struct catalog_snapshot){k->txid, k->time_ms, size};
+    return RC_OK;
+}
+
+static struct rc add_entry(struct builder *b, const struct store_entry *e, struct err *err)
+{
+    struct layout_key k = layout_parse(e->key);
+    struct catalog_timeline *t = NULL;
+
+    if (++b->objects > CATALOG_OBJECTS_MAX)
+        return rc_raise(err, E_NOMEM, "the replica has more than %d objects; prune it", CATALOG_OBJECTS_MAX);
+    switch (k.kind) {
+    case LAYOUT_LOG:
+        return add_log(b, &k, e->size, err);
+    case LAYOUT_SNAPSHOT:
+        return add_snapshot(b, &k, e->size, err);
+    case LAYOUT_PART:
+        TRY(timeline_of(b, k.timeline, &t, err));
+        t->part_count++;
+        t->part_size += e->size;
+        return RC_OK;
+    case LAYOUT_TIMELINE:
+        return timeline_of(b, k.timeline, &t, err);
+    case LAYOUT_IDENTITY_KEY:
+    case LAYOUT_OTHER:
+        break;
+    }
+    b->catalog->unexpected_count++;
+    return RC_OK;
+}
+
+static struct rc list_all(struct builder *b, struct work *w, struct store *s, struct err *err)
+{
+    layout_text prefix, after = "";
+    bool more = true;
+
+    layout_timelines_prefix(prefix);
+    while (more) {
+        CLEANUP(req_finip) struct store_req req;
+
+        store_req_init(&req, STORE_LIST, prefix, NULL, NULL);
+        memcpy(req.after, after, sizeof req.after);
+        TRY_CTX(work_store(w, s, &req, err), err, "list %s", prefix);
+        for (size_t i = 0; i < req.entry_count; i++)
+            TRY(add_entry(b, &req.entries[i], err));
+        more = req.more && req.entry_count > 0;
+        if (more)
+            (void)snprintf(after, sizeof after, "%s", req.entries[req.entry_count - 1].key); /* a key fits */
+    }
+    return RC_OK;
+}
+
+/* --- documents -----------------------------------------------------------------------------------------------------
+ */
+
+/* *found is false when there is none; a damaged one is an error. */
+static struct rc read_identity(struct catalog *c, struct work *w, struct store *s, bool *found, struct err *err)
+{
+    CLEANUP(req_finip) struct store_req req;
+    struct rc rc;
+
+    store_req_init(&req, STORE_GET, LAYOUT_IDENTITY, NULL, NULL);
+    req.length = DOCUMENT_MAX + 1;
+    rc = work_store(w, s, &req, err);
+    *found = rc.code != E_NOTFOUND;
+    if (!*found)
+        return RC_OK;
+    TRY_CTX(rc, err, "%s", LAYOUT_IDENTITY);
+    return layout_identity_decode(buf_span(&req.data), &c->identity, err);
+}
+
+static uint64_t describe_origin(void *ctx, size_t i, layout_text key)
+{
+    const struct catalog *c = ctx;
+
+    layout_timeline(key, c->timelines[i].number);
+    return 1024; /* about */
+}
+
+static struct rc read_origins(struct catalog *c, struct work *w, struct store *s, struct err *err)
+{
+    CLEANUP(prefetch_freep) struct prefetch *p = prefetch_new(w, s, c->timeline_count, describe_origin, c);
+
+    for (size_t i = 0; i < c->timeline_count; i++) {
+        CLEANUP(buf_fini) struct buf bytes = {0};
+        struct layout_origin origin = {0};
+        struct rc rc = prefetch_take(p, &bytes, err);
+
+        if (!rc_failed(rc))
+            rc = layout_origin_decode(buf_span(&bytes), &origin, err);
+        if (!rc_failed(rc) && origin.timeline == c->timelines[i].number)
+            c->timelines[i].origin = origin;
+        else if (rc_failed(rc) && rc.code != E_NOTFOUND && rc.code != E_CORRUPT)
+            return rc;
+    }
+    return RC_OK;
+}
+
+/* Without weir.json, the timelines say whose history it is. */
+static void identify_by_timelines(struct catalog *c)
+{
+    for (size_t i = 0; i < c->timeline_count; i++)
+        if (c->timelines[i].origin.timeline != 0)
+            c->identity.database = c->timelines[i].origin.database;
+}
+
+struct rc catalog_load(struct catalog **out, struct work *w, struct store *s, struct err *err)
+{
+    CLEANUP(catalog_freep) struct catalog *c = mem_new(sizeof *c);
+    struct builder b = {.catalog = c};
+    bool found = false;
+    struct err damage;
+    struct rc identity = read_identity(c, w, s, &found, &damage);
+
+    if (rc_failed(identity) && identity.code != E_CORRUPT) {
+        *err = damage;
+        return rc_wrap(err, "replica at %s", s->url);
+    }
+    TRY_CTX(list_all(&b, w, s, err), err, "replica at %s", s->url);
+    if (c->timeline_count == 0 && rc_failed(identity)) {
+        *err = damage;
+        return rc_wrap(err, "replica at %s", s->url);
+    }
+    if (c->timeline_count == 0 && !found)
+        return rc_raise(err, E_NOTFOUND, "no replica at %s", s->url);
+    TRY(read_origins(c, w, s, err));
+    if (c->identity.format == 0)
+        identify_by_timelines(c);
+    *out = MOVE(c);
+    return RC_OK;
+}
+
+void catalog_free(struct catalog *c)
+{
+    if (c == NULL)
+        return;
+    for (size_t i = 0; i < c->timeline_count; i++) {
+        mem_free(c->timelines[i].logs);
+        mem_free(c->timelines[i].snapshots);
+    }
+    mem_free(c->timelines);
+    mem_free(c);
+}
+
+void catalog_freep(struct catalog **c)
+{
+    catalog_free(*c);
+    *c = NULL;
+}
+
+/* --- looking -------------------------------------------------------------------------------------------------------
+ */
+
+const struct catalog_timeline *catalog_timeline(const struct catalog *c, uint32_t number)
+{
+    size_t low = 0, high = c->timeline_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (c->timelines[middle].number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < c->timeline_count && c->timelines[low].number == number ? &c->timelines[low] : NULL;
+}
+
+const struct catalog_timeline *catalog_newest(const struct catalog *c)
+{
+    return c->timeline_count > 0 ? &c->timelines[c->timeline_count - 1] : NULL;
+}
+
+/* The first timeline has no parent, whatever became of its document. */
+static bool has_parent(const struct catalog_timeline *t)
+{
+    return t->number > 1 && t->origin.parent != 0;
+}
+
+static struct rc check_leg(const struct catalog_timeline *t, uint32_t number, uint32_t child, struct err *err)
+{
+    layout_text key;
+
+    layout_timeline(key, number);
+    if (t == NULL && child == 0)
+        return rc_raise(err, E_NOTFOUND, "no timeline %" PRIu32 " in this history", number);
+    if (t == NULL)
+        return rc_raise(
+            err, E_CORRUPT, "timeline %" PRIu32 ", the parent of timeline %" PRIu32 ", is missing", number, child);
+    if (t->origin.timeline == 0 && number > 1)
+        return rc_raise(err, E_CORRUPT, "%s is missing or damaged: nobody can tell where the timeline begins", key);
+    return RC_OK;
+}
+
+struct rc catalog_path(
+    const struct catalog *c, uint32_t number, struct catalog_leg **legs, size_t *count, struct err *err)
+{
+    CLEANUP(mem_freep) struct catalog_leg *path = mem_try(c->timeline_count + 1, sizeof *path);
+    uint64_t limit = UINT64_MAX;
+    uint32_t child = 0;
+    size_t n = 0;
+
+    if (path == NULL)
+        return rc_raise(err, E_NOMEM, "path over %zu timelines", c->timeline_count);
+    for (;;) {
+        const struct catalog_timeline *t = catalog_timeline(c, number);
+
+        TRY(check_leg(t, number, child, err));
+        path[n++] = (struct catalog_leg){t, limit};
+        if (!has_parent(t))
+            break;
+        /* Parents have lower numbers (layout_origin_decode), so this ends. */
+        assert(t->origin.parent < number);
+        limit = t->origin.fork_txid < limit ? t->origin.fork_txid : limit;
+        child = number;
+        number = t->origin.parent;
+    }
+    for (size_t i = 0; i < n / 2; i++) {
+        struct catalog_leg other = path[i];
+
+        path[i] = path[n - 1 - i];
+        path[n - 1 - i] = other;
+    }
+    *legs = MOVE(path);
+    *count = n;
+    return RC_OK;
+}
+
+/* The last log of a timeline that is known to be sealed is the seal. */
+static size_t segment_count(const struct catalog_timeline *t)
+{
+    return t->sealed ? t->log_count - 1 : t->log_count;
+}
+
+/* Segments of one leg; each ends at the latest where the one behind it begins. */
+static size_t route_leg(const struct catalog_leg *leg, struct catalog_step *steps, size_t n)
+{
+    const struct catalog_timeline *t = leg->timeline;
+    uint64_t begin = has_parent(t) ? t->origin.fork_txid + 1 : 1;
+
+    for (size_t i = 0; i < segment_count(t); i++) {
+        uint64_t first = t->logs[i].first_txid;
+
+        if (first < begin || first > leg->last_txid)
+            continue;
+        if (n > 0 && steps[n - 1].last_txid >= first)
+            steps[n - 1].last_txid = first - 1;
+        steps[n++] = (struct catalog_step){t->number, first, leg->last_txid, t->logs[i].size};
+    }
+    if (n > 0 && t->sealed && t->tip_txid > 0 && steps[n - 1].timeline == t->number
+        && steps[n - 1].last_txid > t->tip_txid)
+        steps[n - 1].last_txid = t->tip_txid;
+    return n;
+}
+
+struct rc catalog_route(
+    const struct catalog *c, uint32_t number, struct catalog_step **steps, size_t *count, struct err *err)
+{
+    CLEANUP(mem_freep) struct catalog_leg *legs = NULL;
+    CLEANUP(mem_freep) struct catalog_step *route = NULL;
+    size_t leg_count = 0, room = 1, n = 0;
+
+    TRY(catalog_path(c, number, &legs, &leg_count, err));
+    for (size_t i = 0; i < leg_count; i++)
+        room += legs[i].timeline->log_count;
+    route = mem_try(room, sizeof *route);
+    if (route == NULL)
+        return rc_raise(err, E_NOMEM, "route over %zu segments", room);
+    for (size_t i = 0; i < leg_count; i++)
+        n = route_leg(&legs[i], route, n);
+    *steps = MOVE(route);
+    *count = n;
+    return RC_OK;
+}
+
+/* --- objects -------------------------------------------------------------------------------------------------------
+ */
+
+static struct rc open_object(
+    struct catalog_object *o, enum pack_kind kind, uint32_t timeline, uint64_t first_txid, struct err *err)
+{
+    uint32_t named_timeline;
+    uint64_t named_txid;
+
+    if (kind == PACK_SEAL) {
+        TRY(seal_decode(buf_span(&o->bytes), &o->seal, err));
+        o->sealed = true;
+        named_timeline = o->seal.timeline;
+        named_txid = o->seal.txid;
+    } else {
+        TRY(seg_dec_open(&o->segment, buf_span(&o->bytes), err));
+        named_timeline = seg_dec_info(o->segment)->timeline;
+        named_txid = seg_dec_info(o->segment)->base_txid + 1;
+    }
+    if (named_timeline != timeline || named_txid != first_txid)
+        return rc_raise(
+            err, E_CORRUPT, "it says that it is txid %" PRIu64 " of timeline %" PRIu32, named_txid, named_timeline);
+    return RC_OK;
+}
+
+struct rc catalog_open(
+    struct catalog_object *out, struct buf *bytes, uint32_t timeline, uint64_t first_txid, struct err *err)
+{
+    struct catalog_object o = {.bytes = *bytes};
+    enum pack_kind kind = PACK_SEGMENT;
+    layout_text key;
+    struct rc rc;
+
+    *bytes = (struct buf){0};
+    layout_log(key, timeline, first_txid);
+    rc = pack_kind_of(buf_span(&o.bytes), &kind, err);
+    if (!rc_failed(rc))
+        rc = open_object(&o, kind, timeline, first_txid, err);
+    if (rc_failed(rc)) {
+        catalog_object_fini(&o);
+        return rc_wrap(err, "%s", key);
+    }
+    *out = o;
+    return RC_OK;
+}
+
+struct rc catalog_fetch(struct catalog_object *out, struct work *w, struct store *s, uint32_t timeline,
+    uint64_t first_txid, struct err *err)
+{
+    CLEANUP(req_finip) struct store_req req;
+    layout_text key;
+
+    layout_log(key, timeline, first_txid);
+    store_req_init(&req, STORE_GET, key, NULL, NULL);
+    req.length = SEG_OBJECT_MAX + 1; /* the decoder refuses more */
+    TRY_CTX(work_store(w, s, &req, err), err, "%s", key);
+    return catalog_open(out, &req.data, timeline, first_txid, err);
+}
+
+void catalog_object_fini(struct catalog_object *o)
+{
+    seg_dec_free(o->segment);
+    buf_fini(&o->bytes);
+    *o = (struct catalog_object){0};
+}
+
+/* --- tips ----------------------------------------------------------------------------------------------------------
+ */
+
+static void set_tip(struct catalog_timeline *t, const struct seg_info *info)
+{
+    const struct seg_commit *last = &info->commits[info->commit_count - 1];
+
+    t->tip_txid = last->txid;
+    t->tip_time_ms = last->time_ms;
+    t->tip_checksum = last->checksum;
+}
+
+/* The tip of a sealed timeline is in the segment before the seal, and reaches exactly up to it. */
+static struct rc tip_before_seal(struct catalog_timeline *t, struct work *w, struct store *s, struct err *err)
+{
+    CLEANUP(catalog_object_fini) struct catalog_object o = {0};
+    uint64_t seal_txid = t->logs[t->log_count - 1].first_txid;
+
+    if (t->log_count == 1)
+        return RC_OK;
+    TRY(catalog_fetch(&o, w, s, t->number, t->logs[t->log_count - 2].first_txid, err));
+    if (o.segment == NULL)
+        return rc_raise(err, E_CORRUPT, "timeline %" PRIu32 " has two seals", t->number);
+    set_tip(t, seg_dec_info(o.segment));
+    if (t->tip_txid + 1 != seal_txid) {
+        layout_text key;
+
+        layout_log(key, t->number, t->tip_txid + 1);
+        return rc_raise(err, E_CORRUPT, "%s is missing: the timeline is sealed at txid %" PRIu64, key, seal_txid);
+    }
+    return RC_OK;
+}
+
+static struct rc take_tip(
+    struct catalog_timeline *t, struct catalog_object *o, struct work *w, struct store *s, struct err *err)
+{
+    if (o->segment != NULL) {
+        set_tip(t, seg_dec_info(o->segment));
+        return RC_OK;
+    }
+    t->sealed = true;
+    t->successor = o->seal.successor;
+    return tip_before_seal(t, w, s, err);
+}
+
+struct rc catalog_load_tip(struct catalog *c, struct work *w, struct store *s, uint32_t timeline, struct err *err)
+{
+    CLEANUP(catalog_object_fini) struct catalog_object o = {0};
+    const struct catalog_timeline *found = catalog_timeline(c, timeline);
+    struct catalog_timeline *t;
+
+    assert(found != NULL);
+    t = &c->timelines[found - c->timelines];
+    if (t->log_count == 0 || t->sealed || t->tip_txid > 0)
+        return RC_OK;
+    TRY(catalog_fetch(&o, w, s, t->number, t->logs[t->log_count - 1].first_txid, err));
+    return take_tip(t, &o, w, s, err);
+}
+
+struct rc catalog_load_tips(struct catalog *c, struct work *w, struct store *s, struct err *err)
+{
+    for (size_t i = 0; i < c->timeline_count; i++)
+        TRY(catalog_load_tip(c, w, s, c->timelines[i].number, err));
+    return RC_OK;
+}
+
+/* --- commits -------------------------------------------------------------------------------------------------------
+ */
+
+struct walk {
+    const struct catalog_step *steps;
+    uint64_t expected; /* next txid; 0: any */
+    uint64_t from;
+    catalog_commit_fn fn;
+    void *ctx;
+    bool ended;
+};
+
+static uint64_t describe_step(void *ctx, size_t i, layout_text key)
+{
+    const struct walk *walk = ctx;
+
+    layout_log(key, walk->steps[i].timeline, walk->steps[i].first_txid);
+    return walk->steps[i].size;
+}
+
+static struct rc walk_segment(
+    struct walk *walk, const struct catalog_step *step, const struct seg_info *info, struct err *err)
+{
+    if (walk->expected != 0 && walk->expected != step->first_txid) {
+        layout_text key;
+
+        layout_log(key, step->timeline, walk->expected);
+        return rc_raise(err, E_CORRUPT, "%s is missing: no segment has txid %" PRIu64, key, walk->expected);
+    }
+    for (size_t i = 0; i < info->commit_count && !walk->ended; i++) {
+        const struct seg_commit *commit = &info->commits[i];
+
+        if (commit->txid > step->last_txid)
+            break;
+        walk->expected = commit->txid + 1;
+        if (commit->txid >= walk->from)
+            walk->ended = !walk->fn(walk->ctx, info, commit);
+    }
+    return RC_OK;
+}
+
+struct rc catalog_commits(struct catalog *c, struct work *w, struct store *s, uint32_t timeline, uint64_t from_txid,
+    catalog_commit_fn fn, void *ctx, struct err *err)
+{
+    CLEANUP(mem_freep) struct catalog_step *steps = NULL;
+    CLEANUP(prefetch_freep) struct prefetch *p = NULL;
+    struct walk walk = {.from = from_txid, .fn = fn, .ctx = ctx};
+    size_t count = 0, begin = 0;
+
+    TRY(catalog_route(c, timeline, &steps, &count, err));
+    while (begin + 1 < count && steps[begin + 1].first_txid <= from_txid)
+        begin++;
+    walk.steps = steps + begin;
+    p = prefetch_new(w, s, count - begin, describe_step, &walk);
+    for (size_t i = begin; i < count && !walk.ended; i++) {
+        CLEANUP(catalog_object_fini) struct catalog_object o = {0};
+        CLEANUP(buf_fini) struct buf bytes = {0};
+
+        TRY(prefetch_take(p, &bytes, err));
+        TRY(catalog_open(&o, &bytes, steps[i].timeline, steps[i].first_txid, err));
+        if (o.segment == NULL)
+            break; /* the seal behind the last segment */
+        TRY(walk_segment(&walk, &steps[i], seg_dec_info(o.segment), err));
+    }
+    return RC_OK;
+}

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "restore.h"
+
+#include "alloc.h"
+#include "clock.h"
+#include "restore_frames.h"
+#include "restore_replay.h"
+#include "restore_target.h"
+#include "strx.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- which txid ----------------------------------------------------------------------------------------------------
+ */
+
+static void free_steps(struct catalog_step **steps)
+{
+    mem_free(*steps);
+    *steps = NULL;
+}
+
+/* The last commit on the path.  0: none. */
+static struct rc find_tip(struct catalog *c, struct work *w, struct store *s, uint32_t timeline, uint64_t *txid,
+    int64_t *time_ms, struct err *err)
+{
+    for (;;) {
+        CLEANUP(free_steps) struct catalog_step *steps = NULL;
+        const struct catalog_timeline *t;
+        size_t count = 0;
+
+        TRY(catalog_route(c, timeline, &steps, &count, err));
+        *txid = 0;
+        if (count == 0)
+            return RC_OK;
+        t = catalog_timeline(c, steps[count - 1].timeline);
+        if (t->tip_txid == 0 && !t->sealed) {
+            TRY(catalog_load_tip(c, w, s, t->number, err));
+            continue; /* it may be sealed, and the seal was on the route */
+        }
+        *txid = t->tip_txid < steps[count - 1].last_txid ? t->tip_txid : steps[count - 1].last_txid;
+        *time_ms = t->tip_time_ms; /* of a later commit when the path leaves the timeline before its tip */
+        return RC_OK;
+    }
+}
+
+struct time_search {
+    struct catalog *catalog;
+    struct work *work;
+    struct store *store;
+    struct catalog_step *steps; /* owned */
+    size_t count;
+    struct catalog_object object; /* owned: the segment looked at last */
+    size_t at;                    /* its step */
+};
+
+static void time_search_fini(struct time_search *t)
+{
+    mem_free(t->steps);
+    catalog_object_fini(&t->object);
+}
+
+static struct rc look_at(struct time_search *t, size_t i, struct err *err)
+{
+    if (t->at == i && t->object.bytes.size > 0)
+        return RC_OK;
+    catalog_object_fini(&t->object);
+    TRY(catalog_fetch(&t->object, t->work, t->store, t->steps[i].timeline, t->steps[i].first_txid, err));
+    t->at = i;
+    return RC_OK;
+}
+
+/* The last segment whose first commit is not after the time; t->count when there is none. */
+static struct rc find_segment(struct time_search *t, int64_t time_ms, size_t *out, struct err *err)
+{
+    size_t low = 0, high = t->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        TRY(look_at(t, middle, err));
+        if (t->object.segment != NULL && seg_dec_info(t->object.segment)->commits[0].time_ms <= time_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *out = low > 0 ? low - 1 : t->count;
+    return RC_OK;
+}
+
+static struct rc before_all(struct time_search *t, int64_t time_ms, struct err *err)
+{
+    char asked[STRX_TIME_SIZE], first[STRX_TIME_SIZE];
+    const struct seg_commit *commit;
+
+    TRY(look_at(t, 0, err));
+    if (t->object.segment == NULL)
+        return rc_raise(err, E_NOTFOUND, "the history has no commit");
+    commit = &seg_dec_info(t->object.segment)->commits[0];
+    return rc_raise(err, E_NOTFOUND, "%s is before the first commit, which is txid %" PRIu64 " of %s",
+        strx_format_time(time_ms, asked), commit->txid, strx_format_time(commit->time_ms, first));
+}
+
+/* Is there anything behind step `i`?  The last step may be a seal. */
+static struct rc is_last(struct time_search *t, size_t i, bool *last, struct err *err)
+{
+    *last = i + 1 == t->count;
+    if (i + 2 == t->count) {
+        TRY(look_at(t, i + 1, err));
+        *last = t->object.sealed;
+    }
+    return RC_OK;
+}
+
+struct rc restore_find_time(struct catalog *c, struct work *w, struct store *s, uint32_t timeline, int64_t time_ms,
+    uint64_t *txid, struct err *err)
+{
+    CLEANUP(time_search_fini) struct time_search t = {.catalog = c, .work = w, .store = s};
+    char asked[STRX_TIME_SIZE], tip[STRX_TIME_SIZE];
+    const struct seg_info *info;
+    struct seg_commit found = {0};
+    size_t segment = 0;
+    bool last = false;
+
+    TRY(catalog_route(c, timeline, &t.steps, &t.count, err));
+    if (t.count == 0)
+        return rc_raise(err, E_NOTFOUND, "timeline %" PRIu32 " has no commit", timeline);
+    TRY(find_segment(&t, time_ms, &segment, err));
+    if (segment == t.count)
+        return before_all(&t, time_ms, err);
+    TRY(is_last(&t, segment, &last, err));
+    TRY(look_at(&t, segment, err));
+    info = seg_dec_info(t.object.segment);
+    for (size_t i = 0; i < info->commit_count; i++) {
+        const struct seg_commit *commit = &info->commits[i];
+
+        if (commit->txid > t.steps[segment].last_txid)
+            break; /* the path leaves the timeline here */
+        if (commit->time_ms > time_ms) {
+            last = false;
+            break;
+        }
+        found = *commit;
+    }
+    if (last && found.time_ms < time_ms)
+        return rc_raise(err, E_NOTFOUND,
+            "%s is after the last commit, which is txid %" PRIu64 " of %s; for the newest state, leave the time out",
+            strx_format_time(time_ms, asked), found.txid, strx_format_time(found.time_ms, tip));
+    *txid = found.txid;
+    return RC_OK;
+}
+
+static bool holds_anything(const struct catalog *c)
+{
+    for (size_t i = 0; i < c->timeline_count; i++)
+        if (c->timelines[i].log_count > 0 || c->timelines[i].snapshot_count > 0)
+            return true;
+    return false;
+}
+
+static struct rc no_commit(struct restore_job *j, uint32_t timeline, struct err *err)
+{
+    j->report->nothing_there = !holds_anything(j->catalog);
+    if (j->report->nothing_there)
+        return rc_raise(err, E_NOTFOUND, "the replica at %s has no commit yet: its first snapshot was never completed",
+            j->store->url);
+    return rc_raise(err, E_NOTFOUND, "timeline %" PRIu32 " of %s has no commit", timeline, j->store->url);
+}
+
+/* The txid exists unless it lies behind the first txid of the last segment: then its length decides. */
+static struct rc check_exists(struct restore_job *j, uint32_t timeline, uint64_t txid, struct err *err)
+{
+    CLEANUP(free_steps) struct catalog_step *steps = NULL;
+    char when[STRX_TIME_SIZE];
+    size_t count = 0;
+    uint64_t tip = 0;
+    int64_t tip_time = 0;
+
+    TRY(catalog_route(j->catalog, timeline, &steps, &count, err));
+    if (count == 0)
+        return no_commit(j, timeline, err);
+    if (txid < steps[count - 1].first_txid)
+        return RC_OK;
+    TRY(find_tip(j->catalog, j->work, j->store, timeline, &tip, &tip_time, err));
+    if (tip == 0)
+        return no_commit(j, timeline, err);
+    if (txid > tip)
+        return rc_raise(err, E_NOTFOUND,
+            "there is no txid %" PRIu64 " on timeline %" PRIu32 ": its last commit is %" PRIu64 " of %s", txid,
+            timeline, tip, strx_format_time(tip_time, when));
+    return RC_OK;
+}
+
+/* A damaged tip does not keep anybody from what lies before it. */
+static struct rc advise_before_tip(struct restore_job *j, uint32_t timeline, struct rc rc, struct err *err)
+{
+    CLEANUP(free_steps) struct catalog_step *steps = NULL;
+    size_t count = 0;
+    struct err ignored;
+
+    if (!restore_is_damage(rc) || j->report->nothing_there)
+        return rc;
+    if (rc_failed(catalog_route(j->catalog, timeline, &steps, &count, &ignored)) || count == 0
+        || steps[count - 1].first_txid < 2)
+        return rc;
+    return rc_raise(err, E_CORRUPT, "%.900s; txid %" PRIu64 " is the last that can be restored", err->msg,
+        steps[count - 1].first_txid - 1);
+}
+
+static struct rc choose_txid(struct restore_job *j, uint32_t timeline, uint64_t *txid, struct err *err)
+{
+    int64_t time_ms = 0;
+    struct rc rc;
+
+    if (j->opts->by_txid) {
+        *txid = j->opts->txid;
+        return check_exists(j, timeline, *txid, err);
+    }
+    if (j->opts->by_time)
+        return restore_find_time(j->catalog, j->work, j->store, timeline, j->opts->time_ms, txid, err);
+    rc = find_tip(j->catalog, j->work, j->store, timeline, txid, &time_ms, err);
+    if (rc_failed(rc))
+        return advise_before_tip(j, timeline, rc, err);
+    return *txid == 0 ? no_commit(j, timeline, err) : RC_OK;
+}
+
+/* --- carrying a plan out ------------------------------------------------------------------------------------------ */
+
+/* The log's word on the snapshot's txid, when the log has it: a snapshot of a writer that crashed may be another's. */
+static struct rc check_against_log(struct restore_job *j, uint32_t timeline, struct err *err)
+{
+    CLEANUP(free_steps) struct catalog_step *steps = NULL;
+    CLEANUP(catalog_object_fini) struct catalog_object o = {0};
+    const struct seg_info *info;
+    struct err missing;
+    size_t count = 0, i = 0;
+    struct rc rc;
+
+    TRY(catalog_route(j->catalog, timeline, &steps, &count, err));
+    while (i + 1 < count && steps[i + 1].first_txid <= j->txid)
+        i++;
+    if (count == 0 || steps[i].first_txid > j->txid)
+        return RC_OK;
+    rc = catalog_fetch(&o, j->work, j->store, steps[i].timeline, steps[i].first_txid, &missing);
+    if (rc_failed(rc) && !restore_is_damage(rc)) {
+        *err = missing;
+        return rc;
+    }
+    /* A damaged segment before the snapshot takes nothing away from it. */
+    info = o.segment != NULL ? seg_dec_info(o.segment) : NULL;
+    if (info == NULL || j->txid - info->base_txid > info->commit_count)
+        return RC_OK;
+    if (info->commits[j->txid - info->base_txid - 1].checksum != image_checksum(j->image))
+        return rc_raise(err, E_CORRUPT,
+            "the snapshot at txid %" PRIu64 " has state checksum %016" PRIx64 ", the log says %016" PRIx64, j->txid,
+            image_checksum(j->image), info->commits[j->txid - info->base_txid - 1].checksum);
+    j->time_ms = info->commits[j->txid - info->base_txid - 1].time_ms;
+    return RC_OK;
+}
+
+/* *try_older: this snapshot is of no use. */
+static struct rc carry_out(struct restore_job *j, uint32_t timeline, bool *try_older, struct err *err)
+{
+    bool blame_snapshot = false;
+    struct rc rc;
+
+    j->done = 0;
+    j->total = j->plan->bytes;
+    rc = restore_frames_load(j, err);
+    if (!rc_failed(rc) && j->plan->segment_count == 0)
+        rc = check_against_log(j, timeline, err);
+    *try_older = restore_is_damage(rc);
+    if (*try_older)
+        return rc_raise(err, E_CORRUPT, "%.1000s", err->msg); /* listed a moment ago and gone is damage, too */
+    TRY(rc);
+    rc = restore_replay_run(j, &blame_snapshot, err);
+    *try_older = blame_snapshot;
+    return rc;
+}
+
+static void warn(struct restore_job *j, const char *text)
+{
+    char *warning = j->report->warning;
+    size_t used = strlen(warning);
+
+    (void)snprintf(warning + used, ERR_MSG_SIZE - used, "%s%s", used > 0 ? "; " : "", text); /* cut when too long */
+}
+
+static void note_older_snapshot(struct restore_job *j, const struct err *why)
+{
+    char text[ERR_MSG_SIZE];
+
+    (void)snprintf(text, sizeof text, "the snapshot at txid %" PRIu64 " was passed over (%.900s)",
+        j->plan->snapshot.txid, why->msg);
+    warn(j, text);
+}
+
+/* Newest snapshot first; as long as snapshots turn out to be damaged, the next older one. */
+static struct rc make_image(struct restore_job *j, uint32_t timeline, uint64_t txid, struct err *err)
+{
+    struct err damage = {0};
+
+    for (size_t skip = 0;; skip++) {
+        bool try_older = false;
+        struct rc rc;
+
+        plan_free(MOVE(j->plan));
+        image_free(MOVE(j->image));
+        rc = plan_restore(j->catalog, timeline, txid, skip, &j->plan, err);
+        if (rc_failed(rc) && skip > 0)
+            return rc_raise(err, E_CORRUPT, "%.700s; no other snapshot leads to txid %" PRIu64, damage.msg, txid);
+        TRY(rc);
+        if (j->opts->dry_run)
+            return RC_OK;
+        rc = carry_out(j, timeline, &try_older, err);
+        if (!try_older)
+            return rc;
+        damage = *err;
+        note_older_snapshot(j, err);
+    }
+}
+
+static struct rc verify_image(struct restore_job *j, struct err *err)
+{
+    enum restore_verify verify = j->opts->verify;
+
+    restore_progress(j, "sync");
+    TRY(image_sync(j->image, err));
+    if (verify >= RESTORE_VERIFY_STATE) {
+        restore_progress(j, "verify");
+        TRY(image_verify(j->image, err));
+    }
+    if (verify >= RESTORE_VERIFY_QUICK)
+        TRY(restore_target_check_file(image_temp_path(j->image), verify == RESTORE_VERIFY_FULL, err));
+    return RC_OK;
+}
+
+static struct rc publish(struct restore_job *j, struct restore_target *target, struct err *err)
+{
+    char warning[ERR_MSG_SIZE] = "";
+    struct local_state_content content = {
+        .database = j->database,
+        .restored = true,
+        .pos =
+            {
+                .timeline = j->plan->timeline,
+                .txid = j->txid,
+                .time_ms = j->time_ms,
+                .checksum = image_checksum(j->image),
+                .page_size = j->page_size,
+                .page_count = image_page_count(j->image),
+            },
+    };
+
+    TRY(restore_target_publish(target, j->image, j->opts->with_state ? &content : NULL, warning, err));
+    if (warning[0] != 0)
+        warn(j, warning);
+    return RC_OK;
+}
+
+static void fill_report(struct restore_job *j)
+{
+    struct restore_report *r = j->report;
+
+    r->timeline = j->plan->timeline;
+    r->txid = j->plan->txid;
+    r->snapshot_txid = j->plan->snapshot.txid;
+    if (j->image == NULL) {
+        r->object_count = 1 + j->plan->segment_count;
+        r->bytes_read = j->plan->bytes;
+        return;
+    }
+    r->time_ms = j->time_ms;
+    r->checksum = image_checksum(j->image);
+    r->page_size = j->page_size;
+    r->page_count = image_page_count(j->image);
+}
+
+static struct rc run(struct restore_job *j, struct restore_target *target, struct err *err)
+{
+    static const struct nonce unknown;
+    uint32_t timeline = j->opts->timeline;
+    uint64_t txid = 0;
+    struct rc rc = catalog_load(&j->catalog, j->work, j->store, err);
+
+    j->report->nothing_there = rc.code == E_NOTFOUND;
+    TRY(rc);
+    if (catalog_newest(j->catalog) == NULL) {
+        j->report->nothing_there = true;
+        return rc_raise(err, E_NOTFOUND, "the replica at %s has no timeline yet", j->store->url);
+    }
+    j->database = j->catalog->identity.database;
+    j->database_known = !nonce_equal(&j->database, &unknown);
+    if (j->catalog->identity.format == 0)
+        warn(j, LAYOUT_IDENTITY " is missing or damaged");
+    if (timeline == 0)
+        timeline = catalog_newest(j->catalog)->number;
+    TRY(choose_txid(j, timeline, &txid, err));
+    TRY(make_image(j, timeline, txid, err));
+    if (!j->opts->dry_run) {
+        TRY(verify_image(j, err));
+        TRY(publish(j, target, err));
+    }
+    fill_report(j);
+    return RC_OK;
+}
+
+struct rc restore_run(struct work *w, struct store *s, const struct fsys *fs, const struct restore_opts *opts,
+    struct restore_report *report, struct err *err)
+{
+    CLEANUP(restore_target_freep) struct restore_target *target = NULL;
+    struct restore_job j = {.work = w, .store = s, .fs = fs, .opts = opts, .report = report};
+    uint64_t begin_ms = clock_mono_ms(&clock_real);
+    struct rc rc = RC_OK;
+
+    *report = (struct restore_report){0};
+    if (!opts->dry_run) {
+        TRY(restore_target_open(&target, fs, opts->output, opts->force, err));
+        j.target = restore_target_path(target);
+    }
+    rc = run(&j, target, err);
+    plan_free(j.plan);
+    image_free(j.image);
+    catalog_free(j.catalog);
+    report->duration_ms = clock_mono_ms(&clock_real) - begin_ms;
+    return rc;
+}

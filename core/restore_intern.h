@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* restore_intern - one restore on its way, shared by restore.c and its helpers. */
+#ifndef RESTORE_INTERN_H
+#define RESTORE_INTERN_H
+
+#include "image.h"
+#include "plan.h"
+#include "restore.h"
+
+struct restore_job {
+    /* Borrowed; set at the begin. */
+    struct work *work;
+    struct store *store;
+    const struct fsys *fs;
+    const struct restore_opts *opts;
+    struct restore_report *report;
+    const char *target;
+
+    struct catalog *catalog; /* owned */
+    struct plan *plan;       /* owned */
+    struct image *image;     /* owned */
+
+    struct nonce database; /* of the history */
+    bool database_known;   /* false: weir.json and all timelines are damaged; the snapshot says it then */
+
+    /* The state that `image` has reached. */
+    uint32_t page_size;
+    uint64_t txid;
+    int64_t time_ms;
+
+    uint64_t done, total; /* bytes, for progress */
+};
+
+static inline void restore_progress(struct restore_job *j, const char *stage)
+{
+    if (j->opts->on_progress != NULL)
+        j->opts->on_progress(j->opts->ctx, stage, j->done, j->done > j->total ? j->done : j->total);
+}
+
+/* The object itself is at fault, not this machine or the way to the store. */
+static inline bool restore_is_damage(struct rc rc)
+{
+    return rc.code == E_CORRUPT || rc.code == E_NOTFOUND;
+}
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "restore_replay.h"
+
+#include "alloc.h"
+#include "prefetch.h"
+
+#include <inttypes.h>
+
+/* One segment being applied. */
+struct replay {
+    struct restore_job *job;
+    const struct seg_info *info;
+    size_t commit;      /* index of the one whose pages come now */
+    uint64_t last_txid; /* stop behind it */
+    bool reached;
+};
+
+/* --- what the decoder asks for
+ * ---------------------------------------------------------------------------------------- */
+
+static struct rc on_read(void *ctx, uint32_t pgno, uint8_t *page, struct err *err)
+{
+    struct replay *r = ctx;
+
+    return image_read(r->job->image, pgno, page, err);
+}
+
+static struct rc on_write(void *ctx, uint32_t pgno, const uint8_t *page, struct err *err)
+{
+    struct replay *r = ctx;
+    const struct seg_commit *commit = &r->info->commits[r->commit];
+
+    if (pgno > commit->page_count)
+        return rc_raise(err, E_CORRUPT, "txid %" PRIu64 ": page %" PRIu32 " of a database of %" PRIu32, commit->txid,
+            pgno, commit->page_count);
+    if (pgno > image_page_count(r->job->image))
+        TRY(image_resize(r->job->image, commit->page_count, err));
+    return image_write(r->job->image, pgno, page, err);
+}
+
+static struct rc on_commit(void *ctx, const struct seg_commit *commit, bool *stop, struct err *err)
+{
+    struct replay *r = ctx;
+    struct restore_job *j = r->job;
+
+    if ((commit->flags & SEG_SNAPSHOT) != 0) {
+        layout_text prefix;
+
+        layout_snapshot_prefix(prefix, r->info->timeline);
+        return rc_raise(err, E_CORRUPT, "the snapshot at txid %" PRIu64 " is missing (%s%016" PRIx64 "-...)",
+            commit->txid, prefix, commit->txid);
+    }
+    TRY(image_resize(j->image, commit->page_count, err));
+    if (image_checksum(j->image) != commit->checksum)
+        return rc_raise(err, E_CORRUPT,
+            "the state checksum at txid %" PRIu64 " is %016" PRIx64 ", the segment says %016" PRIx64, commit->txid,
+            image_checksum(j->image), commit->checksum);
+    j->txid = commit->txid;
+    j->time_ms = commit->time_ms;
+    r->commit++;
+    r->reached = commit->txid >= r->last_txid;
+    *stop = r->reached;
+    return RC_OK;
+}
+
+/* --- one segment -------------------------------------------------------------------------------------------------- */
+
+static struct rc check_segment(const struct restore_job *j, const struct seg_info *info, struct err *err)
+{
+    if (!nonce_equal(&info->pack.database, &j->database))
+        return rc_raise(err, E_CORRUPT, "it belongs to another database");
+    if (info->page_size != j->page_size && (info->commits[0].flags & SEG_SNAPSHOT) == 0)
+        return rc_raise(err, E_CORRUPT, "pages of %" PRIu32 " bytes behind a state with pages of %" PRIu32,
+            info->page_size, j->page_size);
+    return RC_OK;
+}
+
+struct part_list {
+    uint32_t timeline;
+    uint64_t first_txid;
+    const struct seg_info *info;
+};
+
+static uint64_t describe_part(void *ctx, size_t i, layout_text key)
+{
+    const struct part_list *l = ctx;
+
+    layout_part(key, l->timeline, l->first_txid, &l->info->pack.writer, (uint32_t)i);
+    return l->info->parts[i].size;
+}
+
+static struct rc apply_parts(
+    struct replay *r, struct seg_dec *d, const struct seg_apply_ops *ops, uint64_t first_txid, struct err *err)
+{
+    struct restore_job *j = r->job;
+    struct part_list list = {r->info->timeline, first_txid, r->info};
+    CLEANUP(prefetch_freep)
+    struct prefetch *p = prefetch_new(j->work, j->store, r->info->part_count, describe_part, &list);
+    bool stopped = false;
+
+    for (size_t i = 0; i < r->info->part_count && !stopped; i++) {
+        CLEANUP(buf_fini) struct buf bytes = {0};
+        layout_text key;
+
+        (void)describe_part(&list, i, key);
+        TRY(prefetch_take(p, &bytes, err));
+        j->report->object_count++;
+        j->report->bytes_read += bytes.size;
+        j->done += bytes.size;
+        TRY_CTX(seg_dec_apply_part(d, buf_span(&bytes), ops, &stopped, err), err, "%s", key);
+        restore_progress(j, "segments");
+    }
+    return RC_OK;
+}
+
+static struct rc apply(struct restore_job *j, const struct plan_segment *s, struct seg_dec *d, struct err *err)
+{
+    struct replay r = {.job = j, .info = seg_dec_info(d), .last_txid = s->last_txid};
+    struct seg_apply_ops ops = {.read = on_read, .write = on_write, .commit = on_commit, .ctx = &r};
+    bool stopped = false;
+
+    if (r.info->part_count > 0)
+        TRY(apply_parts(&r, d, &ops, s->first_txid, err));
+    if (!r.reached)
+        TRY(seg_dec_apply_tail(d, &ops, &stopped, err));
+    return RC_OK;
+}
+
+/* --- all of them ---------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t describe_segment(void *ctx, size_t i, layout_text key)
+{
+    const struct plan *p = ctx;
+
+    layout_log(key, p->segments[i].timeline, p->segments[i].first_txid);
+    return p->segments[i].size;
+}
+
+static struct rc replay_segment(
+    struct restore_job *j, const struct plan_segment *s, struct buf *bytes, bool *wrong_base, struct err *err)
+{
+    CLEANUP(catalog_object_fini) struct catalog_object o = {0};
+    const struct seg_info *info;
+    layout_text key;
+
+    layout_log(key, s->timeline, s->first_txid);
+    TRY(catalog_open(&o, bytes, s->timeline, s->first_txid, err));
+    if (o.segment == NULL)
+        return rc_raise(err, E_NOTFOUND, "timeline %" PRIu32 " was sealed behind txid %" PRIu64, s->timeline, j->txid);
+    info = seg_dec_info(o.segment);
+    TRY_CTX(check_segment(j, info, err), err, "%s", key);
+    *wrong_base = info->base_checksum != image_checksum(j->image);
+    if (*wrong_base)
+        return rc_raise(err, E_CORRUPT,
+            "%s: it begins at state checksum %016" PRIx64 ", txid %" PRIu64 " has %016" PRIx64, key,
+            info->base_checksum, j->txid, image_checksum(j->image));
+    TRY_CTX(apply(j, s, o.segment, err), err, "%s", key);
+    return RC_OK;
+}
+
+/* A segment that is not where the one before it ends. */
+static struct rc check_chain(const struct restore_job *j, const struct plan_segment *s, struct err *err)
+{
+    layout_text key;
+
+    if (s->first_txid == j->txid + 1)
+        return RC_OK;
+    layout_log(key, s->timeline, j->txid + 1);
+    return rc_raise(err, E_CORRUPT, "%s is missing: no segment has txid %" PRIu64, key, j->txid + 1);
+}
+
+static struct rc replay_all(struct restore_job *j, struct prefetch *p, bool *blame_snapshot, struct err *err)
+{
+    for (size_t i = 0; i < j->plan->segment_count; i++) {
+        const struct plan_segment *s = &j->plan->segments[i];
+        CLEANUP(buf_fini) struct buf bytes = {0};
+        bool wrong_base = false;
+        struct rc rc;
+
+        TRY(check_chain(j, s, err));
+        TRY(prefetch_take(p, &bytes, err));
+        j->report->object_count++;
+        j->report->bytes_read += bytes.size;
+        j->done += bytes.size;
+        rc = replay_segment(j, s, &bytes, &wrong_base, err);
+        *blame_snapshot = wrong_base && i == 0;
+        TRY(rc);
+        restore_progress(j, "segments");
+    }
+    if (j->txid != j->plan->txid) {
+        layout_text key;
+
+        layout_log(key, j->plan->timeline, j->txid + 1);
+        return rc_raise(err, E_CORRUPT, "%s is missing: no segment has txid %" PRIu64, key, j->txid + 1);
+    }
+    return RC_OK;
+}
+
+struct rc restore_replay_run(struct restore_job *j, bool *blame_snapshot, struct err *err)
+{
+    struct prefetch *p = prefetch_new(j->work, j->store, j->plan->segment_count, describe_segment, j->plan);
+    struct rc rc = replay_all(j, p, blame_snapshot, err);
+
+    prefetch_free(p);
+    if (!restore_is_damage(rc) || *blame_snapshot)
+        return rc;
+    /* What was listed a moment ago and is gone now is damage, too. */
+    return rc_raise(err, E_CORRUPT, "%.900s; txid %" PRIu64 " is the last that can be restored", err->msg, j->txid);
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "restore_target.h"
+
+#include "alloc.h"
+
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct restore_target {
+    const struct fsys *fs; /* borrowed */
+    char *path;            /* owned; links resolved */
+    char *state_dir;       /* owned; beside the path as it was given, which is where a daemon looks */
+    bool exists;
+    sqlite3 *old; /* the replaced database, held exclusively; NULL: SQLite has no use for that file */
+};
+
+/* --- the old database ----------------------------------------------------------------------------------------------
+ */
+
+static struct rc from_sqlite(const struct restore_target *t, int code, const char *what, struct err *err)
+{
+    const char *detail = t->old != NULL ? sqlite3_errmsg(t->old) : sqlite3_errstr(code);
+
+    switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return rc_raise(err, E_BUSY, "%s is in use by another process: stop it, or restore to another file", t->path);
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+        return rc_raise(err, E_DENIED, "%s %s: %s", what, t->path, detail);
+    case SQLITE_FULL:
+        return rc_raise(err, E_NOSPACE, "%s %s: %s", what, t->path, detail);
+    case SQLITE_NOMEM:
+        return rc_raise(err, E_NOMEM, "%s %s: %s", what, t->path, detail);
+    default:
+        return rc_raise(err, E_IO, "%s %s: %s", what, t->path, detail);
+    }
+}
+
+static void release_old(struct restore_target *t)
+{
+    /* Nothing is under way; what the connection still says is of no interest. */
+    (void)sqlite3_close(t->old);
+    t->old = NULL;
+}
+
+static int exec(const struct restore_target *t, const char *sql)
+{
+    return sqlite3_exec(t->old, sql, NULL, NULL, NULL);
+}
+
+static bool is_no_database(int code)
+{
+    return (code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT;
+}
+
+/*
+ * In exclusive mode, a database in WAL mode is locked as a whole, which fails while anybody has it open.  A journal
+ * that a crash left behind is rolled back by this; the log stays as it is until settle_old(), and also when the
+ * connection is closed without that.
+ */
+static struct rc lock_old(struct restore_target *t, struct err *err)
+{
+    int code = sqlite3_open_v2(t->path, &t->old, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL);
+
+    if (code == SQLITE_OK)
+        code = sqlite3_db_config(t->old, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+    if (code == SQLITE_OK)
+        code = exec(t, "PRAGMA locking_mode=EXCLUSIVE");
+    if (code == SQLITE_OK)
+        code = exec(t, "BEGIN EXCLUSIVE");
+    if (code == SQLITE_OK)
+        code = exec(t, "COMMIT");
+    if (code == SQLITE_OK)
+        return RC_OK;
+    if (is_no_database(code)) {
+        release_old(t);
+        return RC_OK;
+    }
+    TRY(from_sqlite(t, code, "lock", err));
+    return RC_OK;
+}
+
+/* Copy the log into the file, so that the old database is whole without it. */
+static struct rc settle_old(struct restore_target *t, struct err *err)
+{
+    int code;
+
+    if (t->old == NULL)
+        return RC_OK;
+    code = sqlite3_wal_checkpoint_v2(t->old, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    if (code == SQLITE_OK || is_no_database(code))
+        return RC_OK;
+    return from_sqlite(t, code, "checkpoint", err);
+}
+
+/* --- opening -------------------------------------------------------------------------------------------------------
+ */
+
+static char *resolve(const char *path)
+{
+    char *real = realpath(path, NULL), *copy;
+
+    if (real == NULL)
+        return mem_strdup(path);
+    copy = mem_strdup(real);
+    free(real);
+    return copy;
+}
+
+static struct rc check_folder(const struct restore_target *t, struct err *err)
+{
+    const char *slash = strrchr(t->path, '/');
+    CLEANUP(mem_freep) char *folder = NULL;
+    struct stat st;
+
+    if (slash == NULL || slash == t->path)
+        return RC_OK;
+    if (slash[1] == 0)
+        return rc_raise(err, E_CONFIG, "%s is not the name of a file", t->path);
+    folder = mem_printf("%.*s", (int)(slash - t->path), t->path);
+    if (t->fs->stat(t->fs, folder, &st) != 0)
+        return rc_raise_sys(err, errno == ENOENT ? E_CONFIG : rc_from_errno(errno), errno, "folder %s", folder);
+    if (!S_ISDIR(st.st_mode))
+        return rc_raise(err, E_CONFIG, "%s is not a folder", folder);
+    return RC_OK;
+}
+
+static struct rc check_daemon(const struct restore_target *t, struct err *err)
+{
+    struct local_state_holder holder = {0};
+
+    TRY(local_state_holder(t->fs, t->state_dir, &holder, err));
+    if (holder.held)
+        return rc_raise(
+            err, E_BUSY, "%s is replicated by a weir daemon (process %ld): stop it first", t->path, holder.pid);
+    return RC_OK;
+}
+
+static struct rc inspect(struct restore_target *t, bool force, struct err *err)
+{
+    struct stat st;
+
+    TRY(check_folder(t, err));
+    TRY(check_daemon(t, err));
+    t->exists = t->fs->stat(t->fs, t->path, &st) == 0;
+    if (!t->exists && errno != ENOENT)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", t->path);
+    if (!t->exists)
+        return RC_OK;
+    if (!S_ISREG(st.st_mode))
+        return rc_raise(err, E_CONFIG, "%s is not a regular file", t->path);
+    if (!force)
+        return rc_raise(err, E_EXISTS,
+            "%s exists already: restore to another file, or replace it with --force (nothing is changed until the "
+            "restored "
+            "state is proven)",
+            t->path);
+    /* Only a look: the lock is not kept while the image is being made, which may take long. */
+    TRY(lock_old(t, err));
+    release_old(t);
+    return RC_OK;
+}
+
+struct rc restore_target_open(
+    struct restore_target **out, const struct fsys *fs, const char *path, bool force, struct err *err)
+{
+    CLEANUP(restore_target_freep) struct restore_target *t = mem_new(sizeof *t);
+
+    if (path[0] == 0)
+        return rc_raise(err, E_CONFIG, "the name of the file to restore to is empty");
+    t->fs = fs;
+    t->path = resolve(path);
+    t->state_dir = local_state_dir(path);
+    TRY(inspect(t, force, err));
+    *out = MOVE(t);
+    return RC_OK;
+}
+
+void restore_target_free(struct restore_target *t)
+{
+    if (t == NULL)
+        return;
+    release_old(t);
+    mem_free(t->path);
+    mem_free(t->state_dir);
+    mem_free(t);
+}
+
+void restore_target_freep(struct restore_target **t)
+{
+    restore_target_free(*t);
+    *t = NULL;
+}
+
+const char *restore_target_path(const struct restore_target *t)
+{
+    return t->path;
+}
+
+/* --- SQLite's checks -----------------------------------------------------------------------------------------------
+ */
+
+/* As a URI, because only there SQLite can be told that the file does not change: then it makes no side files. */
+static char *immutable_uri(const char *path)
+{
+    struct buf uri;
+    char *text;
+
+    buf_init(&uri, 3 * strlen(path) + 64);
+    buf_text(&uri, "file:");
+    for (const char *p = path; *p != 0; p++) {
+        if (strchr("%?#", *p) != NULL)
+            buf_printf(&uri, "%%%02x", (unsigned)(unsigned char)*p);
+        else
+            buf_u8(&uri, (uint8_t)*p);
+    }
+    buf_text(&uri, "?mode=ro&immutable=1");
+    text = mem_strdup(buf_str(&uri));
+    buf_fini(&uri);
+    return text;
+}
+
+static struct rc judge(sqlite3 *db, sqlite3_stmt *check, const char *path, const char *name, struct err *err)
+{
+    int code = sqlite3_step(check);
+    const char *finding = code == SQLITE_ROW ? (const char *)sqlite3_column_text(check, 0) : NULL;
+
+    if (code != SQLITE_ROW)
+        return rc_raise(
+            err, is_no_database(code) ? E_CORRUPT : E_IO, "PRAGMA %s of %s: %s", name, path, sqlite3_errmsg(db));
+    if (finding == NULL || strcmp(finding, "ok") != 0)
+        return rc_raise(err, E_CORRUPT,
+            "PRAGMA %s says: %.400s (this is the exact state that was replicated: the database was damaged before)",
+            name, finding != NULL ? finding : "nothing");
+    return RC_OK;
+}
+
+struct rc restore_target_check_file(const char *path, bool full, struct err *err)
+{
+    const char *name = full ? "integrity_check" : "quick_check";
+    CLEANUP(mem_freep) char *uri = immutable_uri(path);
+    CLEANUP(mem_freep) char *sql = mem_printf("PRAGMA %s(1)", name);
+    sqlite3_stmt *check = NULL;
+    sqlite3 *db = NULL;
+    struct rc rc;
+    int code = sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE, NULL);
+
+    if (code == SQLITE_OK)
+        code = sqlite3_prepare_v2(db, sql, -1, &check, NULL);
+    if (code == SQLITE_OK)
+        rc = judge(db, check, path, name, err);
+    else
+        rc = rc_raise(err, is_no_database(code) ? E_CORRUPT : E_IO, "PRAGMA %s of %s: %s", name, path,
+            db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(code));
+    (void)sqlite3_finalize(check); /* repeats the step's result */
+    (void)sqlite3_close(db);       /* read-only */
+    return rc;
+}
+
+/* --- publishing ----------------------------------------------------------------------------------------------------
+ */
+
+static struct rc remove_side_files(const struct restore_target *t, struct err *err)
+{
+    static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
+    bool removed = false;
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        CLEANUP(mem_freep) char *path = mem_printf("%s%s", t->path, suffixes[i]);
+        struct stat st;
+
+        if (t->fs->stat(t->fs, path, &st) != 0 && errno == ENOENT)
+            continue;
+        TRY(fsys_remove(t->fs, path, err));
+        removed = true;
+    }
+    return removed ? fsys_sync_parent(t->fs, t->path, err) : RC_OK;
+}
+
+static struct rc discard_state(const struct restore_target *t, struct local_state **state, struct err *err)
+{
+    struct stat st;
+    struct rc rc;
+
+    if (t->fs->stat(t->fs, t->state_dir, &st) != 0)
+        return errno == ENOENT ? RC_OK : rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", t->state_dir);
+    rc = local_state_open(state, t->fs, t->state_dir, err);
+    if (rc.code == E_FENCED) /* here it only means that a daemon came up meanwhile */
+        return rc_raise(err, E_BUSY, "%s", err->msg);
+    TRY(rc);
+    return local_state_discard(*state, err);
+}
+
+static struct rc write_state(const struct restore_target *t, struct local_state *state, struct image *image,
+    const struct local_state_content *content, struct err *err)
+{
+    CLEANUP(page_hash_freep) struct page_hash *hashes = page_hash_new();
+    CLEANUP(local_state_closep) struct local_state *fresh = NULL;
+
+    if (state == NULL) {
+        TRY(local_state_open(&fresh, t->fs, t->state_dir, err));
+        state = fresh;
+    }
+    TRY(image_hashes(image, hashes, err));
+    return local_state_checkpoint(state, content, hashes, err);
+}
+
+struct rc restore_target_publish(struct restore_target *t, struct image *image,
+    const struct local_state_content *content, char *warning, struct err *err)
+{
+    CLEANUP(local_state_closep) struct local_state *state = NULL;
+    struct err ignored;
+    struct rc rc;
+
+    if (t->exists)
+        TRY(lock_old(t, err));
+    TRY(settle_old(t, err));
+    TRY(discard_state(t, &state, err));
+    TRY(remove_side_files(t, err));
+    TRY(image_publish(image, err));
+    release_old(t);
+    if (content == NULL)
+        return RC_OK;
+    rc = write_state(t, state, image, content, &ignored);
+    if (rc_failed(rc))
+        (void)snprintf(warning, ERR_MSG_SIZE,
+            "the local state could not be written, so the first start of replication reads the whole file: %.900s",
+            ignored.msg);
+    return RC_OK;
+}
