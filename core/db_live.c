@@ -11,7 +11,8 @@ enum {
     COPY_UNDER_LOCK_US = 5000, /* what is left to copy while writers are held off */
     RESET_PAUSE_MIN_MS = 10,
     RESET_PAUSE_MAX_MS = 5000, /* a long reader may stay for hours */
-    LET_THROUGH_US = 150000,   /* SQLite's busy handler tries again every 100 ms at the latest */
+    NEAR_END_FRAMES = 500,
+    LET_THROUGH_US = 150000, /* SQLite's busy handler tries again every 100 ms at the latest */
 };
 
 void db_segment_free(struct db_segment *s)
@@ -325,12 +326,20 @@ static struct rc reset_log(struct db_live *l, struct err *err)
 }
 
 /* Everything is copied: the moments in which the gate may be touched. */
-static struct rc look_after_log(struct db_live *l, struct err *err)
+static struct rc look_after_gate(struct db_live *l, struct err *err)
 {
     TRY(wal_gate_improve(l->conn, err));
     if (wal_reset_waiter(l->conn))
         return wal_reset_let_through(l->conn, LET_THROUGH_US, err);
-    return reset_log(l, err);
+    return RC_OK;
+}
+
+/* Busy writers never let the reader quite reach the end; what is left then can be copied while they are held off. */
+static bool near_end(const struct db_live *l)
+{
+    uint32_t end = wal_reader_log_frames(l->reader), at = wal_reader_pos(l->reader)->frame;
+
+    return wal_reader_follows(l->reader) && end - at <= NEAR_END_FRAMES;
 }
 
 static struct rc capture(struct db_live *l, struct db_step *step, struct err *err)
@@ -338,8 +347,10 @@ static struct rc capture(struct db_live *l, struct db_step *step, struct err *er
     uint64_t frames = l->cap.frame_count;
 
     TRY(wal_capture_step(&l->cap, DB_LIVE_STEP_US, &step->state, err));
-    if (step->state == WAL_READER_QUIET && !l->cap.diverged) {
-        TRY(look_after_log(l, err));
+    if (step->state == WAL_READER_QUIET)
+        TRY(look_after_gate(l, err));
+    if (step->state == WAL_READER_QUIET || (step->state == WAL_READER_MORE && near_end(l))) {
+        TRY(reset_log(l, err));
         TRY(wal_capture_step(&l->cap, DB_LIVE_STEP_US, &step->state, err));
     }
     step->active = l->cap.frame_count != frames;
@@ -361,6 +372,8 @@ struct rc db_live_step(struct db_live *l, struct db_step *step, struct err *err)
     step->time_ms = l->cap.time_ms;
     step->log_frames = wal_reader_log_frames(l->reader);
     step->open_commits = seg_enc_commit_count(l->enc);
+    step->reset_count = l->reset_count;
+    step->reset_obstacle = l->reset_obstacle;
     return RC_OK;
 }
 

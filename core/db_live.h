@@ -96,9 +96,11 @@ struct db_step {
     uint64_t txid;
     int64_t time_ms;
     uint32_t log_frames;
-    uint64_t open_commits; /* in the segment that is still open */
-    bool active;           /* frames were read */
-    struct err local_err;  /* the local state could not be written (code E_OK: it could) */
+    uint64_t open_commits;      /* in the segment that is still open */
+    uint64_t reset_count;       /* of the log, by us */
+    const char *reset_obstacle; /* why the last try did not work; NULL: it did */
+    bool active;                /* frames were read */
+    struct err local_err;       /* the local state could not be written (code E_OK: it could) */
 };
 
 /* Capture, finish the segment if it is due, look after the log (reset, waiting checkpointers). */

@@ -367,6 +367,11 @@ bool wal_reader_caught_up(const struct wal_reader *r)
     return r->tail_end == 0 && (r->index.max_frame == 0 || (same_generation(r) && r->index.max_frame == r->pos.frame));
 }
 
+bool wal_reader_follows(const struct wal_reader *r)
+{
+    return r->tail_end == 0 && same_generation(r);
+}
+
 void wal_reader_witness(const struct wal_reader *r, uint64_t *delivered, uint64_t *counted)
 {
     *delivered = r->proven_delivered;

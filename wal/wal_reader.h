@@ -73,6 +73,8 @@ uint32_t wal_reader_log_frames(const struct wal_reader *r);
 uint32_t wal_reader_page_count(const struct wal_reader *r);
 /* Everything committed at the last refresh has been delivered. */
 bool wal_reader_caught_up(const struct wal_reader *r);
+/* The present generation is the one that is being read (not the tail of the one before). */
+bool wal_reader_follows(const struct wal_reader *r);
 /* Commits delivered since opening / the growth of the index's counter over the same time, at the last proven moment. */
 void wal_reader_witness(const struct wal_reader *r, uint64_t *delivered, uint64_t *counted);
 

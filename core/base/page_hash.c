@@ -161,6 +161,10 @@ struct rc page_hash_resize(struct page_hash *h, uint32_t count, struct err *err)
 {
     if (count > DBFMT_PAGE_COUNT_MAX)
         return rc_raise(err, E_CORRUPT, "page hashes: %u pages", count);
+    if (count >= h->count) { /* beyond the count everything is 0 already; this is every commit's way */
+        h->count = count;
+        return RC_OK;
+    }
     for (uint32_t ci = count / PAGE_HASH_CHUNK; ci < h->chunk_room; ci++) {
         uint32_t room = room_of(h, ci), keep = ci == count / PAGE_HASH_CHUNK ? count % PAGE_HASH_CHUNK : 0;
 
