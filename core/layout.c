@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define TIMELINES "t/"
@@ -167,18 +166,17 @@ static void json_freep(json_t **j)
     *j = NULL;
 }
 
+static int on_json(const char *text, size_t size, void *ctx)
+{
+    buf_put(ctx, text, size);
+    return 0;
+}
+
 static struct rc print_json(json_t *doc, const char *what, struct buf *out, struct err *err)
 {
-    char *text;
-
-    if (doc == NULL)
+    if (doc == NULL || json_dump_callback(doc, on_json, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER) != 0)
         return rc_raise(err, E_NOMEM, "%s", what);
-    text = json_dumps(doc, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    if (text == NULL)
-        return rc_raise(err, E_NOMEM, "%s", what);
-    buf_text(out, text);
     buf_text(out, "\n");
-    free(text);
     return buf_check(out, what, err);
 }
 

@@ -4,6 +4,7 @@
 #include "alloc.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,13 +105,9 @@ static struct rc settle_old(struct restore_target *t, struct err *err)
 
 static char *resolve(const char *path)
 {
-    char *real = realpath(path, NULL), *copy;
+    char real[PATH_MAX];
 
-    if (real == NULL)
-        return mem_strdup(path);
-    copy = mem_strdup(real);
-    free(real);
-    return copy;
+    return mem_strdup(realpath(path, real) != NULL ? real : path);
 }
 
 static struct rc check_folder(const struct restore_target *t, struct err *err)

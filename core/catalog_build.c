@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "catalog_build.h"
+
+#include "alloc.h"
+#include "prefetch.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ROOM_MIN = 16, DOCUMENT_MAX = 64 << 10 };
+
+static void req_finip(struct store_req *req)
+{
+    store_req_fini(req);
+}
+
+/* --- building ------------------------------------------------------------------------------------------------------
+ */
+
+struct builder {
+    struct catalog *catalog;
+    size_t timeline_room, log_room, snapshot_room; /* the latter two of the last timeline */
+    size_t objects;
+};
+
+/* Room for one more. */
+static struct rc grow(void *array, size_t count, size_t *room, size_t size, struct err *err)
+{
+    size_t more = *room == 0 ? ROOM_MIN : *room * 2;
+    void *old, *bigger;
+
+    if (count < *room)
+        return RC_OK;
+    memcpy(&old, array, sizeof old);
+    bigger = mem_resize(old, more, size);
+    if (bigger == NULL)
+        return rc_raise(err, E_NOMEM, "catalog of %zu objects", count);
+    memcpy(array, &bigger, sizeof bigger);
+    *room = more;
+    return RC_OK;
+}
+
+/* Listings are in order, so a new number is behind all others. */
+static struct rc timeline_of(struct builder *b, uint32_t number, struct catalog_timeline **out, struct err *err)
+{
+    struct catalog *c = b->catalog;
+    struct catalog_timeline *last = c->timeline_count > 0 ? &c->timelines[c->timeline_count - 1] : NULL;
+
+    if (last == NULL || last->number < number) {
+        TRY(grow(&c->timelines, c->timeline_count, &b->timeline_room, sizeof *c->timelines, err));
+        last = &c->timelines[c->timeline_count++];
+        *last = (struct catalog_timeline){.number = number};
+        b->log_room = b->snapshot_room = 0;
+    }
+    if (last->number > number)
+        return rc_raise(err, E_CORRUPT, "listing of the replica is not in order: timeline %" PRIu32 " behind %" PRIu32,
+            number, last->number);
+    *out = last;
+    return RC_OK;
+}
+
+static struct rc add_log(struct builder *b, const struct layout_key *k, uint64_t size, struct err *err)
+{
+    struct catalog_timeline *t = NULL;
+
+    TRY(timeline_of(b, k->timeline, &t, err));
+    if (t->log_count > 0 && t->logs[t->log_count - 1].first_txid >= k->txid)
+        return rc_raise(err, E_CORRUPT, "listing of the replica is not in order at txid %" PRIu64, k->txid);
+    TRY(grow(&t->logs, t->log_count, &b->log_room, sizeof *t->logs, err));
+    t->logs[t->log_count++] = (struct catalog_log){.first_txid = k->txid, .size = size};
+    return RC_OK;
+}
+
+static struct rc add_snapshot(struct builder *b, const struct layout_key *k, uint64_t size, struct err *err)
+{
+    struct catalog_timeline *t = NULL;
+
+    TRY(timeline_of(b, k->timeline, &t, err));
+    TRY(grow(&t->snapshots, t->snapshot_count, &b->snapshot_room, sizeof *t->snapshots, err));
+    t->snapshots[t->snapshot_count++] = (struct catalog_snapshot){k->txid, k->time_ms, size};
+    return RC_OK;
+}
+
+static struct rc add_entry(struct builder *b, const struct store_entry *e, struct err *err)
+{
+    struct layout_key k = layout_parse(e->key);
+    struct catalog_timeline *t = NULL;
+
+    if (++b->objects > CATALOG_OBJECTS_MAX)
+        return rc_raise(err, E_NOMEM, "the replica has more than %d objects; prune it", CATALOG_OBJECTS_MAX);
+    switch (k.kind) {
+    case LAYOUT_LOG:
+        return add_log(b, &k, e->size, err);
+    case LAYOUT_SNAPSHOT:
+        return add_snapshot(b, &k, e->size, err);
+    case LAYOUT_PART:
+        TRY(timeline_of(b, k.timeline, &t, err));
+        t->part_count++;
+        t->part_size += e->size;
+        return RC_OK;
+    case LAYOUT_TIMELINE:
+        return timeline_of(b, k.timeline, &t, err);
+    case LAYOUT_IDENTITY_KEY:
+    case LAYOUT_OTHER:
+        break;
+    }
+    b->catalog->unexpected_count++;
+    return RC_OK;
+}
+
+static struct rc list_all(struct builder *b, struct work *w, struct store *s, struct err *err)
+{
+    layout_text prefix, after = "";
+    bool more = true;
+
+    layout_timelines_prefix(prefix);
+    while (more) {
+        CLEANUP(req_finip) struct store_req req;
+
+        store_req_init(&req, STORE_LIST, prefix, NULL, NULL);
+        memcpy(req.after, after, sizeof req.after);
+        TRY_CTX(work_store(w, s, &req, err), err, "list %s", prefix);
+        for (size_t i = 0; i < req.entry_count; i++)
+            TRY(add_entry(b, &req.entries[i], err));
+        more = req.more && req.entry_count > 0;
+        if (more)
+            (void)snprintf(after, sizeof after, "%s", req.entries[req.entry_count - 1].key); /* a key fits */
+    }
+    return RC_OK;
+}
+
+/* --- documents -----------------------------------------------------------------------------------------------------
+ */
+
+/* *found is false when there is none; a damaged one is an error. */
+static struct rc read_identity(struct catalog *c, struct work *w, struct store *s, bool *found, struct err *err)
+{
+    CLEANUP(req_finip) struct store_req req;
+    struct rc rc;
+
+    store_req_init(&req, STORE_GET, LAYOUT_IDENTITY, NULL, NULL);
+    req.length = DOCUMENT_MAX + 1;
+    rc = work_store(w, s, &req, err);
+    *found = rc.code != E_NOTFOUND;
+    if (!*found)
+        return RC_OK;
+    TRY_CTX(rc, err, "%s", LAYOUT_IDENTITY);
+    return layout_identity_decode(buf_span(&req.data), &c->identity, err);
+}
+
+static uint64_t describe_origin(void *ctx, size_t i, layout_text key)
+{
+    const struct catalog *c = ctx;
+
+    layout_timeline(key, c->timelines[i].number);
+    return 1024; /* about */
+}
+
+static struct rc read_origins(struct catalog *c, struct work *w, struct store *s, struct err *err)
+{
+    CLEANUP(prefetch_freep) struct prefetch *p = prefetch_new(w, s, c->timeline_count, describe_origin, c);
+
+    for (size_t i = 0; i < c->timeline_count; i++) {
+        CLEANUP(buf_fini) struct buf bytes = {0};
+        struct layout_origin origin = {0};
+        struct rc rc = prefetch_take(p, &bytes, err);
+
+        if (!rc_failed(rc))
+            rc = layout_origin_decode(buf_span(&bytes), &origin, err);
+        if (!rc_failed(rc) && origin.timeline == c->timelines[i].number)
+            c->timelines[i].origin = origin;
+        else if (rc_failed(rc) && rc.code != E_NOTFOUND && rc.code != E_CORRUPT)
+            return rc;
+    }
+    return RC_OK;
+}
+
+/* Without weir.json, the timelines say whose history it is. */
+static void identify_by_timelines(struct catalog *c)
+{
+    for (size_t i = 0; i < c->timeline_count; i++)
+        if (c->timelines[i].origin.timeline != 0)
+            c->identity.database = c->timelines[i].origin.database;
+}
+
+struct rc catalog_build_load(struct catalog **out, struct work *w, struct store *s, struct err *err)
+{
+    CLEANUP(catalog_freep) struct catalog *c = mem_new(sizeof *c);
+    struct builder b = {.catalog = c};
+    bool found = false;
+    struct err damage;
+    struct rc identity = read_identity(c, w, s, &found, &damage);
+
+    if (rc_failed(identity) && identity.code != E_CORRUPT) {
+        *err = damage;
+        return rc_wrap(err, "replica at %s", s->url);
+    }
+    TRY_CTX(list_all(&b, w, s, err), err, "replica at %s", s->url);
+    if (c->timeline_count == 0 && rc_failed(identity)) {
+        *err = damage;
+        return rc_wrap(err, "replica at %s", s->url);
+    }
+    if (c->timeline_count == 0 && !found)
+        return rc_raise(err, E_NOTFOUND, "no replica at %s", s->url);
+    TRY(read_origins(c, w, s, err));
+    if (c->identity.format == 0)
+        identify_by_timelines(c);
+    *out = MOVE(c);
+    return RC_OK;
+}
