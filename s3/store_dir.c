@@ -44,8 +44,7 @@ struct rc store_dir_explain(const struct store_dir *d, const char *path, struct 
     return rc_raise(err, E_IO, "%s", err->msg);
 }
 
-/* --- reading and deleting ------------------------------------------------------------------------------------------
- */
+/* --- reading and deleting ----------------------------------------------------------------------------------------- */
 
 /* How much of an object of `size` bytes the request asks for. */
 static struct rc range_of(const struct store_req *req, uint64_t size, size_t *out, struct err *err)
@@ -111,8 +110,7 @@ static struct rc delete_object(struct dir_work *w, struct err *err)
     return rc_raise_sys(err, rc_from_errno(errno), errno, "remove %s", path);
 }
 
-/* --- requests ------------------------------------------------------------------------------------------------------
- */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 static struct rc run_verb(struct dir_work *w, struct err *err)
 {

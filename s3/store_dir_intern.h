@@ -21,6 +21,7 @@ enum {
     STORE_DIR_PARTS_MAX = 1 << 22,                                 /* 4 TiB in one object */
     STORE_DIR_UPLOADS_MAX = 64,                                    /* each holds a descriptor */
     STORE_DIR_LEVELS_MAX = 64,                                     /* remembered directories */
+    STORE_DIR_DOUBTS_MAX = 16,                                     /* see store_dir_put.c */
     STORE_DIR_SWEEP_AGE_S = 24 * 3600,
     STORE_DIR_FILE_MODE = 0640,
     STORE_DIR_DIR_MODE = 0750,
@@ -81,6 +82,8 @@ struct store_dir {
     uv_mutex_t lock; /* for the levels; also held while one is made, so that nobody relies on an unsynced one */
     char *levels[STORE_DIR_LEVELS_MAX]; /* directories whose entry in their parent is durable */
     unsigned level_next;
+    uint64_t doubts[STORE_DIR_DOUBTS_MAX]; /* digests of keys whose name may not be durable; 0 is none */
+    unsigned doubt_next;
 };
 
 /* `<root>/<name>`; what does not fit was refused by store_dir_open() and store_submit(). */

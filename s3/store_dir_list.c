@@ -26,8 +26,7 @@ static void closedirp(DIR **dir)
         (void)closedir(*dir); /* it was only read */
 }
 
-/* --- one directory's names, sorted, the first ones behind `behind` -------------------------------------------------
- */
+/* --- one directory's names, sorted, the first ones behind `behind` ------------------------------------------------ */
 
 /*
  * Folders end with '/'.  That makes the order of names the order of the keys below: "a.b" is before "a/c", and all
@@ -98,8 +97,7 @@ static struct rc names_add(struct names *names, const char *name, enum kind kind
     return RC_OK;
 }
 
-/* --- what is of interest -------------------------------------------------------------------------------------------
- */
+/* --- what is of interest ------------------------------------------------------------------------------------------ */
 
 /* Is the folder `key`, `n` bytes with the '/', shown as one entry? */
 static bool folds(const struct walk *w, size_t n)
@@ -181,8 +179,7 @@ static struct rc judge(
     return RC_OK;
 }
 
-/* --- reading a directory -------------------------------------------------------------------------------------------
- */
+/* --- reading a directory ------------------------------------------------------------------------------------------ */
 
 /* NULL when it is not there (any more). */
 static struct rc open_folder(const struct walk *w, size_t base, DIR **out, struct err *err)
@@ -259,8 +256,7 @@ static struct rc has_key(struct walk *w, size_t base, bool *found, struct err *e
     return RC_OK;
 }
 
-/* --- the walk ------------------------------------------------------------------------------------------------------
- */
+/* --- the walk ----------------------------------------------------------------------------------------------------- */
 
 static void emit(struct walk *w, bool is_prefix, uint64_t size)
 {

@@ -2,6 +2,7 @@
 #include "store_dir_put.h"
 
 #include "alloc.h"
+#include "digest.h"
 #include "rng.h"
 
 #include <assert.h>
@@ -21,8 +22,7 @@ static void temp_path(const struct store_dir *d, const char *name, store_dir_pat
     store_dir_join(d, below, out);
 }
 
-/* --- directories ---------------------------------------------------------------------------------------------------
- */
+/* --- directories -------------------------------------------------------------------------------------------------- */
 
 static bool known(const struct store_dir *d, const char *path)
 {
@@ -48,32 +48,45 @@ void store_dir_put_forget(struct store_dir *d)
     uv_mutex_unlock(&d->lock);
 }
 
-/* The replica's own directory usually exists, in a place where we may not be allowed to look. */
-static struct rc make_root(const struct store_dir *d, struct err *err)
-{
-    struct stat st;
-    bool there = d->fs->stat(d->fs, d->root, &st) == 0;
-    struct rc rc;
-
-    if (!there)
-        TRY(fsys_make_dirs(d->fs, d->root, STORE_DIR_DIR_MODE, err));
-    rc = fsys_sync_parent(d->fs, d->root, err);
-    return there && rc.code == E_DENIED ? RC_OK : rc;
-}
-
 /* A directory that is there may be one that another process has made a moment ago, or that a crash left unsynced: so
  * its parent is synced in any case. */
 static struct rc make_level(const struct store_dir *d, const char *path, struct err *err)
 {
     bool made = d->fs->mkdir(d->fs, path, STORE_DIR_DIR_MODE) == 0;
+    struct stat st;
     struct rc rc;
 
     if (!made && errno != EEXIST)
         return rc_raise_sys(err, rc_from_errno(errno), errno, "make directory %s", path);
+    if (!made && d->fs->stat(d->fs, path, &st) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", path);
+    if (!made && !S_ISDIR(st.st_mode))
+        return rc_raise_sys(err, E_IO, ENOTDIR, "%s is a file where a directory is needed", path);
     rc = fsys_sync_parent(d->fs, path, err);
     if (rc_failed(rc) && made)
         (void)d->fs->rmdir(d->fs, path); /* so that the next try makes it anew; it is not empty when others use it */
     return rc;
+}
+
+/* What is missing above the replica's directory, and it.  It usually exists, in a place where we may not be allowed to
+ * look. */
+static struct rc make_root(const struct store_dir *d, struct err *err)
+{
+    CLEANUP(mem_freep) char *path = mem_strdup(d->root);
+    struct stat st;
+    struct rc rc;
+
+    if (d->fs->stat(d->fs, path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        rc = fsys_sync_parent(d->fs, path, err);
+        return rc.code == E_DENIED ? RC_OK : rc;
+    }
+    for (char *slash = path + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
+        *slash = 0;
+        if (d->fs->stat(d->fs, path, &st) != 0)
+            TRY(make_level(d, path, err));
+        *slash = '/';
+    }
+    return make_level(d, path, err);
 }
 
 /* Make `path` and what is missing above it, from the root down.  The lock is held. */
@@ -107,14 +120,19 @@ static struct rc make_parent(struct store_dir *d, const char *path, struct err *
     memcpy(dir, path, n);
     dir[n] = 0;
     uv_mutex_lock(&d->lock);
-    if (!known(d, dir))
+    if (!known(d, dir)) {
         rc = make_levels(d, dir, err);
+        if (rc.code == E_NOTFOUND) { /* somebody removed a directory that we knew */
+            forget(d);
+            memcpy(dir, path, n);
+            rc = make_levels(d, dir, err);
+        }
+    }
     uv_mutex_unlock(&d->lock);
     return rc;
 }
 
-/* --- temporary files -----------------------------------------------------------------------------------------------
- */
+/* --- temporary files ---------------------------------------------------------------------------------------------- */
 
 static bool is_temp_name(const char *name)
 {
@@ -177,8 +195,7 @@ void store_dir_put_discard(struct store_dir *d, const char *name)
     (void)d->fs->unlink(d->fs, path); /* what stays is removed by a later sweep */
 }
 
-/* --- names ---------------------------------------------------------------------------------------------------------
- */
+/* --- names -------------------------------------------------------------------------------------------------------- */
 
 static struct rc raise_taken(const struct store_dir *d, const char *path, struct err *err)
 {
@@ -232,40 +249,88 @@ static struct rc name_once(struct store_dir *d, const char *temp, const char *pa
     return link_new(d, temp, path, err);
 }
 
+/* --- names whose directory could not be synced -------------------------------------------------------------------- */
+
+/*
+ * A failed fsync may have dropped the new name, and a later one that succeeds would not tell.  So when the same object
+ * is put again, the answer is not "exists already": it gets its name a second time, which is something new to be
+ * synced.
+ */
+static void doubt(struct store_dir *d, const char *key)
+{
+    uv_mutex_lock(&d->lock);
+    d->doubts[d->doubt_next++ % STORE_DIR_DOUBTS_MAX] = digest_bytes(key, strlen(key));
+    uv_mutex_unlock(&d->lock);
+}
+
+static bool in_doubt(struct store_dir *d, const char *key, bool settled)
+{
+    uint64_t digest = digest_bytes(key, strlen(key));
+    bool found = false;
+
+    uv_mutex_lock(&d->lock);
+    for (unsigned i = 0; i < STORE_DIR_DOUBTS_MAX; i++) {
+        if (d->doubts[i] != digest)
+            continue;
+        found = true;
+        if (settled)
+            d->doubts[i] = 0;
+    }
+    uv_mutex_unlock(&d->lock);
+    return found;
+}
+
+static bool holds(const struct store_dir *d, const char *path, struct span body)
+{
+    struct err err;
+    struct buf got;
+    bool same;
+
+    buf_init(&got, body.size);
+    same = !rc_failed(fsys_read_file(d->fs, path, &got, &err)) && got.size == body.size
+           && (body.size == 0 || memcmp(got.data, body.data, body.size) == 0);
+    buf_fini(&got);
+    return same;
+}
+
 struct rc store_dir_put_name(struct dir_work *w, const char *name, bool *moved, struct err *err)
 {
+    const struct store_req *req = w->req;
     struct store_dir *d = w->dir;
     store_dir_path temp, path;
-    struct rc rc;
+    struct rc rc, sync;
+    struct err sync_err;
 
     *moved = false;
     temp_path(d, name, temp);
-    store_dir_join(d, w->req->key, path);
+    store_dir_join(d, req->key, path);
     TRY(make_parent(d, path, err));
-    rc = name_once(d, temp, path, w->req->create_only, err);
+    rc = name_once(d, temp, path, req->create_only, err);
     if (rc.code == E_NOTFOUND) { /* somebody removed a directory that we knew */
         store_dir_put_forget(d);
         TRY(make_parent(d, path, err));
-        rc = name_once(d, temp, path, w->req->create_only, err);
+        rc = name_once(d, temp, path, req->create_only, err);
     }
+    if (rc.code == E_EXISTS && req->verb == STORE_PUT && in_doubt(d, req->key, false) && holds(d, path, req->body))
+        rc = name_once(d, temp, path, false, err);
     *moved = !rc_failed(rc);
     if (rc_failed(rc) && rc.code != E_EXISTS)
         return rc;
+
     /* Also when the key was taken: the one who took it, perhaps we ourselves before a crash, may not have come to this
      * point, and our caller will rely on what is there. */
-    if (rc.code == E_EXISTS) {
-        struct err sync;
-
-        if (!rc_failed(fsys_sync_parent(d->fs, path, &sync)))
-            return rc;
-        *err = sync;
-        return rc_of(err);
+    sync = fsys_sync_parent(d->fs, path, &sync_err);
+    if (rc_failed(sync)) {
+        doubt(d, req->key);
+        *err = sync_err;
+        return sync;
     }
-    return fsys_sync_parent(d->fs, path, err);
+    if (*moved)
+        (void)in_doubt(d, req->key, true);
+    return rc;
 }
 
-/* --- the verb ------------------------------------------------------------------------------------------------------
- */
+/* --- the verb ----------------------------------------------------------------------------------------------------- */
 
 /* Write, sync and close.  A close that fails may be the first word of a write that went wrong. */
 static struct rc write_body(const struct store_dir *d, const char *name, int fd, struct span body, struct err *err)

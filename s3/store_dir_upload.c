@@ -9,8 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* --- the table, on the loop thread ---------------------------------------------------------------------------------
- */
+/* --- the table, on the loop thread -------------------------------------------------------------------------------- */
 
 /* FINISH gives the final key; everything else must name the one of START. */
 static struct dir_upload *find(const struct store_dir *d, const struct store_req *req)
@@ -168,8 +167,7 @@ void store_dir_upload_after(struct dir_work *w)
         forget(d, u);
 }
 
-/* --- the work, in a thread of the pool -----------------------------------------------------------------------------
- */
+/* --- the work, in a thread of the pool ---------------------------------------------------------------------------- */
 
 struct rc store_dir_upload_start(struct dir_work *w, struct err *err)
 {

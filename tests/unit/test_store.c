@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include "alloc.h"
+#include "fsys.h"
+#include "store.h"
+#include "store_wait.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* --- a store that keeps what it is given -------------------------------------------------------------------------- */
+
+struct fake {
+    struct store base;
+    struct store_req *held;
+    unsigned submit_count;
+    bool stopped;
+};
+
+static void fake_submit(struct store *s, struct store_req *req)
+{
+    struct fake *f = (struct fake *)s;
+
+    f->held = req;
+    f->submit_count++;
+}
+
+static void fake_stop(struct store *s, void (*on_stopped)(void *ctx), void *ctx)
+{
+    ((struct fake *)s)->stopped = true;
+    on_stopped(ctx);
+}
+
+static const struct store_ops fake_ops = {.submit = fake_submit, .stop = fake_stop};
+
+static struct fake fake_new(void)
+{
+    return (struct fake){.base = {.ops = &fake_ops, .part_size = 100}};
+}
+
+static void on_count(struct store_req *req)
+{
+    ++*(int *)req->ctx;
+}
+
+/* --- keys --------------------------------------------------------------------------------------------------------- */
+
+static void test_keys(void **state)
+{
+    static const char *const good[] = {"a", "weir.json", "t/0001/log/00ff", "A-Z_.x", "..a", "a..", ".a", "...", "-",
+        "a/.b", "a/.tmp", "a/.tmp/b", ".tmpx", ".tmpx/a", "x.tmp"};
+    static const char *const bad[] = {"", "/", "/a", "a/", "a//b", ".", "..", "a/.", "a/..", "a/../b", "./a", "../a",
+        "a b", "a\\b", "a:b", "\xc3\xa4", "a\n", "a*", ".tmp", ".tmp/a", "%41", "a+b", "~"};
+    char key[STORE_KEY_MAX + 2];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        if (!store_key_ok(good[i]))
+            fail_msg("refused: \"%s\"", good[i]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (store_key_ok(bad[i]))
+            fail_msg("taken: \"%s\"", bad[i]);
+    }
+    memset(key, 'k', sizeof key);
+    key[STORE_KEY_MAX] = 0;
+    assert_true(store_key_ok(key));
+    key[STORE_KEY_MAX] = 'k';
+    key[STORE_KEY_MAX + 1] = 0;
+    assert_false(store_key_ok(key));
+}
+
+/* Every byte by itself, against a list that is not made of ranges. */
+static void test_key_characters(void **state)
+{
+    static const char allowed[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-";
+
+    (void)state;
+    for (int c = 1; c < 256; c++) {
+        char key[4] = {'a', (char)c, 'b', 0};
+        bool want = strchr(allowed, c) != NULL || c == '/';
+
+        if (store_key_ok(key) != want)
+            fail_msg("byte %d", c);
+    }
+}
+
+/* --- counting and handing over ------------------------------------------------------------------------------------ */
+
+static void submit(struct fake *f, enum store_verb verb, enum err_code code, size_t out, size_t in)
+{
+    struct store_req req;
+    struct err err;
+    int done = 0;
+    uint8_t body[64] = {0};
+
+    store_req_init(&req, verb, "k", on_count, &done);
+    req.body = span_of(body, out);
+    if (verb >= STORE_UPLOAD_PART) {
+        req.upload = (char *)(uintptr_t) "id";
+        req.part = 1;
+    }
+    store_submit(&f->base, &req);
+    assert_ptr_equal(f->held, &req);
+    assert_int_equal(done, 0);
+    buf_init(&req.data, 100);
+    buf_put(&req.data, body, in);
+    if (code != E_OK)
+        rc_ignore(rc_raise(&req.err, code, "as told"), "the answer");
+    store_complete(&f->base, &req);
+    assert_int_equal(done, 1);
+    assert_fails(store_result(&req, &err), code);
+    if (code != E_OK)
+        assert_string_equal(err.msg, "as told");
+    store_req_fini(&req);
+}
+
+static void test_counts(void **state)
+{
+    struct fake f = fake_new();
+    const struct store_counts *c = &f.base.counts;
+
+    (void)state;
+    for (int verb = 0; verb < STORE_VERB_COUNT; verb++)
+        submit(&f, (enum store_verb)verb, E_OK, 0, 0);
+    for (int verb = 0; verb < STORE_VERB_COUNT; verb++) {
+        assert_int_equal(c->requests[verb], 1);
+        assert_int_equal(c->failures[verb], 0);
+    }
+    submit(&f, STORE_PUT, E_IO, 7, 0); /* a body that did not arrive is not counted */
+    assert_int_equal(c->bytes_out, 0);
+    assert_int_equal(c->failures[STORE_PUT], 1);
+    submit(&f, STORE_PUT, E_OK, 7, 0);
+    submit(&f, STORE_UPLOAD_PART, E_OK, 50, 0);
+    assert_int_equal(c->bytes_out, 57);
+    submit(&f, STORE_GET, E_OK, 0, 9);
+    assert_int_equal(c->bytes_in, 9);
+    submit(&f, STORE_GET, E_NOTFOUND, 0, 0); /* answers, not failures */
+    submit(&f, STORE_PUT, E_EXISTS, 7, 0);
+    submit(&f, STORE_PUT, E_CANCELED, 7, 0);
+    assert_int_equal(c->failures[STORE_GET], 0);
+    assert_int_equal(c->failures[STORE_PUT], 1);
+    assert_int_equal(c->requests[STORE_PUT], 5);
+    assert_int_equal(c->bytes_out, 57);
+}
+
+/* The leak checker and valgrind see to it that the former answer is freed. */
+static void test_used_again(void **state)
+{
+    struct fake f = fake_new();
+    struct store_req req;
+    struct err err;
+    int done = 0;
+
+    (void)state;
+    store_req_init(&req, STORE_LIST, "", on_count, &done);
+    store_submit(&f.base, &req);
+    req.entries = mem_new(2 * sizeof req.entries[0]);
+    req.entry_count = 2;
+    req.entries[0].key = mem_strdup("a");
+    req.entries[1].key = mem_strdup("b");
+    req.more = true;
+    req.upload_id = mem_strdup("id");
+    buf_init(&req.data, 10);
+    buf_put(&req.data, "x", 1);
+    req.size = 10;
+    rc_ignore(rc_raise(&req.err, E_IO, "first"), "the answer");
+    store_complete(&f.base, &req);
+    assert_fails(store_result(&req, &err), E_IO);
+
+    store_submit(&f.base, &req);
+    assert_ok(store_result(&req, &err));
+    assert_string_equal(req.err.msg, "");
+    assert_null(req.entries);
+    assert_int_equal(req.entry_count, 0);
+    assert_false(req.more);
+    assert_null(req.upload_id);
+    assert_int_equal(req.data.size, 0);
+    assert_int_equal(req.size, 0);
+    store_complete(&f.base, &req);
+    assert_int_equal(done, 2);
+    assert_int_equal(f.submit_count, 2);
+    store_req_fini(&req);
+    store_req_fini(&req); /* twice is fine */
+}
+
+static void on_stopped(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
+static void test_stop_is_passed_on(void **state)
+{
+    struct fake f = fake_new();
+    bool stopped = false;
+
+    (void)state;
+    store_stop(&f.base, on_stopped, &stopped);
+    assert_true(f.stopped);
+    assert_true(stopped);
+}
+
+static void test_verb_names(void **state)
+{
+    (void)state;
+    assert_string_equal(store_verb_name(STORE_PUT), "put");
+    assert_string_equal(store_verb_name(STORE_UPLOAD_ABORT), "upload_abort");
+    for (int a = 0; a < STORE_VERB_COUNT; a++) {
+        assert_non_null(store_verb_name((enum store_verb)a));
+        for (int b = 0; b < a; b++)
+            assert_string_not_equal(store_verb_name((enum store_verb)a), store_verb_name((enum store_verb)b));
+    }
+}
+
+/* --- mistakes of the caller --------------------------------------------------------------------------------------- */
+
+static void mistake(struct store_req *req, int which)
+{
+    static uint8_t body[101];
+
+    switch (which) {
+    case 0:
+        (void)snprintf(req->key, sizeof req->key, "a//b");
+        break;
+    case 1:
+        req->key[0] = 0;
+        break;
+    case 2:
+        req->on_done = NULL;
+        break;
+    case 3:
+        req->length = (uint64_t)STORE_GET_MAX + 1;
+        break;
+    case 4:
+        req->verb = STORE_LIST;
+        req->limit = STORE_LIST_MAX + 1;
+        break;
+    case 5:
+        req->verb = STORE_LIST;
+        (void)snprintf(req->key, sizeof req->key, "a/../");
+        break;
+    case 6:
+        req->verb = STORE_LIST;
+        (void)snprintf(req->after, sizeof req->after, "/a");
+        break;
+    case 7: /* no upload */
+        req->verb = STORE_UPLOAD_ABORT;
+        break;
+    case 8:
+        req->verb = STORE_UPLOAD_PART;
+        req->upload = (char *)(uintptr_t) "id";
+        req->part = 1;
+        req->body = span_of(body, sizeof body); /* more than part_size */
+        break;
+    case 9: /* part 0 */
+        req->verb = STORE_UPLOAD_PART;
+        req->upload = (char *)(uintptr_t) "id";
+        break;
+    case 10:
+        req->verb = (enum store_verb)STORE_VERB_COUNT;
+        break;
+    default: /* none */
+        break;
+    }
+}
+
+static int die_of(int which)
+{
+    pid_t pid = fork();
+    int status = 0;
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct fake f = fake_new();
+        struct store_req req;
+        int done = 0;
+
+        (void)freopen("/dev/null", "w", stderr);
+        (void)signal(SIGABRT, SIG_DFL); /* cmocka has a handler */
+        store_req_init(&req, STORE_GET, "k", on_count, &done);
+        mistake(&req, which);
+        store_submit(&f.base, &req);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void test_mistakes_abort(void **state)
+{
+    (void)state;
+    for (int which = 0; which <= 10; which++) {
+        if (die_of(which) != SIGABRT)
+            fail_msg("mistake %d went through", which);
+    }
+    assert_int_equal(die_of(11), 0);
+}
+
+/* Beginnings of keys, for listings. */
+static void test_prefixes(void **state)
+{
+    static const char *const good[] = {"", "t", "t/", "t/0", "t/.", "t/..", ".", ".t", "..", ".tmp"};
+    struct fake f = fake_new();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        struct store_req req;
+        int done = 0;
+
+        store_req_init(&req, STORE_LIST, good[i], on_count, &done);
+        (void)snprintf(req.after, sizeof req.after, "%s", good[i]);
+        store_submit(&f.base, &req);
+    }
+    assert_int_equal(f.submit_count, sizeof good / sizeof good[0]);
+}
+
+/* --- URLs --------------------------------------------------------------------------------------------------------- */
+
+static void test_urls(void **state)
+{
+    static const struct {
+        const char *url, *want; /* the directory, or the message */
+        bool good;
+    } cases[] = {
+        {"file:///srv/backup", "file:///srv/backup", true},
+        {"FILE:///srv/backup", "file:///srv/backup", true},
+        {"file://localhost/srv/backup", "file:///srv/backup", true},
+        {"file:///srv/backup//", "file:///srv/backup", true},
+        {"file:///srv/a%20b%2fc%25d%3F", "file:///srv/a b/c%d?", true},
+        {"file:///srv/a+b", "file:///srv/a+b", true},
+        {"file:///srv/%c3%a4", "file:///srv/\xc3\xa4", true},
+        {"", "replica: the URL is empty: write file:///absolute/path", false},
+        {"/srv/backup", "/srv/backup: a replica is named by a URL: write file:///srv/backup", false},
+        {"backup", "backup: a replica is named by a URL: write file:///absolute/path", false},
+        {"file:", "file:: not a file URL: write file:///absolute/path (three slashes)", false},
+        {"file:/srv/x", "file:/srv/x: not a file URL: write file:///absolute/path (three slashes)", false},
+        {"file:srv", "file:srv: not a file URL: write file:///absolute/path (three slashes)", false},
+        {"file://", "file://: names no directory: write file:///absolute/path", false},
+        {"file:///", "file:///: names no directory: write file:///absolute/path", false},
+        {"file:////", "replica directory /: a directory below it is needed", false},
+        {"file://backup", "file://backup: the path is relative: write file:///absolute/path", false},
+        {"file://./backup", "file://./backup: the path is relative: write file:///absolute/path", false},
+        {"file://../backup", "file://../backup: the path is relative: write file:///absolute/path", false},
+        {"file://~/backup", "file://~/backup: the path is relative: write file:///absolute/path", false},
+        {"file://srv/backup",
+            "file://srv/backup: a directory on another host, or a relative path: write file:///absolute/path (three "
+            "slashes)",
+            false},
+        {"file://localhosts/x",
+            "file://localhosts/x: a directory on another host, or a relative path: write file:///absolute/path (three "
+            "slashes)",
+            false},
+        {"file:///a?b", "file:///a?b: a file URL has no '?' part; in a path write it as %3F", false},
+        {"file:///a#b", "file:///a#b: a file URL has no '#' part; in a path write it as %23", false},
+        {"file:///a%", "file:///a%: two hex digits must follow %, a % itself is written %25", false},
+        {"file:///a%4", "file:///a%4: two hex digits must follow %, a % itself is written %25", false},
+        {"file:///a%4g", "file:///a%4g: two hex digits must follow %, a % itself is written %25", false},
+        {"file:///a%00b", "file:///a%00b: %00 cannot be in a path", false},
+        {"s3://bucket/prefix", "replica s3://...: s3:// is not supported by this build, only file:///absolute/path",
+            false},
+        {"gs://user:secret@bucket", "replica gs://...: unknown scheme, only file:///absolute/path is supported", false},
+        {"files:///x", "replica files://...: unknown scheme, only file:///absolute/path is supported", false},
+    };
+    uv_loop_t loop;
+    struct err err;
+
+    (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct store *s = NULL;
+        struct rc rc = store_open(&loop, &fsys_real, cases[i].url, &s, &err);
+
+        if (rc.code != (cases[i].good ? E_OK : E_CONFIG))
+            fail_msg("%s: %s", cases[i].url, rc_failed(rc) ? err.msg : "went through");
+        if (cases[i].good) {
+            assert_string_equal(s->url, cases[i].want);
+            assert_true(s->part_size > 0);
+            store_wait_stop(&loop, s);
+        } else {
+            assert_null(s);
+            assert_string_equal(err.msg, cases[i].want);
+        }
+    }
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+static void test_long_url(void **state)
+{
+    char url[8000];
+    struct store *s = NULL;
+    uv_loop_t loop;
+    struct err err;
+
+    (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    memset(url, 'x', sizeof url);
+    memcpy(url, "file:///", 8);
+    url[sizeof url - 1] = 0;
+    assert_fails(store_open(&loop, &fsys_real, url, &s, &err), E_CONFIG);
+    assert_non_null(strstr(err.msg, "...: the path has 7992 bytes, at most 3520 are possible"));
+    url[3000] = 0;
+    assert_ok_err(store_open(&loop, &fsys_real, url, &s, &err), &err);
+    store_wait_stop(&loop, s);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_key_characters),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_used_again),
+        cmocka_unit_test(test_stop_is_passed_on),
+        cmocka_unit_test(test_verb_names),
+        cmocka_unit_test(test_mistakes_abort),
+        cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_long_url),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

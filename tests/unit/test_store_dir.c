@@ -1,0 +1,739 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the directory store answers; listings, uploads and faults are in tests of their own. */
+#include "check.h"
+
+#include "alloc.h"
+#include "store_dir.h"
+#include "store_wait.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct kit {
+    struct store_wait w;
+    char dir[STORE_WAIT_PATH_SIZE];
+    char root[STORE_WAIT_PATH_SIZE + 8];
+    struct err err;
+};
+
+static void kit_open(struct kit *k)
+{
+    store_wait_scratch(k->dir);
+    (void)snprintf(k->root, sizeof k->root, "%s/r", k->dir);
+    store_wait_open(&k->w, &fsys_real, k->root);
+}
+
+static void kit_close(struct kit *k)
+{
+    store_wait_close(&k->w);
+    store_wait_unscratch(k->dir);
+}
+
+static void assert_object(struct kit *k, const char *key, const char *want)
+{
+    struct buf got;
+
+    buf_init(&got, 1000);
+    assert_ok_err(store_wait_get(&k->w, key, &got, &k->err), &k->err);
+    assert_string_equal(buf_str(&got), want);
+    buf_fini(&got);
+}
+
+static void assert_no_object(struct kit *k, const char *key)
+{
+    struct buf got;
+
+    buf_init(&got, 1000);
+    assert_fails(store_wait_get(&k->w, key, &got, &k->err), E_NOTFOUND);
+    buf_fini(&got);
+}
+
+/* The message, with every occurrence of the scratch directory as "DIR". */
+static const char *told(const char *msg, const char *dir)
+{
+    static char out[2 * ERR_MSG_SIZE];
+    char *to = out;
+
+    for (const char *at = msg; *at != 0;) {
+        if (strncmp(at, dir, strlen(dir)) == 0) {
+            memcpy(to, "DIR", 3);
+            to += 3;
+            at += strlen(dir);
+        } else
+            *to++ = *at++;
+    }
+    *to = 0;
+    return out;
+}
+
+static void make_file(const char *dir, const char *name)
+{
+    char path[200];
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "x", 1), 1);
+    assert_int_equal(close(fd), 0);
+}
+
+/* --- put, get, delete --------------------------------------------------------------------------------------------- */
+
+static void test_put_get_delete(void **state)
+{
+    struct kit k;
+    struct stat st;
+    char path[200];
+
+    (void)state;
+    kit_open(&k);
+    assert_no_object(&k, "t/1/log/0001"); /* and the directory is not made by reading */
+    assert_int_equal(stat(k.root, &st), -1);
+    assert_ok(store_wait_delete(&k.w, "t/1/log/0001", &k.err));
+    assert_int_equal(stat(k.root, &st), -1);
+
+    assert_ok_err(store_wait_put(&k.w, "t/1/log/0001", "one", true, &k.err), &k.err);
+    assert_object(&k, "t/1/log/0001", "one");
+    assert_fails(store_wait_put(&k.w, "t/1/log/0001", "two", true, &k.err), E_EXISTS);
+    assert_string_equal(told(k.err.msg, k.dir), "put t/1/log/0001: DIR/r/t/1/log/0001 exists already");
+    assert_object(&k, "t/1/log/0001", "one");
+    assert_ok(store_wait_put(&k.w, "t/1/log/0001", "two", false, &k.err));
+    assert_object(&k, "t/1/log/0001", "two");
+    assert_ok(store_wait_put(&k.w, "empty", "", true, &k.err));
+    assert_object(&k, "empty", "");
+
+    assert_ok(store_wait_delete(&k.w, "t/1/log/0001", &k.err));
+    assert_no_object(&k, "t/1/log/0001");
+    assert_string_equal(told(k.err.msg, k.dir), "get t/1/log/0001: open DIR/r/t/1/log/0001: No such file or directory");
+    assert_ok(store_wait_delete(&k.w, "t/1/log/0001", &k.err));
+    assert_ok(store_wait_put(&k.w, "t/1/log/0001", "three", true, &k.err)); /* the key is free again */
+
+    /* Others than the group have no business there. */
+    assert_int_equal(stat(k.root, &st), 0);
+    assert_int_equal(st.st_mode & 07, 0);
+    (void)snprintf(path, sizeof path, "%s/t/1/log/0001", k.root);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07, 0);
+    (void)snprintf(path, sizeof path, "%s/.tmp", k.root);
+    assert_int_equal(rmdir(path), 0); /* so it is empty */
+    assert_int_equal(k.w.store->counts.requests[STORE_PUT], 5);
+    assert_int_equal(k.w.store->counts.bytes_out, 11);
+    kit_close(&k);
+}
+
+/* A key may be as long as the contract says. */
+static void test_longest_key(void **state)
+{
+    char key[STORE_KEY_MAX + 1], part[STORE_KEY_MAX + 1];
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    memset(key, 'k', STORE_KEY_MAX);
+    key[200] = '/';
+    key[400] = '/';
+    key[STORE_KEY_MAX] = 0;
+    assert_ok_err(store_wait_put(&k.w, key, "x", true, &k.err), &k.err);
+    assert_object(&k, key, "x");
+    for (int i = 0; i < STORE_KEY_MAX; i++) /* and as deep */
+        part[i] = i % 2 == 0 ? 'd' : '/';
+    part[STORE_KEY_MAX - 1] = 'f';
+    part[STORE_KEY_MAX] = 0;
+    assert_ok_err(store_wait_put(&k.w, part, "y", true, &k.err), &k.err);
+    assert_object(&k, part, "y");
+    memset(key, 'k', 300); /* a part that no file system takes */
+    key[300] = 0;
+    assert_fails(store_wait_put(&k.w, key, "x", true, &k.err), E_IO);
+    assert_non_null(strstr(k.err.msg, "File name too long"));
+    kit_close(&k);
+}
+
+static void get_range(struct kit *k, uint64_t offset, uint64_t length, struct store_req *req, struct rc *rc)
+{
+    store_req_init(req, STORE_GET, "o", NULL, NULL);
+    req->offset = offset;
+    req->length = length;
+    *rc = store_wait_run(&k->w.loop, k->w.store, req, &k->err);
+}
+
+static void test_ranges(void **state)
+{
+    static const char text[] = "0123456789";
+    struct store_req req;
+    struct kit k;
+    struct rc rc;
+
+    (void)state;
+    kit_open(&k);
+    assert_ok(store_wait_put(&k.w, "o", text, true, &k.err));
+    for (uint64_t offset = 0; offset < 13; offset++) {
+        for (uint64_t length = 0; length < 13; length++) {
+            uint64_t want = offset >= 10 ? 0 : length == 0 || length > 10 - offset ? 10 - offset : length;
+
+            get_range(&k, offset, length, &req, &rc);
+            if (offset >= 10) {
+                assert_fails(rc, E_NOTFOUND);
+                assert_int_equal(req.data.size, 0);
+            } else {
+                assert_ok_err(rc, &k.err);
+                assert_int_equal(req.data.size, want);
+                assert_memory_equal(req.data.data, text + offset, want);
+                assert_int_equal(req.size, 10);
+            }
+            store_req_fini(&req);
+        }
+    }
+    get_range(&k, UINT64_MAX, STORE_GET_MAX, &req, &rc);
+    assert_fails(rc, E_NOTFOUND);
+    assert_string_equal(k.err.msg, "get o: offset 18446744073709551615 is behind the end of the object at 10");
+    store_req_fini(&req);
+
+    assert_ok(store_wait_put(&k.w, "o", "", false, &k.err));
+    get_range(&k, 0, 0, &req, &rc); /* the whole of an empty object */
+    assert_ok(rc);
+    assert_int_equal(req.data.size, 0);
+    store_req_fini(&req);
+    get_range(&k, 0, 1, &req, &rc);
+    assert_fails(rc, E_NOTFOUND);
+    store_req_fini(&req);
+    kit_close(&k);
+}
+
+/* More than one answer may hold: an error without a range, readable with one. */
+static void test_large_object(void **state)
+{
+    struct store_req req;
+    char path[200];
+    struct kit k;
+    struct rc rc;
+
+    (void)state;
+    kit_open(&k);
+    assert_ok(store_wait_put(&k.w, "o", "x", true, &k.err));
+    (void)snprintf(path, sizeof path, "%s/o", k.root);
+    assert_int_equal(truncate(path, (off_t)STORE_GET_MAX + 1), 0); /* takes no space */
+    get_range(&k, 0, 0, &req, &rc);
+    assert_fails(rc, E_CORRUPT);
+    assert_string_equal(k.err.msg, "get o: the object has 67108865 bytes to its end, more than the limit of 67108864");
+    store_req_fini(&req);
+    get_range(&k, STORE_GET_MAX, 0, &req, &rc);
+    assert_ok(rc);
+    assert_int_equal(req.data.size, 1);
+    assert_int_equal(req.size, STORE_GET_MAX + 1);
+    store_req_fini(&req);
+    kit_close(&k);
+}
+
+/* --- what else may be in the directory
+ * --------------------------------------------------------------------------------- */
+
+static void test_file_in_the_way(void **state)
+{
+    struct store_req req;
+    struct buf got;
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    buf_init(&got, 10);
+    assert_ok(store_wait_put(&k.w, "t/a", "x", true, &k.err));
+    assert_fails(store_wait_put(&k.w, "t/a/b/c", "x", true, &k.err), E_IO);
+    assert_string_equal(
+        told(k.err.msg, k.dir), "put t/a/b/c: DIR/r/t/a is a file where a directory is needed: Not a directory");
+    assert_fails(store_wait_put(&k.w, "t/a/b", "x", false, &k.err), E_IO);
+    assert_string_equal(
+        told(k.err.msg, k.dir), "put t/a/b: DIR/r/t/a is a file where a directory is needed: Not a directory");
+    assert_fails(store_wait_get(&k.w, "t/a/b", &got, &k.err), E_IO);
+    assert_string_equal(
+        told(k.err.msg, k.dir), "get t/a/b: DIR/r/t/a is a file where a directory is needed: Not a directory");
+    assert_fails(store_wait_delete(&k.w, "t/a/b", &k.err), E_IO);
+    store_req_init(&req, STORE_LIST, "t/a/", NULL, NULL);
+    assert_fails(store_wait_run(&k.w.loop, k.w.store, &req, &k.err), E_IO);
+    assert_string_equal(
+        told(k.err.msg, k.dir), "list t/a/: DIR/r/t/a is a file where a directory is needed: Not a directory");
+    store_req_fini(&req);
+
+    /* A directory with the object's name: there is no such object, and it cannot be made. */
+    assert_no_object(&k, "t");
+    assert_ok(store_wait_delete(&k.w, "t", &k.err));
+    assert_fails(store_wait_put(&k.w, "t", "x", true, &k.err), E_IO);
+    assert_string_equal(told(k.err.msg, k.dir), "put t: DIR/r/t is in the way and is not a file");
+    assert_fails(store_wait_put(&k.w, "t", "x", false, &k.err), E_IO);
+    assert_object(&k, "t/a", "x");
+
+    /* Once the file is gone, the same store goes on. */
+    assert_ok(store_wait_delete(&k.w, "t/a", &k.err));
+    assert_ok_err(store_wait_put(&k.w, "t/a/b/c", "x", true, &k.err), &k.err);
+    buf_fini(&got);
+    kit_close(&k);
+}
+
+static void test_root_is_a_file(void **state)
+{
+    struct store_req req;
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    make_file(k.dir, "r");
+    assert_fails(store_wait_put(&k.w, "a", "x", true, &k.err), E_IO);
+    assert_string_equal(told(k.err.msg, k.dir), "put a: DIR/r is a file where a directory is needed: Not a directory");
+    store_req_init(&req, STORE_LIST, "", NULL, NULL);
+    assert_fails(store_wait_run(&k.w.loop, k.w.store, &req, &k.err), E_IO);
+    assert_string_equal(told(k.err.msg, k.dir), "list: DIR/r is a file where a directory is needed: Not a directory");
+    store_req_fini(&req);
+    kit_close(&k);
+}
+
+/* A pipe must not stop the one who opens it. */
+static void test_pipe(void **state)
+{
+    char path[200];
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    assert_ok(store_wait_put(&k.w, "a", "x", true, &k.err));
+    (void)snprintf(path, sizeof path, "%s/pipe", k.root);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_no_object(&k, "pipe");
+    assert_string_equal(told(k.err.msg, k.dir), "get pipe: DIR/r/pipe is not a file");
+    kit_close(&k);
+}
+
+/* Somebody empties the replica under a running store. */
+static void test_everything_vanishes(void **state)
+{
+    char away[300];
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    assert_ok(store_wait_put(&k.w, "t/1/a", "x", true, &k.err));
+    store_wait_unscratch(k.root);
+    assert_ok_err(store_wait_put(&k.w, "t/1/a", "y", true, &k.err), &k.err);
+    assert_object(&k, "t/1/a", "y");
+    (void)snprintf(away, sizeof away, "%s/t", k.root); /* only where the object goes */
+    store_wait_unscratch(away);
+    assert_ok_err(store_wait_put(&k.w, "t/1/a", "z", false, &k.err), &k.err);
+    assert_object(&k, "t/1/a", "z");
+    kit_close(&k);
+}
+
+/* --- errors of the system
+ * ---------------------------------------------------------------------------------------------- */
+
+/* What a child tells. */
+struct tale {
+    int code[4];
+    char msg[4][ERR_MSG_SIZE];
+    bool skipped;
+};
+
+static struct tale *tale_new(void)
+{
+    void *p = mmap(NULL, sizeof(struct tale), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    assert_true(p != MAP_FAILED);
+    return p;
+}
+
+static void tell(struct tale *t, int i, struct rc rc, const struct err *err)
+{
+    t->code[i] = (int)rc.code;
+    if (rc_failed(rc))
+        memcpy(t->msg[i], err->msg, sizeof err->msg);
+}
+
+static void in_child(void (*fn)(const char *dir, struct tale *t), const char *dir, struct tale *t)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        fn(dir, t);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void as_nobody(const char *dir, struct tale *t)
+{
+    char root[STORE_WAIT_PATH_SIZE + 8];
+    struct store_wait w;
+    struct store_req req;
+    struct buf got;
+    struct err err;
+
+    if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0)) {
+        t->skipped = true;
+        return;
+    }
+    (void)snprintf(root, sizeof root, "%s/r", dir);
+    store_wait_open(&w, &fsys_real, root);
+    tell(t, 0, store_wait_put(&w, "a/b", "x", true, &err), &err);
+    buf_init(&got, 10);
+    tell(t, 1, store_wait_get(&w, "secret", &got, &err), &err);
+    store_req_init(&req, STORE_LIST, "closed/", NULL, NULL);
+    tell(t, 2, store_wait_run(&w.loop, w.store, &req, &err), &err);
+    store_req_fini(&req);
+    tell(t, 3, store_wait_delete(&w, "secret", &err), &err);
+    buf_fini(&got);
+    store_wait_close(&w);
+}
+
+static void test_not_allowed(void **state)
+{
+    struct tale *t = tale_new();
+    char path[300];
+    bool skipped;
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    assert_int_equal(chmod(k.dir, 0755), 0);
+    assert_int_equal(mkdir(k.root, 0755), 0);
+    make_file(k.root, "secret");
+    (void)snprintf(path, sizeof path, "%s/secret", k.root);
+    assert_int_equal(chmod(path, 0), 0);
+    (void)snprintf(path, sizeof path, "%s/closed", k.root);
+    assert_int_equal(mkdir(path, 0), 0);
+    assert_int_equal(chmod(k.root, 0555), 0);
+    in_child(as_nobody, k.dir, t);
+    assert_int_equal(chmod(k.root, 0755), 0);
+    assert_int_equal(chmod(path, 0755), 0);
+    if (!t->skipped) {
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(t->code[i], E_DENIED);
+        assert_string_equal(told(t->msg[0], k.dir), "put a/b: make directory DIR/r/.tmp: Permission denied");
+        assert_string_equal(told(t->msg[1], k.dir), "get secret: open DIR/r/secret: Permission denied");
+        assert_string_equal(told(t->msg[2], k.dir), "list closed/: open directory DIR/r/closed/: Permission denied");
+        assert_string_equal(told(t->msg[3], k.dir), "delete secret: remove DIR/r/secret: Permission denied");
+    }
+    skipped = t->skipped;
+    assert_int_equal(munmap(t, sizeof *t), 0);
+    kit_close(&k);
+    if (skipped)
+        skip();
+}
+
+/* A file system of 256 KiB, mounted where only the child sees it. */
+static void on_small_disk(const char *dir, struct tale *t)
+{
+    char root[STORE_WAIT_PATH_SIZE + 8], *text = mem_new(100001);
+    struct store_wait w;
+    struct store_req req;
+    struct err err;
+
+    (void)snprintf(root, sizeof root, "%s/r", dir);
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mkdir(root, 0700) != 0
+        || mount("none", root, "tmpfs", 0, "size=256k") != 0) {
+        t->skipped = true;
+        return;
+    }
+    memset(text, 'x', 100000);
+    store_wait_open(&w, &fsys_real, root);
+    tell(t, 0, store_wait_put(&w, "a", text, true, &err), &err);
+    tell(t, 1, store_wait_put(&w, "b", text, true, &err), &err);
+    tell(t, 2, store_wait_put(&w, "c", text, true, &err), &err);
+    if (t->code[1] == E_OK && t->code[2] == E_NOSPACE) {
+        store_req_init(&req, STORE_LIST, "", NULL, NULL);
+        if (rc_failed(store_wait_run(&w.loop, w.store, &req, &err)) || req.entry_count != 2)
+            t->code[2] = -1;
+        store_req_fini(&req);
+        /* Nothing of the failed one is left: after a delete there is room for it. */
+        if (rc_failed(store_wait_delete(&w, "a", &err)))
+            t->code[2] = -2;
+        tell(t, 3, store_wait_put(&w, "c", text, true, &err), &err);
+    } else
+        t->code[3] = -3;
+    store_wait_close(&w);
+    mem_free(text);
+}
+
+static void test_disk_full(void **state)
+{
+    struct tale *t = tale_new();
+    char dir[STORE_WAIT_PATH_SIZE];
+    bool skipped;
+
+    (void)state;
+    store_wait_scratch(dir);
+    in_child(on_small_disk, dir, t);
+    skipped = t->skipped;
+    if (!skipped) {
+        const char *msg = told(t->msg[2], dir);
+
+        assert_int_equal(t->code[0], E_OK);
+        assert_int_equal(t->code[1], E_OK);
+        assert_int_equal(t->code[2], E_NOSPACE);
+        assert_non_null(strstr(msg, "put c: DIR/r/.tmp/p"));
+        assert_non_null(strstr(msg, ": write "));
+        assert_non_null(strstr(msg, ": No space left on device"));
+        assert_int_equal(t->code[3], E_OK);
+    }
+    assert_int_equal(munmap(t, sizeof *t), 0);
+    store_wait_unscratch(dir);
+    if (skipped)
+        skip();
+}
+
+/* --- many at once
+ * ------------------------------------------------------------------------------------------------------ */
+
+enum { RACERS = 12, ROUNDS = 50 };
+
+struct race {
+    struct store_req req[RACERS];
+    char body[RACERS][32];
+    unsigned done_count, won_count, lost_count, winner;
+};
+
+static void on_raced(struct store_req *req)
+{
+    struct race *r = req->ctx;
+
+    r->done_count++;
+    if (req->err.code == E_OK) {
+        r->won_count++;
+        r->winner = (unsigned)(req - r->req);
+    } else if (req->err.code == E_EXISTS)
+        r->lost_count++;
+}
+
+static void run_race(struct store_wait *w, struct race *r, const char *key, int who)
+{
+    *r = (struct race){0};
+    for (unsigned i = 0; i < RACERS; i++) {
+        (void)snprintf(r->body[i], sizeof r->body[i], "process %d, request %u", who, i);
+        store_req_init(&r->req[i], STORE_PUT, key, on_raced, r);
+        r->req[i].body = span_of(r->body[i], strlen(r->body[i]));
+        r->req[i].create_only = true;
+        store_submit(w->store, &r->req[i]);
+    }
+    while (r->done_count < RACERS && uv_run(&w->loop, UV_RUN_ONCE) != 0)
+        ;
+    for (unsigned i = 0; i < RACERS; i++)
+        store_req_fini(&r->req[i]);
+}
+
+static void test_race_on_one_loop(void **state)
+{
+    static struct race r;
+    char key[32];
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    for (int round = 0; round < ROUNDS; round++) {
+        (void)snprintf(key, sizeof key, "t/%d/log/1", round);
+        run_race(&k.w, &r, key, 0);
+        assert_int_equal(r.won_count, 1);
+        assert_int_equal(r.lost_count, RACERS - 1);
+        assert_object(&k, key, r.body[r.winner]);
+    }
+    kit_close(&k);
+}
+
+struct arena {
+    atomic_int ready[ROUNDS];
+    atomic_uint won[ROUNDS], lost[ROUNDS];
+    char body[ROUNDS][32];
+};
+
+static void race_child(const char *root, struct arena *a, int who)
+{
+    static struct race r;
+    struct store_wait w;
+    char key[32];
+
+    store_wait_open(&w, &fsys_real, root);
+    for (int round = 0; round < ROUNDS; round++) {
+        atomic_fetch_add(&a->ready[round], 1);
+        while (atomic_load(&a->ready[round]) < 2)
+            (void)sched_yield();
+        (void)snprintf(key, sizeof key, "log/%d", round);
+        run_race(&w, &r, key, who);
+        atomic_fetch_add(&a->won[round], r.won_count);
+        atomic_fetch_add(&a->lost[round], r.lost_count);
+        if (r.won_count > 0)
+            memcpy(a->body[round], r.body[r.winner], sizeof a->body[round]);
+    }
+    store_wait_close(&w);
+}
+
+static void test_race_of_two_processes(void **state)
+{
+    struct arena *a = mmap(NULL, sizeof *a, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char key[32];
+    pid_t pid[2];
+    struct kit k;
+    int status;
+
+    (void)state;
+    assert_true(a != MAP_FAILED);
+    kit_open(&k);
+    for (int who = 0; who < 2; who++) {
+        pid[who] = fork();
+        assert_true(pid[who] >= 0);
+        if (pid[who] == 0) {
+            race_child(k.root, a, who);
+            _exit(0);
+        }
+    }
+    for (int who = 0; who < 2; who++) {
+        assert_int_equal(waitpid(pid[who], &status, 0), pid[who]);
+        assert_int_equal(status, 0);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        assert_int_equal(a->won[round], 1);
+        assert_int_equal(a->lost[round], 2 * RACERS - 1);
+        (void)snprintf(key, sizeof key, "log/%d", round);
+        assert_object(&k, key, a->body[round]);
+    }
+    assert_int_equal(munmap(a, sizeof *a), 0);
+    kit_close(&k);
+}
+
+/* --- stopping
+ * ---------------------------------------------------------------------------------------------------------- */
+
+/* A disk that takes its time, so that requests wait for a thread. */
+static int slow_fsync(const struct fsys *fs, int fd)
+{
+    (void)fs;
+    (void)usleep(10000);
+    return fsync(fd);
+}
+
+struct crowd {
+    struct store_req *req[40];
+    unsigned done_count, ok_count, canceled_count;
+    bool stopped;
+    struct store *stop_from_callback;
+};
+
+static void on_crowd_stopped(void *ctx)
+{
+    struct crowd *c = ctx;
+
+    assert_false(c->stopped);
+    assert_int_equal(c->done_count, 40); /* everybody came back first */
+    c->stopped = true;
+}
+
+/* The owner frees the request at once, and may stop the store from here. */
+static void on_crowd(struct store_req *req)
+{
+    struct crowd *c = req->ctx;
+
+    assert_false(c->stopped);
+    c->done_count++;
+    if (req->err.code == E_OK)
+        c->ok_count++;
+    else if (req->err.code == E_CANCELED) {
+        c->canceled_count++;
+        assert_non_null(strstr(req->err.msg, ": the store is stopping"));
+    }
+    store_req_fini(req);
+    mem_free(req);
+    if (c->stop_from_callback != NULL && c->done_count == 1)
+        store_stop(c->stop_from_callback, on_crowd_stopped, c);
+}
+
+static void crowd_in(struct store_wait *w, struct crowd *c)
+{
+    *c = (struct crowd){0};
+    for (int i = 0; i < 40; i++) {
+        char key[16];
+
+        (void)snprintf(key, sizeof key, "k/%d", i);
+        c->req[i] = mem_new(sizeof *c->req[i]);
+        store_req_init(c->req[i], STORE_PUT, key, on_crowd, c);
+        c->req[i]->body = span_of("x", 1);
+        store_submit(w->store, c->req[i]);
+    }
+}
+
+static void stop_case(bool from_callback)
+{
+    struct fsys slow = fsys_real;
+    char dir[STORE_WAIT_PATH_SIZE];
+    struct store_wait w;
+    struct crowd c;
+
+    slow.fsync = slow_fsync;
+    store_wait_scratch(dir);
+    store_wait_open(&w, &slow, dir);
+    crowd_in(&w, &c);
+    if (from_callback)
+        c.stop_from_callback = w.store;
+    else
+        store_stop(w.store, on_crowd_stopped, &c);
+    assert_int_equal(c.done_count, 0);
+    assert_false(c.stopped);
+    assert_int_equal(uv_run(&w.loop, UV_RUN_DEFAULT), 0);
+    assert_true(c.stopped);
+    assert_int_equal(c.done_count, 40);
+    assert_int_equal(c.ok_count + c.canceled_count, 40);
+    assert_true(c.canceled_count > 0); /* 40 do not fit into a handful of threads */
+    if (from_callback)
+        assert_true(c.ok_count > 0);
+    assert_int_equal(uv_loop_close(&w.loop), 0);
+    store_wait_unscratch(dir);
+}
+
+static void test_stop_under_load(void **state)
+{
+    (void)state;
+    stop_case(false);
+}
+
+static void test_stop_from_callback(void **state)
+{
+    (void)state;
+    stop_case(true);
+}
+
+static void test_stop_idle(void **state)
+{
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    kit_close(&k); /* asserts that on_stopped came later, and that nothing is left on the loop */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_put_get_delete),
+        cmocka_unit_test(test_longest_key),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_large_object),
+        cmocka_unit_test(test_file_in_the_way),
+        cmocka_unit_test(test_root_is_a_file),
+        cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_everything_vanishes),
+        cmocka_unit_test(test_not_allowed),
+        cmocka_unit_test(test_disk_full),
+        cmocka_unit_test(test_race_on_one_loop),
+        cmocka_unit_test(test_race_of_two_processes),
+        cmocka_unit_test(test_stop_under_load),
+        cmocka_unit_test(test_stop_from_callback),
+        cmocka_unit_test(test_stop_idle),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
