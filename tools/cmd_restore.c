@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+#include "clock.h"
+#include "commands.h"
+#include "restore.h"
+#include "session.h"
+#include "strx.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COMMAND "restore"
+
+struct request {
+    const struct fsys *fs;
+    struct restore_opts opts;
+    struct restore_report report;
+    bool json, if_db_not_exists, if_replica_exists;
+    uint64_t progress_ms; /* monotonic, when it was printed last */
+    bool progress_shown;
+};
+
+static struct rc parse_verify(const char *text, void *target, struct err *err)
+{
+    static const char *const names[] = {"none", "state", "quick", "full"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *(enum restore_verify *)target = (enum restore_verify)i;
+            return RC_OK;
+        }
+    return rc_raise(err, E_CONFIG, "'%.100s' is not none, state, quick or full", text);
+}
+
+static struct rc parse_parallel(const char *text, void *target, struct err *err)
+{
+    uint64_t v = 0;
+
+    TRY(strx_u64(text, 1, 256, &v, err));
+    *(unsigned *)target = (unsigned)v;
+    return RC_OK;
+}
+
+static struct rc run(void *ctx, struct work *w, struct store *s, struct err *err)
+{
+    struct request *r = ctx;
+
+    return restore_run(w, s, r->fs, &r->opts, &r->report, err);
+}
+
+/* --- progress ------------------------------------------------------------------------------------------------------
+ */
+
+static void on_progress(void *ctx, const char *stage, uint64_t done, uint64_t total)
+{
+    enum { INTERVAL_MS = 100 };
+    struct request *r = ctx;
+    char have[STRX_HUMAN_SIZE], all[STRX_HUMAN_SIZE];
+    uint64_t now = clock_mono_ms(&clock_real);
+
+    if (now - r->progress_ms < INTERVAL_MS)
+        return;
+    r->progress_ms = now;
+    r->progress_shown = true;
+    (void)fprintf(stderr, "\r\033[K%-8s %3u%%  %s of %s", stage, total > 0 ? (unsigned)(done * 100 / total) : 100,
+        strx_format_size(done, have), strx_format_size(total, all));
+    (void)fflush(stderr);
+}
+
+static void clear_progress(const struct request *r)
+{
+    if (r->progress_shown)
+        (void)fprintf(stderr, "\r\033[K");
+}
+
+/* --- results -------------------------------------------------------------------------------------------------------
+ */
+
+static void print_json(json_t *doc)
+{
+    if (doc == NULL || json_dumpf(doc, stdout, JSON_PRESERVE_ORDER | JSON_COMPACT) != 0)
+        cli_complain(COMMAND, "print the result: out of memory or standard output is closed");
+    (void)printf("\n");
+    json_decref(doc);
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text[0] != 0 ? json_string(text) : json_null();
+}
+
+static void report_json(const struct request *r)
+{
+    const struct restore_report *p = &r->report;
+    char time[STRX_TIME_SIZE] = "", checksum[17];
+
+    if (p->time_ms != 0)
+        (void)strx_format_time(p->time_ms, time);
+    (void)snprintf(checksum, sizeof checksum, "%016" PRIx64, p->checksum);
+    print_json(json_pack("{s:b, s:b, s:s, s:I, s:I, s:o, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "restored",
+        !r->opts.dry_run, "dry_run", r->opts.dry_run, "output", r->opts.output, "timeline", (json_int_t)p->timeline,
+        "txid", (json_int_t)p->txid, "time", text_or_null(time), "time_ms", (json_int_t)p->time_ms, "checksum",
+        checksum, "page_size", (json_int_t)p->page_size, "page_count", (json_int_t)p->page_count, "snapshot_txid",
+        (json_int_t)p->snapshot_txid, "objects", (json_int_t)p->object_count, "bytes_read", (json_int_t)p->bytes_read,
+        "duration_ms", (json_int_t)p->duration_ms, "warning", text_or_null(p->warning)));
+}
+
+static void report_text(const struct request *r)
+{
+    const struct restore_report *p = &r->report;
+    char time[STRX_TIME_SIZE], size[STRX_HUMAN_SIZE], read[STRX_HUMAN_SIZE], took[STRX_HUMAN_SIZE];
+
+    if (p->warning[0] != 0)
+        cli_complain(COMMAND, "warning: %s", p->warning);
+    (void)strx_format_size(p->bytes_read, read);
+    if (r->opts.dry_run) {
+        (void)printf("would restore txid %" PRIu64 " of timeline %" PRIu32 ": the snapshot at txid %" PRIu64
+                     " and %zu segments, %s\n",
+            p->txid, p->timeline, p->snapshot_txid, p->object_count - 1, read);
+        return;
+    }
+    (void)printf("restored txid %" PRIu64 " (%s) of timeline %" PRIu32 " to %s: %s, from %zu objects with %s, in %s\n",
+        p->txid, strx_format_time(p->time_ms, time), p->timeline, r->opts.output,
+        strx_format_size((uint64_t)p->page_size * p->page_count, size), p->object_count, read,
+        strx_format_duration(p->duration_ms, took));
+}
+
+/* Nothing was done, and that is fine. */
+static int report_skipped(const struct request *r, const char *reason)
+{
+    if (r->json)
+        print_json(json_pack("{s:b, s:b, s:s, s:s}", "restored", 0, "dry_run", r->opts.dry_run, "output",
+            r->opts.output, "reason", reason));
+    else
+        (void)printf("nothing restored: %s\n", reason);
+    return 0;
+}
+
+static int restore(struct request *r, const char *url)
+{
+    struct err err;
+    struct stat st;
+    struct rc rc;
+
+    if (r->if_db_not_exists && r->fs->stat(r->fs, r->opts.output, &st) == 0)
+        return report_skipped(r, "the database exists already");
+    if (isatty(STDERR_FILENO) == 1) {
+        r->opts.on_progress = on_progress;
+        r->opts.ctx = r;
+    }
+    rc = session_run(r->fs, url, run, r, &err);
+    clear_progress(r);
+    if (rc_failed(rc) && r->if_replica_exists && r->report.nothing_there)
+        return report_skipped(r, err.msg);
+    if (rc_failed(rc))
+        return cli_fail(COMMAND, &err);
+    if (r->json)
+        report_json(r);
+    else
+        report_text(r);
+    return 0;
+}
+
+int cmd_restore(int argc, char **argv, const struct fsys *fs)
+{
+    struct request r = {.fs = fs, .opts = {.verify = RESTORE_VERIFY_STATE}};
+    bool no_state = false;
+    const char *url = NULL;
+    const struct cli_option options[] = {
+        {'o', "output", "FILE", "the database file to make", cli_text, &r.opts.output, NULL},
+        {0, "txid", "N", "the state after commit N; default: the newest", cli_u64, &r.opts.txid, &r.opts.by_txid},
+        {0, "timestamp", "TIME",
+            "the last commit at or before this time, like 2026-11-21T02:01:21Z; a time before the first or after the "
+            "last "
+            "commit is refused",
+            cli_time, &r.opts.time_ms, &r.opts.by_time},
+        {0, "timeline", "N", "the timeline to restore from (weir ls shows them); default: the newest", cli_timeline,
+            &r.opts.timeline, NULL},
+        {0, "force", NULL, "replace an existing file, once the restored state is proven; refused while it is in use",
+            NULL, &r.opts.force, NULL},
+        {0, "if-db-not-exists", NULL, "do nothing, successfully, when the file exists", NULL, &r.if_db_not_exists,
+            NULL},
+        {0, "if-replica-exists", NULL, "do nothing, successfully, when there is no replica", NULL, &r.if_replica_exists,
+            NULL},
+        {0, "verify", "HOW",
+            "none: compare the state checksum; state (default): and read every page back; quick, full: and let SQLite "
+            "run quick_check or integrity_check",
+            parse_verify, &r.opts.verify, NULL},
+        {0, "dry-run", NULL, "only say what would be read", NULL, &r.opts.dry_run, NULL},
+        {0, "parallel", "N", "requests and decoders side by side, 1 to 256; default: 8", parse_parallel,
+            &r.opts.parallel, NULL},
+        {0, "no-state", NULL,
+            "do not write the local state beside the file; replication from it then begins by reading it", NULL,
+            &no_state, NULL},
+        {0, "json", NULL, "print the result as one JSON object", NULL, &r.json, NULL},
+        {0},
+    };
+    const struct cli cli = {
+        .command = COMMAND,
+        .synopsis = "URL -o FILE [OPTION...]",
+        .about = "Make a database file from the replica at URL.  The file appears whole or not at all: it is built "
+                 "beside its "
+                 "place, proven by the state checksum, and renamed.",
+        .examples = "  weir restore file:///backup/app -o app.db\n"
+                    "  weir restore file:///backup/app -o app.db --txid 1207\n"
+                    "  weir restore file:///backup/app -o app.db --timestamp 2026-11-21T02:01:21Z --verify full\n",
+        .options = options,
+        .operands = &url,
+        .operand_min = 1,
+        .operand_max = 1,
+    };
+    enum cli_outcome outcome = cli_parse(&cli, argc, argv);
+
+    if (outcome != CLI_RUN)
+        return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
+    r.opts.with_state = !no_state;
+    if (r.opts.output == NULL || (r.opts.by_txid && r.opts.by_time)) {
+        cli_complain(COMMAND,
+            r.opts.output == NULL ? "where to? -o FILE is missing" : "--txid and --timestamp exclude each other");
+        return rc_exit_status(E_CONFIG);
+    }
+    return restore(&r, url);
+}

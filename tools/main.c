@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+#include "commands.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct command {
+    const char *name, *about;
+    int (*run)(int argc, char **argv, const struct fsys *fs);
+} commands[] = {
+    {"restore", "make a database file from a replica, as it was at any commit", cmd_restore},
+    {"ls", "what a replica holds: timelines, restorable ranges, snapshots, sizes", cmd_ls},
+    {"log", "the commits of a replica, to find the right moment", cmd_log},
+};
+
+static void print_help(FILE *to)
+{
+    (void)fprintf(to, "weir ships every commit of a SQLite database to a replica and restores any of them.\n"
+                      "\n"
+                      "Usage: weir COMMAND [OPTION...] [ARGUMENT...]\n"
+                      "\n"
+                      "Commands:\n");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        (void)fprintf(to, "  %-12s%s\n", commands[i].name, commands[i].about);
+    (void)fprintf(to,
+        "\n"
+        "'weir COMMAND --help' tells more.  'weir --version' prints the version.\n"
+        "\n"
+        "Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 no such backup, 4 integrity failure,\n"
+        "5 fenced by another writer.\n");
+}
+
+int weir_main(int argc, char **argv, const struct fsys *fs)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return rc_exit_status(E_CONFIG);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return cli_finish("", 0);
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        (void)printf("weir %s (SQLite %s)\n", WEIR_VERSION, sqlite3_libversion());
+        return cli_finish("", 0);
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return cli_finish(argv[1], commands[i].run(argc - 1, argv + 1, fs));
+    cli_complain("", "there is no command '%.200s'", argv[1]);
+    (void)fprintf(stderr, "Try 'weir --help'.\n");
+    return rc_exit_status(E_CONFIG);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#include <assert.h>
+
+struct session {
+    struct work_item item; /* must be first */
+    struct work *work;
+    struct store *store;
+    session_fn fn;
+    void *ctx;
+    struct rc rc;
+    struct err err;
+    bool store_stopped;
+};
+
+static void on_store_stopped(void *ctx)
+{
+    struct session *s = ctx;
+
+    s->store_stopped = true;
+}
+
+static void run(struct work_item *item)
+{
+    struct session *s = (struct session *)item;
+
+    s->rc = s->fn(s->ctx, s->work, s->store, &s->err);
+}
+
+static void on_done(struct work_item *item)
+{
+    struct session *s = (struct session *)item;
+
+    store_stop(s->store, on_store_stopped, s);
+    work_stop(s->work);
+}
+
+struct rc session_run(const struct fsys *fs, const char *url, session_fn fn, void *ctx, struct err *err)
+{
+    struct session s = {.item = {.run = run, .done = on_done}, .fn = fn, .ctx = ctx};
+    uv_loop_t loop;
+    struct rc rc;
+    int left = uv_loop_init(&loop);
+
+    if (left != 0)
+        return rc_raise(err, E_IO, "start an event loop: %s", uv_strerror(left));
+    rc = store_open(&loop, fs, url, &s.store, err);
+    if (!rc_failed(rc)) {
+        s.work = work_new(&loop, 0);
+        work_job(s.work, &s.item);
+    }
+    (void)uv_run(&loop, UV_RUN_DEFAULT); /* until nothing is left */
+    left = uv_loop_close(&loop);
+    assert(left == 0);
+    if (rc_failed(rc))
+        return rc;
+    assert(s.store_stopped);
+    if (rc_failed(s.rc))
+        *err = s.err;
+    return s.rc;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session - for commands that read a replica: a loop, workers and a store, and the command's work as one job.
+ */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "fsys.h"
+#include "work.h"
+
+typedef struct rc (*session_fn)(void *ctx, struct work *w, struct store *s, struct err *err);
+
+/* Open the store that `url` names, run `fn` in a job's thread, and clean up. */
+MUST_USE struct rc session_run(const struct fsys *fs, const char *url, session_fn fn, void *ctx, struct err *err);
+
+#endif
