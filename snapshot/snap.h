@@ -35,7 +35,7 @@ enum {
     SNAP_FRAME_PAGES_MAX = 512,     /* SNAP_FRAME_RAW_MAX in the smallest pages */
     SNAP_FRAME_STORED_MAX = SNAP_FRAME_RAW_MAX + (4 << 10), /* zstd's bound for incompressible pages is 257 KiB */
     SNAP_FRAME_STORED_MIN = 10, /* zstd cannot do with less; bounds the number of frames by the size of the object */
-    SNAP_TAIL_SIZE = 128 << 10, /* holds the index of about 2.5 GB of 4 KiB pages: one request opens a snapshot */
+    SNAP_TAIL_SIZE = 128 << 10, /* holds the index of about 3 GB of database: one request opens a snapshot */
     SNAP_INDEX_MAX = 512 << 20, /* a reader's bound on the raw index: 10 TB of database in 4 KiB pages */
     SNAP_INDEX_BLOCK = 1 << 20, /* raw bytes in a block of the index */
 

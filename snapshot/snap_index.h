@@ -6,7 +6,7 @@
  *     do {
  *         tail = the last `need` bytes of the object
  *         snap_index_open(&ix, tail, object size, &need, err)
- *     } while (need > 0)                                      a second round only for more than about 2.5 GB
+ *     } while (need > 0)                                      a second round only for more than about 3 GB
  *     for (i = 0; i < snap_index_frame_count(ix); i++)
  *         snap_index_frame(ix, i)                             offset, size, pages: fetch, snap_frame_decode()
  *     snap_index_free(ix)
