@@ -6,6 +6,7 @@
  *
  *     status                 {"version": ..., "pid": ..., "databases": [...]}
  *     sync <path>            {"ok": true, "txid": N} when everything committed before is durable in the replica
+ *     ship <path>            {"ok": true, "txid": N} at once: the last commit that was read; it is shipped soon
  *     snapshot <path>        {"ok": true, "txid": N} when it is taken
  *     anything that fails    {"ok": false, "code": "E_...", "error": "..."}
  *

@@ -171,9 +171,32 @@ static bool db_is_over(const struct db *db)
     return db->state == DB_FENCED || db->state == DB_FAILED || db->state == DB_STOPPED;
 }
 
-static void wait_on_db(struct daemon *d, struct control_call *call, const char *path, bool snapshot)
+enum wait_for { WAIT_NOT, WAIT_SYNC, WAIT_SNAPSHOT };
+
+/* A waiter that nobody hears: its being there makes the actor ship at once. */
+static void on_unheard(struct db_waiter *w, uint64_t txid, const struct err *err)
 {
-    struct call_waiter *cw;
+    (void)txid;
+    (void)err;
+    mem_free(w);
+}
+
+static void begin_wait(struct db *db, struct control_call *call, enum wait_for what)
+{
+    struct call_waiter *cw = mem_new(sizeof *cw);
+
+    cw->waiter.done = what == WAIT_NOT ? on_unheard : on_waited;
+    cw->call = call;
+    if (what == WAIT_SNAPSHOT)
+        db_snapshot_wait(db, &cw->waiter);
+    else
+        db_sync_wait(db, &cw->waiter);
+    if (what == WAIT_NOT)
+        answer_json(call, json_pack("{s:b, s:I}", "ok", 1, "txid", (json_int_t)db->txid));
+}
+
+static void wait_on_db(struct daemon *d, struct control_call *call, const char *path, enum wait_for what)
+{
     struct err err;
 
     for (size_t i = 0; i < d->count; i++) {
@@ -185,13 +208,7 @@ static void wait_on_db(struct daemon *d, struct control_call *call, const char *
             answer_error(call, &err);
             return;
         }
-        cw = mem_new(sizeof *cw);
-        cw->waiter.done = on_waited;
-        cw->call = call;
-        if (snapshot)
-            db_snapshot_wait(d->dbs[i], &cw->waiter);
-        else
-            db_sync_wait(d->dbs[i], &cw->waiter);
+        begin_wait(d->dbs[i], call, what);
         return;
     }
     rc_ignore(rc_raise(&err, E_NOTFOUND, "%s is not a database of this daemon", path), "it is the answer");
@@ -215,8 +232,12 @@ static void on_call(void *ctx, struct control_call *call, const char *command, c
 
     if (strcmp(command, "status") == 0) {
         answer_status(d, call);
-    } else if (strcmp(command, "sync") == 0 || strcmp(command, "snapshot") == 0) {
-        wait_on_db(d, call, argument, command[1] == 'n');
+    } else if (strcmp(command, "sync") == 0) {
+        wait_on_db(d, call, argument, WAIT_SYNC);
+    } else if (strcmp(command, "ship") == 0) {
+        wait_on_db(d, call, argument, WAIT_NOT);
+    } else if (strcmp(command, "snapshot") == 0) {
+        wait_on_db(d, call, argument, WAIT_SNAPSHOT);
     } else {
         rc_ignore(rc_raise(&err, E_CONFIG, "no such command: %.64s", command), "it is the answer");
         answer_error(call, &err);

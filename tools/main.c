@@ -10,9 +10,13 @@ static const struct command {
     const char *name, *about;
     int (*run)(int argc, char **argv, const struct fsys *fs);
 } commands[] = {
+    {"replicate", "follow databases and ship every commit: the daemon", cmd_replicate},
     {"restore", "make a database file from a replica, as it was at any commit", cmd_restore},
     {"ls", "what a replica holds: timelines, restorable ranges, snapshots, sizes", cmd_ls},
     {"log", "the commits of a replica, to find the right moment", cmd_log},
+    {"status", "where a running daemon stands: is the backup alive?", cmd_status},
+    {"sync", "ship now, and wait until it is durable in the replica", cmd_sync},
+    {"snapshot", "take a snapshot now", cmd_snapshot},
 };
 
 static void print_help(FILE *to)

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ask.h"
+
+#include "alloc.h"
+#include "cli.h"
+#include "control.h"
+#include "local_state.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The file itself may not exist yet, so only its directory is resolved. */
+struct rc ask_absolute(const char *path, char **out, struct err *err)
+{
+    const char *name = strrchr(path, '/');
+    CLEANUP(mem_freep) char *dir = NULL;
+    char resolved[PATH_MAX];
+
+    if (realpath(path, resolved) != NULL) {
+        *out = mem_strdup(resolved);
+        return RC_OK;
+    }
+    dir = name == NULL ? mem_strdup(".") : mem_printf("%.*s", (int)(name - path + 1), path);
+    name = name == NULL ? path : name + 1;
+    if (*name == 0)
+        return rc_raise(err, E_CONFIG, "%s names a directory, not a database", path);
+    if (realpath(dir, resolved) == NULL)
+        return rc_raise_sys(err, E_CONFIG, errno, "directory of %s", path);
+    *out = mem_printf("%s/%s", strcmp(resolved, "/") == 0 ? "" : resolved, name);
+    return RC_OK;
+}
+
+static enum err_code code_of(const char *name)
+{
+    for (enum err_code code = E_NOMEM; code <= E_BUG; code++) {
+        if (name != NULL && strcmp(rc_name(code), name) == 0)
+            return code;
+    }
+    return E_IO;
+}
+
+static struct rc parse(const struct buf *bytes, json_t **answer, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *o = NULL;
+    json_error_t why;
+    const json_t *ok;
+
+    o = json_loadb((const char *)bytes->data, bytes->size, JSON_REJECT_DUPLICATES, &why);
+    if (o == NULL || !json_is_object(o))
+        return rc_raise(err, E_IO, "the daemon's answer is not JSON: %s", why.text);
+    ok = json_object_get(o, "ok");
+    if (ok != NULL && !json_is_true(ok)) {
+        const char *text = json_string_value(json_object_get(o, "error"));
+
+        return rc_raise(err, code_of(json_string_value(json_object_get(o, "code"))), "%s",
+            text != NULL ? text : "the daemon gives no reason");
+    }
+    *answer = MOVE(o);
+    return RC_OK;
+}
+
+struct rc ask_daemon(const struct fsys *fs, const char *database, const char *verb, uint64_t timeout_ms,
+    json_t **answer, struct err *err)
+{
+    CLEANUP(mem_freep) char *dir = local_state_dir(database);
+    CLEANUP(mem_freep) char *line = mem_printf("%s %s", verb, database);
+    CLEANUP(buf_fini) struct buf bytes;
+    struct local_state_holder holder;
+
+    buf_init(&bytes, CONTROL_ANSWER_MAX);
+    TRY(local_state_holder(fs, dir, &holder, err));
+    if (!holder.held || holder.socket_path[0] == 0)
+        return rc_raise(err, E_NOTFOUND, "no weir process replicates %s", database);
+    TRY(control_ask(holder.socket_path, line, timeout_ms, &bytes, err));
+    return parse(&bytes, answer, err);
+}
+
+int ask_print_txid(
+    const char *command, const char *verb, const char *path, uint64_t timeout_ms, bool json, const struct fsys *fs)
+{
+    CLEANUP(mem_freep) char *database = NULL;
+    CLEANUP(json_decrefp) json_t *answer = NULL;
+    struct err err;
+    json_int_t txid;
+
+    if (rc_failed(ask_absolute(path, &database, &err))
+        || rc_failed(ask_daemon(fs, database, verb, timeout_ms, &answer, &err)))
+        return cli_fail(command, &err);
+    txid = json_integer_value(json_object_get(answer, "txid"));
+    (void)printf(json ? "{\"txid\":%lld}\n" : "%lld\n", (long long)txid); /* the stream is checked at the end */
+    return 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ask - for commands that talk to a running daemon: find it by the database's local state, ask, parse the answer. */
+#ifndef ASK_H
+#define ASK_H
+
+#include "fsys.h"
+
+#include <jansson.h>
+
+/* The absolute path by which a database is known everywhere (its directory must exist); mem_free'd. */
+MUST_USE struct rc ask_absolute(const char *path, char **out, struct err *err);
+
+/*
+ * Send `verb` ("status", "sync", "snapshot") about the database to the daemon that replicates it; the answer is an
+ * owned reference.  E_NOTFOUND: no daemon replicates it.  A failure that the daemon reports keeps its code.
+ */
+MUST_USE struct rc ask_daemon(const struct fsys *fs, const char *database, const char *verb, uint64_t timeout_ms,
+    json_t **answer, struct err *err);
+
+/* The whole of a command that asks, waits, and prints the txid of the answer; its exit status. */
+int ask_print_txid(
+    const char *command, const char *verb, const char *path, uint64_t timeout_ms, bool json, const struct fsys *fs);
+
+#endif

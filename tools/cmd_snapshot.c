@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ask.h"
+#include "cli.h"
+#include "commands.h"
+
+int cmd_snapshot(int argc, char **argv, const struct fsys *fs)
+{
+    const char *operands[1] = {0};
+    bool json = false;
+    const struct cli_option options[] = {
+        {0, "json", NULL, "print JSON", NULL, &json, NULL},
+        {0},
+    };
+    const struct cli cli = {
+        .command = "snapshot",
+        .synopsis = "DB",
+        .about = "Take a snapshot of a database that is being replicated now; returns when it is in the replica, and "
+                 "prints its txid.",
+        .examples = "weir snapshot /var/lib/app/app.db",
+        .options = options,
+        .operands = operands,
+        .operand_min = 1,
+        .operand_max = 1,
+    };
+
+    switch (cli_parse(&cli, argc, argv)) {
+    case CLI_HELP:
+        return 0;
+    case CLI_BAD:
+        return rc_exit_status(E_CONFIG);
+    case CLI_RUN:
+        break;
+    }
+    return ask_print_txid("snapshot", "snapshot", operands[0], 0, json, fs);
+}
