@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * layout - the keys of a history (docs/format.md, "Keys"): fixed-width lower-case hex, so that byte order is numeric order.
+ * layout - the keys of a history (docs/format.md, "Keys"): fixed-width lower-case hex, so that byte order is numeric
+ * order.
  *
  *     weir.json                                      identity of the history
  *     t/<timeline:8>/timeline.json                   who writes it, where it forks
@@ -29,7 +30,7 @@ struct layout_key {
     enum layout_kind kind;
     uint32_t timeline;
     uint64_t txid;
-    int64_t time_ms; /* snapshots */
+    int64_t time_ms;         /* snapshots */
     uint32_t writer, number; /* parts */
 };
 
@@ -50,9 +51,9 @@ struct layout_key layout_parse(const char *key);
 
 /* weir.json */
 struct layout_identity {
-    unsigned format;        /* 1 */
+    unsigned format; /* 1 */
     struct nonce database;
-    uint32_t page_size;     /* when the history began; snapshots and segments name their own */
+    uint32_t page_size; /* when the history began; snapshots and segments name their own */
     int64_t created_ms;
 };
 MUST_USE struct rc layout_identity_encode(const struct layout_identity *id, struct buf *out, struct err *err);
@@ -62,9 +63,9 @@ MUST_USE struct rc layout_identity_decode(struct span json, struct layout_identi
 /* t/<timeline>/timeline.json */
 struct layout_origin {
     uint32_t timeline;
-    uint32_t parent;         /* 0: the first timeline of the history */
-    uint64_t fork_txid;      /* last txid shared with the parent; 0 for the first */
-    uint64_t fork_checksum;  /* state checksum there */
+    uint32_t parent;        /* 0: the first timeline of the history */
+    uint64_t fork_txid;     /* last txid shared with the parent; 0 for the first */
+    uint64_t fork_checksum; /* state checksum there */
     struct nonce database, writer;
     char host[128];
     long pid;

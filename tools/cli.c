@@ -24,25 +24,28 @@ enum {
 /* Words from column `indent` on, broken before `HELP_WIDTH`; the cursor stands at `column`. */
 static void print_wrapped(const char *text, int indent, int column)
 {
+    bool space = false; /* one is due before the next word, unless a line begins there */
+
     while (*text != 0) {
         int n = (int)strcspn(text, " \n");
 
-        if (column + n > HELP_WIDTH && column > indent) {
+        if (column + 1 + n > HELP_WIDTH && column > indent) {
             (void)printf("\n%*s", indent, "");
             column = indent;
+        } else if (space) {
+            (void)printf(" ");
+            column++;
         }
         (void)printf("%.*s", n, text);
         column += n;
         text += n;
+        space = *text == ' ';
         if (*text == '\n') {
             (void)printf("\n%*s", text[1] == '\n' ? 0 : indent, "");
             column = indent;
             text++;
-        } else if (*text == ' ') {
-            (void)printf(" ");
-            column++;
+        } else if (space)
             text++;
-        }
     }
     (void)printf("\n");
 }
