@@ -75,7 +75,7 @@ static struct rc take_position(
             log->end, mark, log->acked, log->session_at);
     log->acked = mark;
     content->pos = record->pos;
-    content->restored = false;
+    content->restored = content->chosen = false;
     return RC_OK;
 }
 

@@ -66,9 +66,10 @@ MUST_USE struct rc local_state_holder(
     const struct fsys *fs, const char *dir, struct local_state_holder *out, struct err *err);
 
 struct local_state_content {
-    struct nonce database;                   /* of the history that the state belongs to */
-    struct pos pos;                          /* acknowledged */
-    bool restored;                           /* made by a restore; no run has acknowledged anything since */
+    struct nonce database; /* of the history that the state belongs to */
+    struct pos pos;        /* acknowledged */
+    bool restored;         /* made by a restore; no run has acknowledged anything since */
+    bool chosen;           /* and the operator named the txid, time or timeline: it need not be the newest state */
     struct nonce runs[LOCAL_STATE_RUNS_MAX]; /* of the latest runs that may have written objects, newest last */
     size_t run_count;
 };

@@ -342,6 +342,7 @@ static struct rc publish(struct restore_job *j, struct restore_target *target, s
     struct local_state_content content = {
         .database = j->database,
         .restored = true,
+        .chosen = j->opts->by_txid || j->opts->by_time || j->opts->timeline != 0,
         .pos =
             {
                 .timeline = j->plan->timeline,
