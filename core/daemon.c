@@ -135,14 +135,21 @@ static void on_signal(uv_signal_t *handle, int number)
 /* --- the control socket ----------------------------------------------------------------------------------------------
  */
 
+static int append(const char *text, size_t size, void *ctx)
+{
+    buf_put(ctx, text, size);
+    return 0;
+}
+
 static void answer_json(struct control_call *call, json_t *o)
 {
-    char *text = json_dumps(o, JSON_COMPACT);
-    char *owned = mem_strdup(text != NULL ? text : "{}");
+    CLEANUP(buf_fini) struct buf text;
 
-    free(text); /* jansson's own allocation */
+    buf_init(&text, CONTROL_ANSWER_MAX);
+    if (o == NULL || json_dump_callback(o, append, &text, JSON_COMPACT) != 0)
+        buf_text(&text, "{\"ok\":false,\"code\":\"E_NOMEM\",\"error\":\"the daemon is out of memory\"}");
     json_decref(o);
-    control_answer(call, owned);
+    control_answer(call, mem_strdup(buf_str(&text)));
 }
 
 static void answer_error(struct control_call *call, const struct err *err)

@@ -298,7 +298,8 @@ static struct rc survey_newest(struct db_survey *out, struct work *w, struct sto
     if (keys.count == 0 && from > 0)
         TRY(list_log(&keys, w, s, f->newest, 0, err));
     TRY(read_tip(out, w, s, &keys, err));
-    if (here && !f->local->restored) /* a restored position may lie inside a segment; it never reads on, but takes over */
+    if (here
+        && !f->local->restored) /* a restored position may lie inside a segment; it never reads on, but takes over */
         TRY(read_behind(out, w, s, &keys, err));
     if (known && (!here || f->newest_sealed || f->local->restored || f->foreign_after))
         TRY(check_on_path(out, w, s, err));

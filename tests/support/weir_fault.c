@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * weir_fault - the whole program on a file system that fails: WEIR_FAULT is "MODE:N" or "MODE:N:ERRNO" with MODE once,
+ * forever or kill, and N the number of the file operation that it hits.  At the end, if it gets there, it prints how
+ * many operations there were and how many failed: "weir_fault: calls=... fired=...".
+ */
+#include "commands.h"
+
+#include "fault_fsys.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool parse_mode(const char *text, size_t n, enum fault_mode *out)
+{
+    static const char *const names[] = {[FAULT_ONCE] = "once", [FAULT_FOREVER] = "forever", [FAULT_KILL] = "kill"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strlen(names[i]) == n && strncmp(names[i], text, n) == 0) {
+            *out = (enum fault_mode)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse(const char *text, enum fault_mode *mode, long *count, int *sys)
+{
+    const char *colon = strchr(text, ':');
+    char *end;
+
+    *sys = EIO;
+    if (colon == NULL || !parse_mode(text, (size_t)(colon - text), mode))
+        return false;
+    *count = strtol(colon + 1, &end, 10);
+    if (*end == ':')
+        *sys = (int)strtol(end + 1, &end, 10);
+    return *end == 0 && end != colon + 1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *wanted = getenv("WEIR_FAULT"), *changes = getenv("WEIR_FAULT_CHANGES");
+    enum fault_mode mode = FAULT_ONCE;
+    struct fault_fsys f;
+    long count = 0;
+    int sys = EIO, status;
+
+    if (wanted != NULL && !parse(wanted, &mode, &count, &sys)) {
+        (void)fprintf(stderr, "WEIR_FAULT=%s: must be once|forever|kill:N[:ERRNO]\n", wanted);
+        return 2;
+    }
+    fault_fsys_init(&f, mode, count, sys);
+    if (changes != NULL)
+        f.ops = FAULT_CHANGES; /* only what changes something on the disk counts */
+    status = weir_main(argc, argv, &f.fs);
+    (void)fprintf(stderr, "weir_fault: calls=%ld fired=%ld\n", f.calls, f.fired);
+    return status;
+}
