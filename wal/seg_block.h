@@ -22,7 +22,7 @@
 #include "zstr.h"
 
 enum {
-    /* What one block may hold.  More pages compress better (page splits: 17 % from 256 to 512 KiB, 0 to 4 % from there
+    /* What one block may hold.  More pages compress better (page splits: 16 to 22 % from 256 to 512 KiB, 0 to 4 % from
      * to 1 MiB), fewer need less memory; both sides need about three times this. */
     SEG_BLOCK_IMAGES_MAX = 512 << 10, /* bytes of different pages */
     SEG_BLOCK_DATA_MAX = 512 << 10,

@@ -5,6 +5,7 @@
 #include "dbfmt.h"
 #include "page_model.h"
 #include "seg.h"
+#include "seg_diff.h"
 
 #include <string.h>
 
@@ -247,6 +248,38 @@ static void test_random_walks(void **state)
         random_walk(4096, 300, 150, seed);
         random_walk(65536, 20, 25, seed);
     }
+}
+
+/* More changes than a block may have, and then more ranges than its directory can hold. */
+static void test_small_changes(void **state)
+{
+    struct walk w;
+    struct err err;
+    uint8_t *base = mem_new(65536);
+
+    (void)state;
+    walk_init(&w, 65536, 8, 3);
+    for (uint32_t i = 0; i < 9000; i++) {
+        uint8_t *page = page_model_page(&w.now, 1 + i % 2);
+
+        memcpy(base, page, 65536);
+        page[i]++;
+        assert_ok_err(seg_enc_page(w.enc, 1 + i % 2, page, base, &err), &err);
+    }
+    walk_commit(&w, 0);
+    for (uint32_t i = 0; i < 40; i++) {
+        uint8_t *page = page_model_page(&w.now, 1 + i % 5);
+
+        memcpy(base, page, 65536);
+        for (uint32_t at = i; at < 65536; at += SEG_DIFF_GAP + 1)
+            page[at]++;
+        assert_ok_err(seg_enc_page(w.enc, 1 + i % 5, page, base, &err), &err);
+    }
+    walk_commit(&w, 0);
+    walk_finish(&w);
+    walk_replay(&w);
+    walk_fini(&w);
+    mem_free(base);
 }
 
 /* A transaction of several parts, with commits before and after it in the same segment. */
@@ -542,6 +575,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_commit),
         cmocka_unit_test(test_random_walks),
+        cmocka_unit_test(test_small_changes),
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_part_not_taken),
         cmocka_unit_test(test_sizes),
