@@ -130,5 +130,5 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 void store_wait_unscratch(const char *path)
 {
-    MUST(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
+    MUST(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0); /* NOLINT(concurrency-mt-unsafe): no FTW_CHDIR */
 }
