@@ -15,7 +15,7 @@
 
 enum {
     TEXT_SIZE_MAX = 512,
-    TRIES = 10, /* somebody may be looking, which takes microseconds */
+    TRIES = 20, /* somebody may be looking, which takes microseconds */
     PAUSE_MS = 5,
 };
 
