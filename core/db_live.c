@@ -164,6 +164,7 @@ struct rc db_live_follow(struct db_live *l, const struct wal_resume *how, const 
         .txid = pos->txid,
         .time_ms = pos->time_ms,
         .pos = pos->wal,
+        .image_count = page_hash_count(l->hashes),
     };
     return RC_OK;
 }

@@ -25,14 +25,18 @@ void wal_capture_fini(struct wal_capture *c)
     c->base = c->extra = NULL;
 }
 
-/* The image before the change, if it can be proven to be the one in the index; else NULL. */
+/*
+ * The image before the change, if it can be proven to be the one in the index; else NULL.  A page that is new in this
+ * commit has none, even when a large transaction wrote it to the log more than once: it may lie beyond the end that the
+ * commit gives the database, and then a restore does not keep it.
+ */
 static struct rc find_base(
     struct wal_capture *c, uint32_t pgno, uint32_t previous, uint64_t known, const uint8_t **base, struct err *err)
 {
     uint8_t *image = scratch(c, &c->base);
 
     *base = NULL;
-    if (known == 0)
+    if (known == 0 || pgno > c->image_count)
         return RC_OK;
     TRY(wal_reader_fetch(c->reader, previous, pgno, image, err));
     if (digest_page(pgno, image, page_size_of(c)) == known)
@@ -116,6 +120,7 @@ static struct rc emit_commit(struct wal_capture *c, uint32_t flags, struct err *
     c->txid = commit.txid;
     c->time_ms = commit.time_ms;
     c->pos = *wal_reader_pos(c->reader);
+    c->image_count = commit.page_count;
     c->commit_count++;
     retrace(c, commit.checksum);
     return RC_OK;

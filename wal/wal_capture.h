@@ -51,7 +51,8 @@ struct wal_capture {
     /* The state after the last whole commit. */
     uint64_t txid;
     int64_t time_ms;
-    struct wal_pos pos; /* in the log, after it */
+    struct wal_pos pos;   /* in the log, after it */
+    uint32_t image_count; /* pages of the database then */
 
     /* Inside a commit. */
     uint32_t old_count; /* pages of the database before it */
