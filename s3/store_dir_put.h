@@ -2,7 +2,7 @@
 /*
  * store_dir_put - durable writes of the directory store: directories, temporary files, and giving a file its name.
  *
- * All run in a thread of the pool.  For the order of things and why, see docs/format-keys.md.
+ * All run in a thread of the pool.  For the order of things and why, see docs/format.md, "Objects in a directory".
  */
 #ifndef STORE_DIR_PUT_H
 #define STORE_DIR_PUT_H
