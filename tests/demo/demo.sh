@@ -45,18 +45,28 @@ exec 3>"$folder/shop"
 
 step "2. weir copies every commit to a folder (a bucket, another day), while the shop writes."
 show weir replicate shop.db file://replica
-"$weir" replicate --sync-interval 100ms "$db" "$replica" >"$folder/weir.log" 2>&1 &
+"$weir" replicate --sync-interval 100ms "$db" "$replica" >"$folder/weir.log" 2>&1 3>&- &
 daemon=$!
+wait_for_sync() {
+  local tries
+  for ((tries = 0; tries < 100; tries++)); do
+    "$weir" sync "$db" --wait >"$folder/txid" 2>"$folder/sync.log" && return
+    kill -0 "$daemon" 2>/dev/null || fail "weir replicate ended"
+    sleep 0.1
+  done
+  fail "weir sync --wait does not succeed: $(cat "$folder/sync.log")"
+}
+wait_for_sync
 for ((i = 1; i <= orders; i++)); do
   printf "INSERT INTO orders(customer, cents) VALUES('customer %d', %d);\n" $((RANDOM % 500)) $((RANDOM % 9000 + 100)) >&3
   ((i % 50)) || sleep 0.1
 done
-for ((tries = 0; ; tries++)); do # the shop has the rows, weir has shipped them
-  [ "$(ask "$db" 'SELECT count(*) FROM orders')" = "$orders" ] && "$weir" sync "$db" --wait >"$folder/txid" 2>"$folder/sync.log" && break
-  kill -0 "$daemon" 2>/dev/null || fail "weir replicate ended"
-  [ "$tries" -lt 100 ] || fail "weir sync --wait does not succeed: $(cat "$folder/sync.log")"
-  sleep 0.2
+for ((i = 0; i < 100; i++)); do
+  [ "$(ask "$db" 'SELECT count(*) FROM orders')" != "$orders" ] || break
+  sleep 0.1
 done
+expect "orders in the shop's database" "$orders" "$(ask "$db" 'SELECT count(*) FROM orders')"
+wait_for_sync
 before=$(contents "$db")
 say "$orders orders, each one a commit of its own, all shipped: txid $(cat "$folder/txid")"
 
@@ -73,7 +83,7 @@ after=$(contents "$db")
 say "$orders orders are gone; the shop, unaware, has taken 5 new ones"
 
 step "4. And then the disk goes bad."
-"$weir" sync "$db" --wait >"$folder/txid" || fail "weir sync --wait"
+wait_for_sync
 kill -TERM "$daemon"
 wait "$daemon" || fail "weir replicate ended with status $?"
 daemon=
