@@ -216,7 +216,6 @@ struct rc catalog_fetch(struct catalog_object *out, struct work *w, struct store
 
     layout_log(key, timeline, first_txid);
     store_req_init(&req, STORE_GET, key, NULL, NULL);
-    req.length = SEG_OBJECT_MAX + 1; /* the decoder refuses more */
     TRY_CTX(work_store(w, s, &req, err), err, "%s", key);
     return catalog_open(out, &req.data, timeline, first_txid, err);
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROOM_MIN = 16, DOCUMENT_MAX = 64 << 10 };
+enum { ROOM_MIN = 16 };
 
 static void req_finip(struct store_req *req)
 {
@@ -140,7 +140,6 @@ static struct rc read_identity(struct catalog *c, struct work *w, struct store *
     struct rc rc;
 
     store_req_init(&req, STORE_GET, LAYOUT_IDENTITY, NULL, NULL);
-    req.length = DOCUMENT_MAX + 1;
     rc = work_store(w, s, &req, err);
     *found = rc.code != E_NOTFOUND;
     if (!*found)

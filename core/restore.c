@@ -314,6 +314,8 @@ static struct rc make_image(struct restore_job *j, uint32_t timeline, uint64_t t
         if (j->opts->dry_run)
             return RC_OK;
         rc = carry_out(j, timeline, &try_older, err);
+        if (!try_older && rc.code == E_CORRUPT && skip > 0)
+            return rc_raise(err, E_CORRUPT, "%.450s; from an older snapshot: %.450s", damage.msg, err->msg);
         if (!try_older)
             return rc;
         damage = *err;
