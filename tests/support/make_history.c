@@ -153,8 +153,11 @@ void make_history_commit(struct make_history *h, const uint8_t *image, uint32_t 
         .checksum = checksum_of(h, image, page_count),
         .page_count = page_count,
         .first = (flags & SEG_SNAPSHOT) != 0};
-    struct seg_commit commit = {
-        .txid = s.txid, .time_ms = s.time_ms, .page_count = page_count, .flags = flags, .checksum = s.checksum};
+    struct seg_commit commit = {.txid = s.txid,
+        .time_ms = s.time_ms,
+        .page_count = page_count,
+        .flags = flags,
+        .checksum = s.checksum ^ h->lie};
     struct err err;
 
     MUST(h->count < MAKE_HISTORY_STATES_MAX);

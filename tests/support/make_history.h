@@ -47,6 +47,7 @@ struct make_history {
     unsigned parts;
     sqlite3 *db; /* owned; for make_history_sql() */
     char *db_path;
+    uint64_t lie; /* XORed into the checksum that the next commits claim */
 };
 
 /* Writes weir.json.  `root` is made. */

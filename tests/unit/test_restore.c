@@ -787,6 +787,24 @@ static void test_killed(void **state)
     remove_target();
 }
 
+/* Every object is whole, and the pages are not what the commit was.  Last, because it adds a timeline. */
+static void test_state_that_does_not_prove(void **state)
+{
+    (void)state;
+    make_history_timeline(&kit.h, 1, FORK);
+    insert(0);
+    kit.h.lie = 1;
+    insert(0);
+    kit.h.lie = 0;
+    insert(0);
+    make_history_cut(&kit.h);
+    assert_refused(
+        (struct restore_opts){0}, E_CORRUPT, "t/00000004/log/000000000000000e: the state checksum at txid 15 is ");
+    assert_non_null(strstr(kit.err.msg, "; txid 14 is the last that can be restored"));
+    assert_ok_err(restore((struct restore_opts){.by_txid = true, .txid = 14}), &kit.err);
+    assert_true(target_is(make_history_find(&kit.h, 4, 14)));
+}
+
 /* What a test that failed has left is nobody's concern. */
 static int clean(void **state)
 {
@@ -824,6 +842,7 @@ int main(void)
         cmocka_unit_test_setup(test_fault_once, clean),
         cmocka_unit_test_setup(test_fault_forever, clean),
         cmocka_unit_test_setup(test_killed, clean),
+        cmocka_unit_test_setup(test_state_that_does_not_prove, clean),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
