@@ -18,8 +18,7 @@ static struct fault_store *fault_of(struct store *s)
     return (struct fault_store *)s; /* `base` is the first member */
 }
 
-/* --- what goes wrong -------------------------------------------------------------------------------------------------
- */
+/* --- what goes wrong ---------------------------------------------------------------------------------------------- */
 
 static bool needs_body(enum fault_store_kind kind)
 {
@@ -45,8 +44,7 @@ static void fail(const struct fault_store *f, struct store_req *req, const char 
         "it is the request's answer");
 }
 
-/* --- answers without the store below
- * ----------------------------------------------------------------------------------- */
+/* --- answers without the store below ------------------------------------------------------------------------------ */
 
 static void on_timer_closed(uv_handle_t *handle)
 {
@@ -83,8 +81,7 @@ static void answer_later(struct fault_store *f, struct store_req *req)
     (void)uv_timer_start(&f->timer, on_timer, 0, 0); /* fails only without a callback */
 }
 
-/* --- passing on
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- passing on --------------------------------------------------------------------------------------------------- */
 
 static void take_answer(struct store_req *outer, struct store_req *inner)
 {
@@ -178,8 +175,7 @@ static void fault_stop(struct store *s, void (*on_stopped)(void *ctx), void *ctx
 
 static const struct store_ops fault_ops = {.submit = fault_submit, .stop = fault_stop};
 
-/* --- setting up
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- setting up --------------------------------------------------------------------------------------------------- */
 
 void fault_store_arm(struct fault_store *f, enum fault_store_kind kind, long n, bool forever)
 {

@@ -233,8 +233,7 @@ static void test_large_object(void **state)
     kit_close(&k);
 }
 
-/* --- what else may be in the directory
- * --------------------------------------------------------------------------------- */
+/* --- what else may be in the directory ---------------------------------------------------------------------------- */
 
 static void test_file_in_the_way(void **state)
 {
@@ -329,8 +328,7 @@ static void test_everything_vanishes(void **state)
     kit_close(&k);
 }
 
-/* --- errors of the system
- * ---------------------------------------------------------------------------------------------- */
+/* --- errors of the system ----------------------------------------------------------------------------------------- */
 
 /* What a child tells. */
 struct tale {
@@ -489,8 +487,7 @@ static void test_disk_full(void **state)
         skip();
 }
 
-/* --- many at once
- * ------------------------------------------------------------------------------------------------------ */
+/* --- many at once ------------------------------------------------------------------------------------------------- */
 
 enum { RACERS = 12, ROUNDS = 50 };
 
@@ -606,8 +603,7 @@ static void test_race_of_two_processes(void **state)
     kit_close(&k);
 }
 
-/* --- stopping
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- stopping ----------------------------------------------------------------------------------------------------- */
 
 /* A disk that takes its time, so that requests wait for a thread. */
 static int slow_fsync(const struct fsys *fs, int fd)

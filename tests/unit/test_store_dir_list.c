@@ -14,8 +14,7 @@
 
 enum { KEYS_MAX = 4000, KEY_SIZE = 80 };
 
-/* --- the model -----------------------------------------------------------------------------------------------------
- */
+/* --- the model ---------------------------------------------------------------------------------------------------- */
 
 struct model {
     char keys[KEYS_MAX][KEY_SIZE];
@@ -64,8 +63,7 @@ static void model_list(
     }
 }
 
-/* --- the store -------------------------------------------------------------------------------------------------------
- */
+/* --- the store ---------------------------------------------------------------------------------------------------- */
 
 /* Straight to the disk: the store's own writes are tested elsewhere.  The size is the key's length. */
 static void make_key(const char *root, const char *key)
@@ -170,8 +168,7 @@ static void scratch_end(struct store_wait *w, const char *dir, struct model *m)
     free(m);
 }
 
-/* --- order
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- order -------------------------------------------------------------------------------------------------------- */
 
 /* Characters below, at and above the '/', so that the order in a directory differs from that of the keys. */
 static void random_key(uint64_t *seed, char key[KEY_SIZE])
@@ -309,8 +306,7 @@ static void test_order_of_whole_keys(void **state)
     scratch_end(&w, dir, m);
 }
 
-/* --- pages
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- pages -------------------------------------------------------------------------------------------------------- */
 
 /* All pages, one after another, as callers read them. */
 static void page_through(struct store_wait *w, struct model *m, const char *prefix, bool by_folder, unsigned limit)
@@ -382,8 +378,7 @@ static void test_nothing_there(void **state)
     store_wait_unscratch(dir);
 }
 
-/* --- links, and file systems that do not tell types
- * ------------------------------------------------------------------------ */
+/* --- links, and file systems that do not tell types --------------------------------------------------------------- */
 
 static void test_links_are_followed(void **state)
 {
@@ -416,8 +411,7 @@ static void test_links_are_followed(void **state)
     scratch_end(&w, dir, m);
 }
 
-/* --- what is read
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- what is read ------------------------------------------------------------------------------------------------- */
 
 static long directories_read(
     struct fault_fsys *f, struct store_wait *w, const char *prefix, const char *after, bool by_folder, unsigned limit)

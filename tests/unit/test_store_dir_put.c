@@ -85,8 +85,7 @@ static unsigned temp_count(const char *root)
     return count;
 }
 
-/* --- the fault loops
- * --------------------------------------------------------------------------------------------------- */
+/* --- the fault loops ---------------------------------------------------------------------------------------------- */
 
 struct scene {
     bool create_only, exists, warm; /* warm: the directories are known already */
@@ -258,8 +257,7 @@ static void test_disk_full(void **state)
     assert_in_range(n, 8, 20);
 }
 
-/* --- reading and deleting with faults
- * ------------------------------------------------------------------------------------ */
+/* --- reading and deleting with faults ----------------------------------------------------------------------------- */
 
 static struct rc one(struct store_wait *w, enum store_verb verb, struct store_req *req, struct err *err)
 {
@@ -322,8 +320,7 @@ static void test_other_verbs_fail(void **state)
     }
 }
 
-/* --- the process is killed
- * ----------------------------------------------------------------------------------------------- */
+/* --- the process is killed ---------------------------------------------------------------------------------------- */
 
 static int killed_at(const struct scene *s, const char *root, long n)
 {
@@ -384,8 +381,7 @@ static void test_killed(void **state)
     }
 }
 
-/* --- the power is cut
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the power is cut --------------------------------------------------------------------------------------------- */
 
 /*
  * The first PUT meets a failure at call `n`, the second one may go through; then the power is cut.  Whatever was
@@ -460,8 +456,57 @@ static void test_power_cut_after_failure(void **state)
     power_walk(FAULT_ONCE, true);
 }
 
-/* --- left-overs
- * -------------------------------------------------------------------------------------------------------------- */
+/*
+ * A process comes to call `n` of a PUT and ends there; the next one finds the key taken or not, and then the power is
+ * cut. It has no memory of the first one, so what it is told must be true by itself.
+ */
+static bool restart_case(long n, uint64_t seed)
+{
+    char dir[STORE_WAIT_PATH_SIZE], root[STORE_WAIT_PATH_SIZE + 32];
+    struct fault_power *p = fault_power_new();
+    struct store_wait w;
+    struct fault_fsys f;
+    struct err err;
+    struct rc rc;
+    bool fired;
+
+    store_wait_scratch(dir);
+    (void)snprintf(root, sizeof root, "%s/r", dir);
+    fault_fsys_init(&f, FAULT_FOREVER, n, EIO);
+    f.ops = FAULT_ALL & ~FAULT_FSYNC; /* it was not begun, which is not the same as one that failed */
+    fault_power_under(&f, p);
+    store_wait_open(&w, &f.fs, root);
+    rc_ignore(store_wait_put(&w, "t/1/o", new_text, true, &err), "what counts is what the second one is told");
+    store_wait_close(&w);
+    fired = f.fired > 0;
+
+    store_wait_open(&w, fault_power_fsys(p), root);
+    rc = store_wait_put(&w, "t/1/o", new_text, true, &err);
+    if (rc.code != E_EXISTS)
+        assert_ok_err(rc, &err);
+    store_wait_close(&w);
+    fault_power_cut(p, seed);
+    if (look(root, "t/1/o") != NEW)
+        fail_msg("call %ld, seed %d: \"%s\" was not true", n, (int)seed, rc_name(rc.code));
+    fault_power_free(p);
+    store_wait_unscratch(dir);
+    return fired;
+}
+
+static void test_power_cut_after_restart(void **state)
+{
+    bool fired = true;
+    long n = 1;
+
+    (void)state;
+    for (; fired && n < 200; n++) {
+        for (uint64_t seed = 1; seed <= 12; seed++)
+            fired = restart_case(n, seed);
+    }
+    assert_in_range(n, 20, 120);
+}
+
+/* --- left-overs --------------------------------------------------------------------------------------------------- */
 
 static void make_aged(const char *root, const char *name, int days)
 {
@@ -521,8 +566,7 @@ static void test_sweep(void **state)
     store_wait_unscratch(dir);
 }
 
-/* --- what it costs
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- what it costs ------------------------------------------------------------------------------------------------ */
 
 static long calls_of_put(struct fault_fsys *f, struct store_wait *w, const char *key, bool create_only)
 {
@@ -559,8 +603,7 @@ static void test_steady_put_is_cheap(void **state)
     store_wait_unscratch(dir);
 }
 
-/* --- file systems that cannot
- * ------------------------------------------------------------------------------------------------- */
+/* --- file systems that cannot ------------------------------------------------------------------------------------- */
 
 static int no_link(const struct fsys *fs, const char *from, const char *to)
 {
@@ -629,6 +672,7 @@ int main(void)
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_power_cut),
         cmocka_unit_test(test_power_cut_after_failure),
+        cmocka_unit_test(test_power_cut_after_restart),
         cmocka_unit_test(test_sweep),
         cmocka_unit_test(test_steady_put_is_cheap),
         cmocka_unit_test(test_neither_rename_new_nor_link),

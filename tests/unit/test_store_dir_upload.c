@@ -126,8 +126,7 @@ static int look(const struct kit *k, size_t size)
     return is;
 }
 
-/* --- the way it should be
- * --------------------------------------------------------------------------------------------- */
+/* --- the way it should be ----------------------------------------------------------------------------------------- */
 
 static void test_parts_in_any_order(void **state)
 {
@@ -250,8 +249,7 @@ static void test_stop_removes(void **state)
     kit_close(&k);
 }
 
-/* --- the way it should not be
- * ------------------------------------------------------------------------------------------- */
+/* --- the way it should not be ------------------------------------------------------------------------------------- */
 
 static void test_ids_are_not_paths(void **state)
 {
@@ -360,8 +358,7 @@ static void test_taken(void **state)
     kit_close(&k);
 }
 
-/* --- faults
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- faults ------------------------------------------------------------------------------------------------------- */
 
 static struct rc whole_upload(struct kit *k)
 {
