@@ -25,7 +25,8 @@ static struct rc on_read(void *ctx, uint32_t pgno, uint8_t *page, struct err *er
     return image_read(r->job->image, pgno, page, err);
 }
 
-/* A large transaction may have written pages beyond the end that it gave the database at last: they are never a base. */
+/* A large transaction may have written pages beyond the end that it gave the database at last: they are never a base.
+ */
 static struct rc on_write(void *ctx, uint32_t pgno, const uint8_t *page, struct err *err)
 {
     struct replay *r = ctx;

@@ -105,7 +105,8 @@ static bool on_commit(void *ctx, const struct seg_info *segment, const struct se
     struct listing *l = ctx;
     char time[STRX_TIME_SIZE];
 
-    if (segment->timeline == l->timeline && (commit->flags & (SEG_RESYNC | SEG_SNAPSHOT)) != 0)
+    /* The first commit of a history is a snapshot, and nothing is missing before it. */
+    if (segment->timeline == l->timeline && commit->txid > 1 && (commit->flags & (SEG_RESYNC | SEG_SNAPSHOT)) != 0)
         (void)json_array_append_new(
             l->gap_array, json_pack("{s:I, s:s, s:I, s:s}", "txid", (json_int_t)commit->txid, "time",
                               strx_format_time(commit->time_ms, time), "time_ms", (json_int_t)commit->time_ms, "kind",
@@ -161,8 +162,9 @@ static void print_gaps(const json_t *gaps)
     json_t *gap;
 
     json_array_foreach(gaps, i, gap)(void)
-        printf("  %-10s  txid %" JSON_INTEGER_FORMAT " (%s)\n", json_string_value(json_object_get(gap, "kind")),
-            json_integer_value(json_object_get(gap, "txid")), json_string_value(json_object_get(gap, "time")));
+        printf("  gap         before txid %" JSON_INTEGER_FORMAT " (%s), closed by a %s\n",
+            json_integer_value(json_object_get(gap, "txid")), json_string_value(json_object_get(gap, "time")),
+            json_string_value(json_object_get(gap, "kind")));
 }
 
 static void print_timeline(
