@@ -110,7 +110,7 @@ static uint32_t timeline_of(const struct route *r, uint64_t txid)
 static struct rc no_way(const struct route *r, uint64_t txid, size_t skipped, struct err *err)
 {
     uint64_t before = 0, after = 0;
-    char nearest[96] = "there is no snapshot";
+    char nearest[96] = "there is no snapshot at all";
 
     for (size_t i = 0; i < r->candidate_count; i++) {
         uint64_t at = r->candidates[i].snapshot.txid;
@@ -126,6 +126,14 @@ static struct rc no_way(const struct route *r, uint64_t txid, size_t skipped, st
         (void)snprintf(nearest, sizeof nearest, "the nearest that can is %" PRIu64, before > 0 ? before : after);
     if (skipped > 0)
         return rc_raise(err, E_NOTFOUND, "txid %" PRIu64 " cannot be restored: no other snapshot leads to it", txid);
+    if (before > 0) {
+        layout_text key;
+
+        layout_log(key, timeline_of(r, before + 1), before + 1);
+        return rc_raise(err, E_NOTFOUND,
+            "txid %" PRIu64 " cannot be restored: behind the snapshot at txid %" PRIu64 ", %s is missing; %s", txid,
+            before, key, nearest);
+    }
     return rc_raise(err, E_NOTFOUND, "txid %" PRIu64 " cannot be restored: no snapshot leads to it; %s", txid, nearest);
 }
 

@@ -143,7 +143,9 @@ static void test_pruned(void **state)
         &h, 1, 9, 0, "E_NOTFOUND: txid 9 cannot be restored: no snapshot leads to it; the nearest that can is 10");
     assert_plan(&h, 1, 10, 0, "1:10 = 1:10@1000, 100 bytes");
     assert_plan(&h, 1, 20, 0,
-        "E_NOTFOUND: txid 20 cannot be restored: no snapshot leads to it; the nearest that can are 10 and 30");
+        "E_NOTFOUND: txid 20 cannot be restored: behind the snapshot at txid 10, t/00000001/log/000000000000000b is "
+        "missing; "
+        "the nearest that can are 10 and 30");
     assert_plan(&h, 1, 31, 0, "1:31 = 1:30@1001 + 1:31..31, 110 bytes");
     assert_plan(&h, 1, 50, 0, "1:50 = 1:50@1002, 100 bytes");
     assert_plan(&h, 1, 51, 0, "1:51 = 1:30@1001 + 1:31..40 + 1:41..51, 120 bytes");
@@ -155,7 +157,8 @@ static void test_nothing(void **state)
     static const struct history none = {{{0}}};
 
     (void)state;
-    assert_plan(&h, 1, 2, 0, "E_NOTFOUND: txid 2 cannot be restored: no snapshot leads to it; there is no snapshot");
+    assert_plan(
+        &h, 1, 2, 0, "E_NOTFOUND: txid 2 cannot be restored: no snapshot leads to it; there is no snapshot at all");
     assert_plan(&h, 2, 2, 0, "E_NOTFOUND: no timeline 2 in this history");
     assert_plan(&none, 1, 1, 0, "E_NOTFOUND: no timeline 1 in this history");
 }
