@@ -9,6 +9,15 @@
 #include <errno.h>
 #include <string.h>
 
+/* Commits that go by, and which of them only repeat the frame of the commit before. */
+struct tally {
+    uint64_t commits;
+    uint64_t repeats;      /* of them, exact repeats */
+    uint32_t commit_first; /* first frame of the commit that is going by */
+    uint32_t last_pgno;    /* of the last frame, if it ended a commit; else 0 */
+    uint64_t last_sum;
+};
+
 struct wal_reader {
     struct wal_conn *conn; /* borrowed */
     struct wal_map *map;   /* owned: pages of all delivered frames of this generation */
@@ -20,16 +29,12 @@ struct wal_reader {
     uint8_t *buffer; /* owned; room for batch_max frames */
     struct wal_reader_frame *frames;
     uint32_t batch_max;
-    uint32_t buffered;     /* frames in the buffer, the last of them is pos.frame; 0: something else is there */
-    uint32_t commit_first; /* first frame of the commit that is being read */
+    uint32_t buffered; /* frames in the buffer, the last of them is pos.frame; 0: something else is there */
 
     /* The witness. */
-    uint32_t base_count; /* iChange at our first position, and from then on: */
-    uint64_t delivered;  /* commits delivered */
-    uint64_t repeated;   /* of them, exact repeats of the commit frame before */
+    uint32_t base_count;    /* iChange at our first position, and from then on: */
+    struct tally delivered; /* what was delivered */
     uint64_t proven_delivered, proven_counted;
-    uint32_t last_pgno; /* of the last delivered frame, if it ended a commit; else 0 */
-    uint64_t last_page_sum;
 };
 
 /* --- opening ---------------------------------------------------------------------------------------------- */
@@ -59,19 +64,27 @@ static struct rc read_generation(struct wal_reader *r, struct wal_pos *out, bool
     return RC_OK;
 }
 
-static void note_delivered(struct wal_reader *r, const struct wal_fmt_frame *f, const uint8_t *page)
+static void tally_begin(struct tally *t, uint32_t commit_first)
 {
-    uint64_t sum = 0;
+    t->commit_first = commit_first;
+    t->last_pgno = 0;
+}
 
-    if (f->commit_page_count != 0) {
-        r->delivered++;
-        sum = digest_page(f->pgno, page, r->conn->page_size);
-        if (r->last_pgno == f->pgno && r->last_page_sum == sum && r->commit_first == r->pos.frame)
-            r->repeated++;
-        r->commit_first = r->pos.frame + 1;
+static void tally_frame(
+    struct tally *t, const struct wal_fmt_frame *f, uint32_t frame, const uint8_t *page, uint32_t page_size)
+{
+    uint64_t sum;
+
+    if (f->commit_page_count == 0) {
+        t->last_pgno = 0;
+        return;
     }
-    r->last_pgno = f->commit_page_count != 0 ? f->pgno : 0;
-    r->last_page_sum = sum;
+    sum = digest_page(f->pgno, page, page_size);
+    t->commits++;
+    t->repeats += t->last_pgno == f->pgno && t->last_sum == sum && t->commit_first == frame;
+    t->commit_first = frame + 1;
+    t->last_pgno = f->pgno;
+    t->last_sum = sum;
 }
 
 /* Walk over the frames that were shipped before, for the map only. */
@@ -93,17 +106,17 @@ static struct rc replay_to(struct wal_reader *r, const struct wal_pos *target, s
     if (r->pos.cksum[0] != target->cksum[0] || r->pos.cksum[1] != target->cksum[1])
         return rc_raise(
             err, E_CORRUPT, "%s: frame %u is not the one that was shipped", r->conn->wal_path, target->frame);
-    r->commit_first = r->pos.frame + 1;
     return RC_OK;
 }
 
 /* Count the commits between `pos` and frame `max_frame`; *intact is false when a frame there does not verify. */
 static struct rc count_ahead(
-    struct wal_reader *r, struct wal_pos pos, uint32_t max_frame, uint64_t *commits, bool *intact, struct err *err)
+    struct wal_reader *r, struct wal_pos pos, uint32_t max_frame, struct tally *ahead, bool *intact, struct err *err)
 {
     struct wal_fmt_frame f;
 
-    *commits = 0;
+    *ahead = (struct tally){0};
+    tally_begin(ahead, pos.frame + 1);
     *intact = true;
     r->buffered = 0;
     while (pos.frame < max_frame) {
@@ -113,11 +126,13 @@ static struct rc count_ahead(
             count = r->batch_max;
         TRY(read_frames(r, pos.frame + 1, count, r->buffer, err));
         for (uint32_t i = 0; i < count; i++) {
-            if (!wal_fmt_step(&pos, r->buffer + (size_t)i * r->frame_size, &f)) {
+            const uint8_t *frame = r->buffer + (size_t)i * r->frame_size;
+
+            if (!wal_fmt_step(&pos, frame, &f)) {
                 *intact = false;
                 return RC_OK;
             }
-            *commits += f.commit_page_count != 0;
+            tally_frame(ahead, &f, pos.frame, frame + WAL_FMT_FRAME_HEADER_SIZE, pos.page_size);
         }
     }
     return RC_OK;
@@ -138,23 +153,23 @@ static struct rc begin(struct wal_reader *r, const struct wal_resume *from, stru
         return rc_raise(err, E_BUSY, "%s: the log is being reset", r->conn->wal_path);
     if (from->how == WAL_RESUME_GO_ON)
         TRY(replay_to(r, &from->pos, err));
-    r->commit_first = r->pos.frame + 1;
+    tally_begin(&r->delivered, r->pos.frame + 1);
     return RC_OK;
 }
 
 /* The commits of the old generation's tail come first; the new generation is entered behind it (next_generation). */
 static struct rc begin_tail(struct wal_reader *r, const struct wal_resume *from, struct err *err)
 {
-    uint64_t ahead;
+    struct tally ahead;
     bool intact;
 
     r->pos = from->pos;
-    r->commit_first = from->pos.frame + 1;
+    tally_begin(&r->delivered, from->pos.frame + 1);
     r->tail_end = from->tail_end;
     TRY(count_ahead(r, r->pos, r->tail_end, &ahead, &intact, err));
     if (!intact)
         return rc_raise(err, E_BUSY, "%s: the end of the generation before is being overwritten", r->conn->wal_path);
-    r->base_count -= (uint32_t)ahead;
+    r->base_count -= (uint32_t)ahead.commits;
     return RC_OK;
 }
 
@@ -162,7 +177,7 @@ struct rc wal_reader_open(
     struct wal_reader **out, struct wal_conn *conn, const struct wal_resume *from, struct err *err)
 {
     CLEANUP(wal_reader_closep) struct wal_reader *r = mem_new(sizeof *r);
-    uint64_t ahead;
+    struct tally ahead;
     bool intact;
 
     r->conn = conn;
@@ -173,13 +188,13 @@ struct rc wal_reader_open(
         r->batch_max = 1;
     r->buffer = mem_new((size_t)r->batch_max * r->frame_size);
     r->frames = mem_new(r->batch_max * sizeof *r->frames);
-    r->commit_first = 1;
+    tally_begin(&r->delivered, 1);
     TRY_CTX(begin(r, from, err), err, "read the log");
     if (r->index.max_frame > 0) {
         TRY_CTX(count_ahead(r, r->pos, r->index.max_frame, &ahead, &intact, err), err, "read the log");
         if (!intact)
             return rc_raise(err, E_CORRUPT, "%s: a committed frame does not verify", conn->wal_path);
-        r->base_count = r->index.change_count - (uint32_t)ahead;
+        r->base_count = r->index.change_count - (uint32_t)ahead.commits;
     }
     if (from->how == WAL_RESUME_TAIL)
         TRY(begin_tail(r, from, err));
@@ -205,10 +220,12 @@ void wal_reader_closep(struct wal_reader **r)
 
 /* --- following --------------------------------------------------------------------------------------------- */
 
-static bool witness_agrees(const struct wal_reader *r, uint64_t ahead, uint32_t change_count)
+/* A repeat may be padding, which is no commit, or a commit that changed nothing: so there is a range. */
+static bool witness_agrees(const struct wal_reader *r, const struct tally *ahead)
 {
-    uint32_t counted = change_count - r->base_count; /* wraps as the counter does */
-    uint32_t most = (uint32_t)(r->delivered + ahead), least = (uint32_t)(r->delivered - r->repeated + ahead);
+    uint32_t counted = r->index.change_count - r->base_count; /* wraps as the counter does */
+    uint32_t most = (uint32_t)(r->delivered.commits + ahead->commits);
+    uint32_t least = most - (uint32_t)(r->delivered.repeats + ahead->repeats);
 
     return counted - least <= most - least;
 }
@@ -216,8 +233,8 @@ static bool witness_agrees(const struct wal_reader *r, uint64_t ahead, uint32_t 
 /* The salts changed: another generation.  Go on in it if the counts prove that nothing was missed. */
 static struct rc next_generation(struct wal_reader *r, enum wal_reader_state *state, struct err *err)
 {
+    struct tally ahead;
     struct wal_pos pos;
-    uint64_t ahead;
     bool found, intact;
 
     *state = WAL_READER_LATER;
@@ -228,11 +245,10 @@ static struct rc next_generation(struct wal_reader *r, enum wal_reader_state *st
     if (!intact)
         return RC_OK; /* reset once more since the index was read; the next look tells */
     *state = WAL_READER_LOST;
-    if (!witness_agrees(r, ahead, r->index.change_count))
+    if (!witness_agrees(r, &ahead))
         return RC_OK;
     r->pos = pos;
-    r->commit_first = 1;
-    r->last_pgno = 0;
+    tally_begin(&r->delivered, 1);
     wal_map_clear(r->map);
     *state = WAL_READER_MORE;
     return RC_OK;
@@ -245,6 +261,8 @@ static bool same_generation(const struct wal_reader *r)
 
 struct rc wal_reader_refresh(struct wal_reader *r, enum wal_reader_state *state, struct err *err)
 {
+    const struct tally nothing = {0};
+
     *state = WAL_READER_LATER;
     if (!wal_index_read(r->conn->shm, &r->index))
         return RC_OK;
@@ -259,7 +277,7 @@ struct rc wal_reader_refresh(struct wal_reader *r, enum wal_reader_state *state,
     r->tail_end = 0;
     if (r->index.max_frame == 0) {
         /* Reset, and nothing written since: then the counter must stand where we stand. */
-        *state = witness_agrees(r, 0, r->index.change_count) ? WAL_READER_QUIET : WAL_READER_LOST;
+        *state = witness_agrees(r, &nothing) ? WAL_READER_QUIET : WAL_READER_LOST;
         return RC_OK;
     }
     if (!same_generation(r))
@@ -270,11 +288,11 @@ struct rc wal_reader_refresh(struct wal_reader *r, enum wal_reader_state *state,
     }
     *state = r->index.max_frame > r->pos.frame ? WAL_READER_MORE : WAL_READER_QUIET;
     if (*state == WAL_READER_QUIET) {
-        /* Within a generation the checksum chain is the proof.  A counter that disagrees was started anew by a recovery
-         * (somebody died while changing the index): count from here. */
-        if (!witness_agrees(r, 0, r->index.change_count))
-            r->base_count = r->index.change_count - (uint32_t)r->delivered;
-        r->proven_delivered = r->delivered;
+        /* Within a generation the checksum chain is the proof, so count from here: what was padding is known now, and
+         * a counter that disagrees was started anew by a recovery (somebody died while changing the index). */
+        r->base_count = r->index.change_count - (uint32_t)r->delivered.commits;
+        r->delivered.repeats = 0;
+        r->proven_delivered = r->delivered.commits;
         r->proven_counted = r->index.change_count - r->base_count;
     }
     return RC_OK;
@@ -291,7 +309,7 @@ static void take_frame(struct wal_reader *r, uint32_t i, const struct wal_fmt_fr
         .previous = known,
         .page = page,
     };
-    if (known >= r->commit_first && known >= batch_first) {
+    if (known >= r->delivered.commit_first && known >= batch_first) {
         struct wal_reader_frame *earlier = &r->frames[known - batch_first];
 
         /* A frame that ends a commit is never given up: commit_first lies behind it. */
@@ -301,7 +319,7 @@ static void take_frame(struct wal_reader *r, uint32_t i, const struct wal_fmt_fr
     if (f->commit_page_count != 0)
         r->frames[i].pos = r->pos;
     wal_map_set(r->map, f->pgno, frame);
-    note_delivered(r, f, page);
+    tally_frame(&r->delivered, f, frame, page, r->conn->page_size);
 }
 
 /* The last frame that may be read now. */
@@ -310,6 +328,15 @@ static uint32_t read_limit(const struct wal_reader *r)
     if (r->tail_end > 0)
         return r->tail_end;
     return same_generation(r) ? r->index.max_frame : 0;
+}
+
+/* A tail is not protected by the gate: the new generation grows over it. */
+MUST_USE static struct rc raise_broken(const struct wal_reader *r, struct err *err)
+{
+    if (r->tail_end > 0)
+        return rc_raise(err, E_BUSY, "%s: the end of the generation before was overwritten while it was being read",
+            r->conn->wal_path);
+    return rc_raise(err, E_CORRUPT, "%s: committed frame %u does not verify", r->conn->wal_path, r->pos.frame + 1);
 }
 
 struct rc wal_reader_next(struct wal_reader *r, struct wal_reader_batch *batch, struct err *err)
@@ -329,8 +356,7 @@ struct rc wal_reader_next(struct wal_reader *r, struct wal_reader_batch *batch, 
         struct wal_fmt_frame f;
 
         if (!wal_fmt_step(&r->pos, frame, &f))
-            return rc_raise(
-                err, E_CORRUPT, "%s: committed frame %u does not verify", r->conn->wal_path, r->pos.frame + 1);
+            return raise_broken(r, err);
         take_frame(r, i, &f, frame + WAL_FMT_FRAME_HEADER_SIZE);
     }
     batch->count = r->buffered = count;

@@ -37,9 +37,10 @@ enum wal_reader_state {
 struct wal_reader_frame {
     uint32_t pgno;
     uint32_t commit_page_count; /* not 0: this frame ends a commit */
-    uint32_t previous;   /* frame with the page's image before this commit; 0: in the database file, if anywhere */
-    bool superseded;     /* a later frame of the same commit in this batch has the page again */
-    struct wal_pos pos;  /* after this frame; only filled in when it ends a commit */
+    uint32_t previous;  /* frame with the page's image before this commit (or before this batch, if an earlier batch had
+                           it in the same commit); 0: in the database file, if anywhere */
+    bool superseded;    /* a later frame of the same commit in this batch has the page again */
+    struct wal_pos pos; /* after this frame; only filled in when it ends a commit */
     const uint8_t *page; /* valid until the next call */
 };
 
@@ -59,6 +60,7 @@ MUST_USE struct rc wal_reader_open(
 void wal_reader_close(struct wal_reader *r);
 void wal_reader_closep(struct wal_reader **r);
 
+/* E_BUSY from wal_reader_next(): the tail of the generation before was overwritten meanwhile; decide anew. */
 MUST_USE struct rc wal_reader_refresh(struct wal_reader *r, enum wal_reader_state *state, struct err *err);
 MUST_USE struct rc wal_reader_next(struct wal_reader *r, struct wal_reader_batch *batch, struct err *err);
 

@@ -31,13 +31,19 @@ static void compare(struct wal_resume *out, const char *reason)
     *out = (struct wal_resume){.how = WAL_RESUME_COMPARE, .reason = reason};
 }
 
-/* Does the file still hold the frame that we read last? */
+/* Does the file still hold the frame that we read last?  Whole: a file that was cut inside it has lost what came
+ * behind.
+ */
 static struct rc frame_is_ours(struct wal_conn *c, const struct wal_pos *saved, bool *ours, struct err *err)
 {
     uint8_t head[WAL_FMT_FRAME_HEADER_SIZE];
     struct wal_fmt_frame f;
+    uint8_t last;
 
     *ours = false;
+    TRY(read_if_there(c, wal_fmt_frame_offset(saved->page_size, saved->frame + 1) - 1, &last, 1, ours, err));
+    if (!*ours)
+        return RC_OK;
     TRY(read_if_there(c, wal_fmt_frame_offset(saved->page_size, saved->frame), head, sizeof head, ours, err));
     if (!*ours)
         return RC_OK;
@@ -134,5 +140,11 @@ struct rc wal_resume_decide(struct wal_conn *conn, const struct wal_pos *saved, 
     if (!ours)
         return RC_OK;
     out->pos = *saved;
-    return walk_tail(conn, *saved, out, err);
+    TRY(walk_tail(conn, *saved, out, err));
+    /* Writers go on.  The new generation overwrites frames in ascending order: ours is still there, so all behind it
+     * was while we looked. */
+    TRY(frame_is_ours(conn, saved, &ours, err));
+    if (!ours)
+        compare(out, "the log was reset and has overwritten what was not read yet");
+    return RC_OK;
 }

@@ -242,7 +242,7 @@ static int as_nobody(const char *path, bool may_switch, char *text, size_t size)
         wal_conn_close(c);
         if (write(fds[1], err.msg, strlen(err.msg)) < 0)
             _exit(98);
-        _exit(rc.code);
+        _exit((int)rc.code);
     }
     (void)close(fds[1]);
     n = read(fds[0], text, size - 1);
