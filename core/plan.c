@@ -134,6 +134,15 @@ static struct rc no_way(const struct route *r, uint64_t txid, size_t skipped, st
             "txid %" PRIu64 " cannot be restored: behind the snapshot at txid %" PRIu64 ", %s is missing; %s", txid,
             before, key, nearest);
     }
+    /* A log that begins with the first commit needs the snapshot of that commit; a pruned one begins later. */
+    if (r->step_count > 0 && r->steps[0].first_txid == 1) {
+        layout_text prefix;
+
+        layout_snapshot_prefix(prefix, r->steps[0].timeline);
+        return rc_raise(err, E_NOTFOUND,
+            "txid %" PRIu64 " cannot be restored: the snapshot at txid 1 is missing (%s%016x-...); %s", txid, prefix,
+            1u, nearest);
+    }
     return rc_raise(err, E_NOTFOUND, "txid %" PRIu64 " cannot be restored: no snapshot leads to it; %s", txid, nearest);
 }
 

@@ -157,8 +157,10 @@ static void test_nothing(void **state)
     static const struct history none = {{{0}}};
 
     (void)state;
-    assert_plan(
-        &h, 1, 2, 0, "E_NOTFOUND: txid 2 cannot be restored: no snapshot leads to it; there is no snapshot at all");
+    assert_plan(&h, 1, 2, 0,
+        "E_NOTFOUND: txid 2 cannot be restored: the snapshot at txid 1 is missing "
+        "(t/00000001/snap/0000000000000001-...); "
+        "there is no snapshot at all");
     assert_plan(&h, 2, 2, 0, "E_NOTFOUND: no timeline 2 in this history");
     assert_plan(&none, 1, 1, 0, "E_NOTFOUND: no timeline 1 in this history");
 }
