@@ -197,6 +197,29 @@ static void damage_is_found(void **state)
     damage(log);
 }
 
+/* Two entries change places: the XOR cannot tell, the file's hash does. */
+static void exchanged_entries_are_found(void **state)
+{
+    CLEANUP(page_hash_freep) struct page_hash *hashes = page_hash_new();
+    CLEANUP(mem_freep) char *path = local_files_pages_path(dir, make(hashes, 3, 7));
+    CLEANUP(buf_fini) struct buf b;
+    struct local_state_content content;
+    uint8_t entry[8], *first, *third;
+    struct err err;
+
+    (void)state;
+    buf_init(&b, 1000);
+    assert_ok_err(fsys_read_file(&fsys_real, path, &b, &err), &err);
+    first = b.data + LOCAL_FMT_PAGES_HEADER_SIZE;
+    third = first + 16;
+    memcpy(entry, first, 8);
+    memcpy(first, third, 8);
+    memcpy(third, entry, 8);
+    put(path, b.data, b.size);
+    assert_int_equal(load(&content, hashes, &err), LOCAL_STATE_BROKEN);
+    assert_non_null(strstr(err.msg, "hash of the content is wrong"));
+}
+
 static void missing_files_are_found(void **state)
 {
     CLEANUP(page_hash_freep) struct page_hash *hashes = page_hash_new();
@@ -299,6 +322,7 @@ int main(void)
         cmocka_unit_test(checkpoint_comes_back),
         cmocka_unit_test(only_our_left_overs_go),
         cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(exchanged_entries_are_found),
         cmocka_unit_test(missing_files_are_found),
         cmocka_unit_test(mixed_files_are_found),
         cmocka_unit_test(errors_are_told_apart),

@@ -91,7 +91,7 @@ static void read_bytes(struct reading *r, const void *data, size_t size, uint64_
     f.short_io = true;
     local_log_init(&r->log);
     r->hashes = page_hash_new();
-    r->content.restored = true;
+    r->content.restored = r->content.chosen = true;
     r->rc = local_log_scan(&r->log, &f.fs, fd, "the log", id, &r->content, &r->err);
     if (!rc_failed(r->rc))
         r->rc = local_log_replay(&r->log, &f.fs, fd, "the log", id, PAGES, r->hashes, &r->err);
@@ -113,6 +113,7 @@ static void expect(const struct maker *m, uint64_t txid, uint64_t h1, uint64_t h
     assert_ok_err(r.rc, &r.err);
     assert_int_equal(r.content.pos.txid, txid);
     assert_int_equal(r.content.restored, txid == 0);
+    assert_int_equal(r.content.chosen, txid == 0);
     assert_int_equal(page_hash_get(r.hashes, 1), h1);
     assert_int_equal(page_hash_get(r.hashes, 2), h2);
     assert_int_equal(page_hash_get(r.hashes, 3), h3);

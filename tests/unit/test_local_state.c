@@ -111,7 +111,7 @@ static bool same_pos(const struct pos *a, const struct pos *b)
 static bool matches(
     const struct world_state *s, const struct local_state_content *content, const struct page_hash *hashes)
 {
-    if (!same_pos(&s->pos, &content->pos) || s->restored != content->restored)
+    if (!same_pos(&s->pos, &content->pos) || s->restored != content->restored || s->restored != content->chosen)
         return false;
     if (hashes == NULL)
         return true;
@@ -324,7 +324,7 @@ static void world_run(struct world *w)
 
 static void world_checkpoint(struct world *w, bool restored)
 {
-    struct local_state_content content = {.database = w->database, .restored = restored};
+    struct local_state_content content = {.database = w->database, .restored = restored, .chosen = restored};
     size_t first = w->run_count > LOCAL_STATE_RUNS_MAX ? w->run_count - LOCAL_STATE_RUNS_MAX : 0;
     struct world_state state;
     struct err err;
@@ -439,14 +439,19 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
     return kind == FTW_DP ? rmdir(path) : unlink(path);
 }
 
-/* A name in the test's directory where nothing is. */
-static const char *fresh_dir(void)
+static const char *state_dir(void)
 {
     static char path[200];
 
     (void)snprintf(path, sizeof path, "%s/app.db-weir", top);
-    (void)nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS); /* usually it is not there */
     return path;
+}
+
+/* The same, with nothing there. */
+static const char *fresh_dir(void)
+{
+    (void)nftw(state_dir(), remove_one, 8, FTW_DEPTH | FTW_PHYS); /* usually there is nothing */
+    return state_dir();
 }
 
 static int no_fsync(const struct fsys *fs, int fd)
@@ -832,6 +837,60 @@ static void wrong_index_is_broken(void **state)
     local_state_close(ls);
 }
 
+/*
+ * A power cut takes the record that begins a session and leaves what stands behind it; the next process puts a record
+ * of the same kind, at the same place, about the same mark, and dies.  What stands behind must not count again.
+ */
+static void lost_session_does_not_come_back(void **state)
+{
+    CLEANUP(page_hash_freep) struct page_hash *hashes = page_hash_new();
+    struct local_state_content content = {.run_count = 0};
+    struct pos pos = {.txid = 8, .page_size = 512, .page_count = 1, .checksum = 5};
+    static const uint8_t zeros[32]; /* the size of that record, and of the header before it */
+    enum local_state_found found;
+    struct fault_fsys f;
+    char path[500] = "";
+    struct err err;
+
+    (void)state;
+    fault_fsys_init(&f, FAULT_FOREVER, 0, EIO);
+    f.below = &fast;
+    f.ops = FAULT_PWRITE;
+    struct local_state *ls = open_state(&f.fs);
+
+    assert_ok_err(local_state_checkpoint(ls, &content, hashes, &err), &err);
+    for (int life = 0; life < 2; life++) {
+        assert_ok_err(local_state_load(ls, &content, hashes, &found, &err), &err);
+        assert_int_equal(found, LOCAL_STATE_GOOD);
+        assert_int_equal(content.pos.txid, 0);
+        f.countdown = life == 0 ? 0 : 2;
+        assert_ok_err(local_state_page(ls, 1, 5, &err), &err);
+        if (life == 1) {
+            (void)local_state_mark(ls);
+            assert_int_equal(f.fired, 1);
+            continue;
+        }
+        assert_ok_err(local_state_acknowledge(ls, local_state_mark(ls), &pos, &err), &err);
+        DIR *d = opendir(state_dir());
+
+        assert_non_null(d);
+        for (const struct dirent *e; (e = readdir(d)) != NULL;)
+            if (strncmp(e->d_name, "log.", 4) == 0)
+                (void)snprintf(path, sizeof path, "%s/%.200s", state_dir(), e->d_name);
+        assert_int_equal(closedir(d), 0);
+        int fd = open(path, O_WRONLY);
+
+        assert_int_equal(pwrite(fd, zeros, sizeof zeros, 32), sizeof zeros);
+        assert_int_equal(close(fd), 0);
+    }
+    f.fired = 0;
+    f.countdown = 0;
+    assert_ok_err(local_state_load(ls, &content, hashes, &found, &err), &err);
+    assert_int_equal(found, LOCAL_STATE_GOOD);
+    assert_int_equal(content.pos.txid, 0);
+    local_state_close(ls);
+}
+
 static void discarded_is_gone(void **state)
 {
     CLEANUP(page_hash_freep) struct page_hash *hashes = page_hash_new();
@@ -850,12 +909,11 @@ static void discarded_is_gone(void **state)
     assert_ok_err(local_state_discard(ls, &err), &err); /* twice is no mistake */
     local_state_close(ls);
 
-    char lock[300], dir[200];
+    char lock[300];
 
-    (void)snprintf(dir, sizeof dir, "%s/app.db-weir", top);
-    (void)snprintf(lock, sizeof lock, "%s/lock", dir);
+    (void)snprintf(lock, sizeof lock, "%s/lock", state_dir());
     assert_int_equal(unlink(lock), 0);
-    assert_int_equal(rmdir(dir), 0); /* nothing else is in it */
+    assert_int_equal(rmdir(state_dir()), 0); /* nothing else is in it */
 }
 
 static void runs_are_the_newest(void **state)
@@ -1020,6 +1078,7 @@ int main(void)
         cmocka_unit_test(full_disk_is_told_and_repaired),
         cmocka_unit_test(mistakes_of_the_caller_are_refused),
         cmocka_unit_test(wrong_index_is_broken),
+        cmocka_unit_test(lost_session_does_not_come_back),
         cmocka_unit_test(discarded_is_gone),
         cmocka_unit_test(runs_are_the_newest),
         cmocka_unit_test(log_is_bounded),
