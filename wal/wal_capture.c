@@ -66,19 +66,22 @@ static struct rc take_page(
 }
 
 /*
- * A database that grows may get pages that no frame holds (it was cut and grew again in one transaction).  What SQLite
- * would read there is what the file has, or zeros; so every page but the lock page has a hash.
+ * A database that grows may get pages that no frame of the commit holds (it was cut and grew again).  What SQLite would
+ * read there is an older frame of the log, if there is one, else what the file has, or zeros; so every page but the
+ * lock page has a hash.
  */
-static struct rc fill_holes(struct wal_capture *c, uint32_t new_count, struct err *err)
+static struct rc fill_holes(struct wal_capture *c, const struct wal_reader_frame *last, struct err *err)
 {
     uint32_t lock_page = dbfmt_lock_page(page_size_of(c));
 
-    for (uint32_t pgno = c->old_count + 1; pgno <= new_count && pgno != 0; pgno++) {
+    for (uint32_t pgno = c->old_count + 1; pgno <= last->commit_page_count && pgno != 0; pgno++) {
         uint8_t *page = scratch(c, &c->extra);
+        uint32_t frame;
 
         if (page_hash_get(c->hashes, pgno) != 0 || pgno == lock_page)
             continue;
-        TRY(wal_reader_fetch(c->reader, 0, pgno, page, err));
+        frame = wal_reader_newest(c->reader, pgno, last->pos.frame);
+        TRY(wal_reader_fetch(c->reader, frame, pgno, page, err));
         TRY(take_page(c, pgno, page, 0, err));
     }
     return RC_OK;
@@ -138,7 +141,7 @@ static struct rc take_frame(struct wal_capture *c, const struct wal_reader_frame
     if (f->commit_page_count == 0)
         return RC_OK;
     c->inside = false;
-    TRY(fill_holes(c, f->commit_page_count, err));
+    TRY(fill_holes(c, f, err));
     return page_hash_resize(c->hashes, f->commit_page_count, err);
 }
 

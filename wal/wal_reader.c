@@ -445,6 +445,16 @@ struct rc wal_reader_fetch(struct wal_reader *r, uint32_t frame, uint32_t pgno, 
         wal_fmt_frame_offset(size, frame) + WAL_FMT_FRAME_HEADER_SIZE, err);
 }
 
+uint32_t wal_reader_newest(const struct wal_reader *r, uint32_t pgno, uint32_t until)
+{
+    uint32_t frame = wal_map_get(r->map, pgno), before_batch = r->pos.frame - r->buffered;
+
+    assert(until >= before_batch);
+    while (frame > until)
+        frame = r->frames[frame - before_batch - 1].previous;
+    return frame;
+}
+
 struct rc wal_reader_current(struct wal_reader *r, uint32_t first, uint32_t count, uint8_t *pages, struct err *err)
 {
     size_t size = r->conn->page_size;

@@ -85,6 +85,9 @@ void wal_reader_witness(const struct wal_reader *r, uint64_t *delivered, uint64_
 MUST_USE struct rc wal_reader_fetch(
     struct wal_reader *r, uint32_t frame, uint32_t pgno, uint8_t *page, struct err *err);
 
+/* The newest frame of the page at or before `until`, a frame of the last batch that ends a commit; 0: none. */
+uint32_t wal_reader_newest(const struct wal_reader *r, uint32_t pgno, uint32_t until);
+
 /*
  * Pages first .. first+count-1 in their state at the reader's position: from the log where it has them, else from the
  * database file.  A page that was read from the file may already hold a commit that the reader has not delivered yet (a

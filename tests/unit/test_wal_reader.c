@@ -272,6 +272,7 @@ static void damaged_frame(void **state)
     for (unsigned at = 0; at < 24 + 512; at += 41) {
         struct wal_reader_batch batch;
         enum wal_reader_state what;
+        struct rc rc;
         uint32_t frame;
         uint64_t offset;
         uint8_t *log;
@@ -289,7 +290,10 @@ static void damaged_frame(void **state)
         free(log);
         assert_ok_err(wal_reader_refresh(w.reader, &what, &err), &err);
         assert_int_equal(what, WAL_READER_MORE);
-        assert_fails(wal_reader_next(w.reader, &batch, &err), E_CORRUPT);
+        do { /* the good frame before it may come first */
+            rc = wal_reader_next(w.reader, &batch, &err);
+        } while (!rc_failed(rc) && batch.count > 0);
+        assert_fails(rc, E_CORRUPT);
         (void)snprintf(want, sizeof want, "%s: committed frame %u does not verify", w.wal_path, frame);
         assert_string_equal(err.msg, want);
         wal_world_end(&w);
