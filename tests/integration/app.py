@@ -58,7 +58,7 @@ def py_writer(db, name, seed):
     rng, connection = random.Random(f"{seed}/{name}"), connect(db)
     connection.execute(f"PRAGMA wal_autocheckpoint={rng.choice((0, 20, 1000))}")
     number = connection.execute("SELECT ifnull(max(seq), 0) FROM journal WHERE writer = ?", (name,)).fetchone()[0]
-    while not told_to_stop():
+    while not told_to_stop(rng.random() / 1000):
         connection.execute("BEGIN IMMEDIATE")
         rows = rng.choice((1, 1, 1, 2, 5, 60))
         for step in range(rows):

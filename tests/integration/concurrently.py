@@ -76,9 +76,9 @@ def source_state(case, db):
 
 
 def check_prefixes(case, url):
-    """Restore each 20th txid (of a long history at least 120 in all); numbers never fall back from one to the next."""
+    """Restore each 20th txid (of a long history about 40 in all); numbers never fall back from one to the next."""
     commits = log_of(case, url)
-    every = max(20, len(commits) // 120)
+    every = max(20, len(commits) // 40)
     check_order(commits)
     before, looked = {}, 0
     for commit in commits:
@@ -108,8 +108,7 @@ def one(case, page_size, auto_vacuum, seconds):
     for process in [*writers.values(), *others]:
         workers.stop_actor(process)
     promised = {name: workers.acknowledged(process) for name, process in writers.items()}
-    for name, number in promised.items():
-        check(number > 10, f"writer {name} committed only {number} rows")
+    check(sum(promised.values()) > 200, f"hardly anything was committed: {promised}")
     daemon.stop()
     state = source_state(case, db)
     found, tip = restored_sequences(case, url)

@@ -10,6 +10,8 @@ daemon takes over.  Claims: it starts; every restored txid is a recorded state o
 By default N is sampled (more densely where N is small), `--full` takes every N.
 """
 
+import errno
+import re
 import subprocess
 import time
 
@@ -17,7 +19,7 @@ from lib.case import tail
 from lib.scene import Scene
 from lib.tap import Fail, check, diag, equal
 
-ERRORS = ("EIO", "ENOSPC", "EACCES", "ENOMEM")
+ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES, errno.ENOMEM)
 
 
 class Point:
@@ -27,6 +29,7 @@ class Point:
         self.case, self.fault, self.name = case, fault, fault.replace(":", "-")
         self.scene = Scene(case, self.name, url="file://" + case.path("replica-" + self.name))
         self.promises = []  # (txid, state) that weir sync acknowledged
+        self.faulty_log = ""
 
     def try_sync(self, patience=20):
         """Ask for a sync.  Returns False when the daemon is gone or cannot."""
@@ -35,7 +38,7 @@ class Point:
         while self.scene.daemon.alive() and time.monotonic() < end:
             try:
                 done = subprocess.run([self.case.options.weir, "sync", self.scene.db, "--wait"], capture_output=True, text=True,
-                                      timeout=3, check=False)
+                                      timeout=3 if self.fault.startswith("kill") else 0.7, check=False)
             except subprocess.TimeoutExpired:
                 if not self.fault.startswith("kill"):
                     return False  # the store fails and weir goes on trying: it may not claim anything else
@@ -52,7 +55,7 @@ class Point:
     def workload(self):
         """Returns True when the daemon came through it and ended with 0."""
         scene = self.scene
-        scene.start("--shutdown-timeout", "3s", ready=False, program=self.case.options.program("weir_fault"),
+        scene.start("--shutdown-timeout", "1s", ready=False, program=self.case.options.program("weir_fault"),
                     env={"WEIR_FAULT": self.fault}, name="weir_fault " + self.fault)
         self.try_sync()
         scene.commit(2)
@@ -62,7 +65,7 @@ class Point:
         self.try_sync()
         if scene.daemon.alive():
             try:
-                subprocess.run([self.case.options.weir, "snapshot", scene.db], capture_output=True, timeout=10, check=False)
+                subprocess.run([self.case.options.weir, "snapshot", scene.db], capture_output=True, timeout=1.5, check=False)
             except subprocess.TimeoutExpired:
                 pass  # the fault may be one that snapshots are tried again for
         scene.commit(1)
@@ -95,25 +98,25 @@ class Point:
 
     def run(self):
         """All of it.  Returns True when no fault was met."""
-        log = ""
         try:
             through = self.workload()
-            log = self.scene.daemon.log()
+            self.faulty_log = self.scene.daemon.log()
             self.aftermath()
         except Fail as fail:
-            raise Fail(f"WEIR_FAULT={self.fault}: {fail}\n--- log of the faulty daemon\n{tail(log or self.scene.daemon.log(), 15)}") from None
+            log = tail(self.faulty_log or self.scene.daemon.log(), 15)
+            raise Fail(f"WEIR_FAULT={self.fault}: {fail}\n--- log of the faulty daemon\n{log}") from None
         self.case.run("rm", "-rf", *self.scene.files(), self.case.path("replica-" + self.name))
         self.case.daemons.clear()
         return through
 
 
 def operation_count(case):
-    """How many file operations the workload makes at least, by doubling until a run gets through."""
-    count = 16
-    while not Point(case, f"kill:{count}").run():
-        count *= 2
-        check(count < 1 << 20, "the workload does not get through without a fault")
-    return count
+    """How many file operations the workload makes when none of them fails."""
+    point = Point(case, "once:1000000000")
+    check(point.run(), "the workload does not get through without a fault")
+    found = re.search(r"calls=(\d+) fired=0", point.faulty_log)
+    check(found, lambda: f"weir_fault did not say how many operations there were\n{tail(point.faulty_log)}")
+    return int(found.group(1))
 
 
 def sample(case, limit, seconds, full):

@@ -6,6 +6,9 @@ log, writes some of them again, and then rolls back to a savepoint.  The commit 
 WAL index, but salts and checksums of its frames are zero, and the next commit's checksums continue from one that is no
 longer in the file.  After a crash SQLite would drop this commit and all behind it; until then it is real, applications see
 it, and weir must have it.
+
+Pages past the end: a transaction that grew the database, spilled, and shrank it again leaves frames of pages that the
+database does not have after its commit.
 """
 
 from lib.daemon import Daemon
@@ -92,6 +95,30 @@ def while_away(case):
     scene.verify_tip()
 
 
+def pages_past_the_end(case, auto_vacuum):
+    """A transaction grows the database, spills pages to the log, and shrinks it again before its commit: the log has frames
+    of pages that the database does not have after that commit."""
+    db = case.path("app.db")
+    case.run("sqlite3", db, f"PRAGMA page_size=1024; PRAGMA auto_vacuum={auto_vacuum}; PRAGMA journal_mode=WAL; "
+             "CREATE TABLE t(id INTEGER PRIMARY KEY, k INTEGER, v BLOB); INSERT INTO t VALUES (1, 1, randomblob(5000))")
+    scene = Scene(case, create=False)
+    scene.open()
+    scene.rows = 1
+    scene.recorder.record("before")
+    scene.start()
+    for _ in range(3):
+        scene.app.sql("PRAGMA cache_size=10; BEGIN; WITH RECURSIVE c(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM c "
+                      "WHERE i < 300) INSERT INTO t(k, v) SELECT i, randomblob(900) FROM c; DELETE FROM t WHERE id > 3; "
+                      "PRAGMA incremental_vacuum; COMMIT; PRAGMA cache_size=2000")
+        scene.recorder.record("grown and shrunk")
+        scene.rows = 3
+        scene.commit(1)
+    check(scene.recorder.states[-1].pages < 100, "the database was expected to shrink")
+    scene.end()
+    scene.verify()
+    scene.verify_tip()
+
+
 def left_by_a_crash(case):
     """A log without an index, as a machine leaves it that went down: recovered first, then replicated."""
     scene = prepare(case)
@@ -110,4 +137,6 @@ def left_by_a_crash(case):
 def cases(_options):
     """All of them."""
     return [("frames without a checksum, attached", while_attached), ("frames without a checksum, before", before_attaching),
-            ("frames without a checksum, away", while_away), ("a log left by a crash", left_by_a_crash)]
+            ("frames without a checksum, away", while_away), ("pages past the end, auto_vacuum full", lambda case: pages_past_the_end(case, 1)),
+            ("pages past the end, auto_vacuum incremental", lambda case: pages_past_the_end(case, 2)),
+            ("a log left by a crash", left_by_a_crash)]

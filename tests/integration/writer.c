@@ -195,6 +195,8 @@ static void run(const char *path, const char *name, uint64_t seed)
         for (uint32_t left = 1 + random_below(300); left > 0 && !stop; left--) {
             sequence = transaction(db, insert, name, sequence);
             acknowledge(sequence);
+            usleep(random_below(
+                1000)); /* SQLite has no queue of writers: without a pause one of them gets all the turns */
             if (random_below(100) == 0)
                 housekeeping(db);
             stop = told_to_stop();

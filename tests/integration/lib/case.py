@@ -38,8 +38,9 @@ class Options:
         self.seed, self.seeds, self.commits, self.seconds, self.full = seed, seeds, commits, seconds, full
 
     def program(self, name):
-        """The path of a helper program that the build made."""
-        return os.path.join(self.bindir, name)
+        """The path of a helper program that the build made: in the suites' own folder, or in the one above."""
+        here = os.path.join(self.bindir, name)
+        return here if os.path.exists(here) else os.path.join(os.path.dirname(self.bindir), name)
 
 
 class Case:
@@ -50,7 +51,7 @@ class Case:
         self.rng = random.Random(f"{seed}/{name}")
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-test-", dir=os.environ.get("WEIR_TEST_TMPDIR")))
         self.processes = []
-        self.daemons, self.daemon_count = [], 0
+        self.daemons, self.daemon_count, self.actor_count = [], 0, 0
 
     def __enter__(self):
         diag(f"{self.name}: WEIR_TEST_SEED={self.seed}")

@@ -111,7 +111,8 @@ def start_actor(case, role, db, *args):
         argv = [case.options.program("writer"), "run", db]
     else:
         argv = [sys.executable, str(HERE / "app.py"), role, db]
-    out = open(case.path(f"actor-{len(case.processes)}-{role}.out"), "ab")  # pylint: disable=consider-using-with
+    case.actor_count += 1
+    out = open(case.path(f"actor-{case.actor_count}-{role}.out"), "xb")  # pylint: disable=consider-using-with
     process = case.spawn(argv + [str(a) for a in args], stdin=subprocess.PIPE, stdout=out, stderr=out)
     out.close()
     process.output = out.name
