@@ -96,3 +96,15 @@ bool wal_fmt_step(struct wal_pos *pos, const uint8_t *frame, struct wal_fmt_fram
     pos->frame++;
     return true;
 }
+
+bool wal_fmt_step_over_break(struct wal_pos *pos, const uint8_t *frame, struct wal_fmt_frame *out, bool *blank)
+{
+    wal_fmt_decode_frame(frame, out);
+    *blank = out->salt[0] == 0 && out->salt[1] == 0 && out->cksum[0] == 0 && out->cksum[1] == 0;
+    if ((!*blank && (out->salt[0] != pos->salt[0] || out->salt[1] != pos->salt[1])) || out->pgno == 0)
+        return false;
+    pos->cksum[0] = out->cksum[0];
+    pos->cksum[1] = out->cksum[1];
+    pos->frame++;
+    return true;
+}

@@ -38,6 +38,13 @@ void wal_fmt_decode_frame(const uint8_t *head, struct wal_fmt_frame *out);
  */
 bool wal_fmt_step(struct wal_pos *pos, const uint8_t *frame, struct wal_fmt_frame *out);
 
+/*
+ * The same where SQLite itself has broken the chain (wal_reader.h): take the checksum that the frame carries as the
+ * running one; *blank tells that it carries none at all (salts and checksum are zero).  False: salts of another
+ * generation, or page number 0.  The caller proves the rest of the chain.
+ */
+bool wal_fmt_step_over_break(struct wal_pos *pos, const uint8_t *frame, struct wal_fmt_frame *out, bool *blank);
+
 /* SQLite's running checksum over `n` bytes (a multiple of 8). */
 void wal_fmt_checksum(bool big_endian, const uint8_t *data, size_t n, uint32_t sum[2]);
 

@@ -18,6 +18,13 @@ struct tally {
     uint64_t last_sum;
 };
 
+/* How a walk along the chain stands. */
+struct chain {
+    bool inside; /* in the middle of a commit */
+    bool blank;  /* the last frame carried no checksum */
+    bool broken; /* there was a break */
+};
+
 struct wal_reader {
     struct wal_conn *conn; /* borrowed */
     struct wal_map *map;   /* owned: pages of all delivered frames of this generation */
@@ -34,6 +41,10 @@ struct wal_reader {
     /* The witness. */
     uint32_t base_count;    /* iChange at our first position, and from then on: */
     struct tally delivered; /* what was delivered */
+    uint64_t break_count;
+    struct chain chain; /* behind a break, up to: */
+    uint32_t proven_end;
+    uint32_t proven_cksum[2]; /* what the index named for it */
     uint64_t proven_delivered, proven_counted;
 };
 
@@ -87,9 +98,31 @@ static void tally_frame(
     t->last_sum = sum;
 }
 
+/* Step over the next frame; a break is allowed where SQLite makes them. */
+static bool step(struct wal_pos *pos, const uint8_t *frame, struct chain *c, struct wal_fmt_frame *f)
+{
+    struct wal_pos before = *pos;
+    bool blank = false;
+
+    if (!wal_fmt_step(pos, frame, f)) {
+        if (!wal_fmt_step_over_break(pos, frame, f, &blank))
+            return false;
+        if (c->inside && !c->blank && !blank) {
+            *pos = before;
+            return false;
+        }
+        c->broken = true;
+    }
+    c->blank = blank;
+    c->inside = f->commit_page_count == 0;
+    return true;
+}
+
 /* Walk over the frames that were shipped before, for the map only. */
 static struct rc replay_to(struct wal_reader *r, const struct wal_pos *target, struct err *err)
 {
+    struct chain chain = {0};
+
     while (r->pos.frame < target->frame) {
         uint32_t count = target->frame - r->pos.frame;
         struct wal_fmt_frame f;
@@ -98,7 +131,7 @@ static struct rc replay_to(struct wal_reader *r, const struct wal_pos *target, s
             count = r->batch_max;
         TRY(read_frames(r, r->pos.frame + 1, count, r->buffer, err));
         for (uint32_t i = 0; i < count; i++) {
-            if (!wal_fmt_step(&r->pos, r->buffer + (size_t)i * r->frame_size, &f))
+            if (!step(&r->pos, r->buffer + (size_t)i * r->frame_size, &chain, &f))
                 return rc_raise(err, E_CORRUPT, "%s: frame %u does not verify", r->conn->wal_path, r->pos.frame + 1);
             wal_map_set(r->map, f.pgno, r->pos.frame);
         }
@@ -109,10 +142,14 @@ static struct rc replay_to(struct wal_reader *r, const struct wal_pos *target, s
     return RC_OK;
 }
 
-/* Count the commits between `pos` and frame `max_frame`; *intact is false when a frame there does not verify. */
-static struct rc count_ahead(
-    struct wal_reader *r, struct wal_pos pos, uint32_t max_frame, struct tally *ahead, bool *intact, struct err *err)
+/*
+ * Count the commits between `pos` (the end of a commit) and frame `max_frame`; *intact is false when a frame there does
+ * not verify.  A break in the chain is fine if it ends in `end`, the checksum that the index names for max_frame.
+ */
+static struct rc count_ahead(struct wal_reader *r, struct wal_pos pos, uint32_t max_frame, const uint32_t *end,
+    struct tally *ahead, bool *intact, struct err *err)
 {
+    struct chain chain = {.inside = r->delivered.commit_first != pos.frame + 1 && pos.frame == r->pos.frame};
     struct wal_fmt_frame f;
 
     *ahead = (struct tally){0};
@@ -128,13 +165,15 @@ static struct rc count_ahead(
         for (uint32_t i = 0; i < count; i++) {
             const uint8_t *frame = r->buffer + (size_t)i * r->frame_size;
 
-            if (!wal_fmt_step(&pos, frame, &f)) {
+            if (!step(&pos, frame, &chain, &f)) {
                 *intact = false;
                 return RC_OK;
             }
             tally_frame(ahead, &f, pos.frame, frame + WAL_FMT_FRAME_HEADER_SIZE, pos.page_size);
         }
     }
+    if (chain.broken)
+        *intact = end != NULL && (chain.blank || (pos.cksum[0] == end[0] && pos.cksum[1] == end[1]));
     return RC_OK;
 }
 
@@ -166,7 +205,7 @@ static struct rc begin_tail(struct wal_reader *r, const struct wal_resume *from,
     r->pos = from->pos;
     tally_begin(&r->delivered, from->pos.frame + 1);
     r->tail_end = from->tail_end;
-    TRY(count_ahead(r, r->pos, r->tail_end, &ahead, &intact, err));
+    TRY(count_ahead(r, r->pos, r->tail_end, NULL, &ahead, &intact, err));
     if (!intact)
         return rc_raise(err, E_BUSY, "%s: the end of the generation before is being overwritten", r->conn->wal_path);
     r->base_count -= (uint32_t)ahead.commits;
@@ -191,7 +230,8 @@ struct rc wal_reader_open(
     tally_begin(&r->delivered, 1);
     TRY_CTX(begin(r, from, err), err, "read the log");
     if (r->index.max_frame > 0) {
-        TRY_CTX(count_ahead(r, r->pos, r->index.max_frame, &ahead, &intact, err), err, "read the log");
+        TRY_CTX(count_ahead(r, r->pos, r->index.max_frame, r->index.frame_cksum, &ahead, &intact, err), err,
+            "read the log");
         if (!intact)
             return rc_raise(err, E_CORRUPT, "%s: a committed frame does not verify", conn->wal_path);
         r->base_count = r->index.change_count - (uint32_t)ahead.commits;
@@ -241,13 +281,14 @@ static struct rc next_generation(struct wal_reader *r, enum wal_reader_state *st
     TRY(read_generation(r, &pos, &found, err));
     if (!found)
         return RC_OK;
-    TRY(count_ahead(r, pos, r->index.max_frame, &ahead, &intact, err));
+    TRY(count_ahead(r, pos, r->index.max_frame, r->index.frame_cksum, &ahead, &intact, err));
     if (!intact)
         return RC_OK; /* reset once more since the index was read; the next look tells */
     *state = WAL_READER_LOST;
     if (!witness_agrees(r, &ahead))
         return RC_OK;
     r->pos = pos;
+    r->proven_end = 0;
     tally_begin(&r->delivered, 1);
     wal_map_clear(r->map);
     *state = WAL_READER_MORE;
@@ -339,9 +380,51 @@ MUST_USE static struct rc raise_broken(const struct wal_reader *r, struct err *e
     return rc_raise(err, E_CORRUPT, "%s: committed frame %u does not verify", r->conn->wal_path, r->pos.frame + 1);
 }
 
+/* The next frame does not follow from ours.  *passable: it is a break of SQLite's making, and the chain from there on
+ * is that of the index. */
+static struct rc look_behind_break(struct wal_reader *r, bool *passable, struct err *err)
+{
+    struct tally ahead;
+
+    *passable = false;
+    if (r->tail_end > 0)
+        return RC_OK;
+    return count_ahead(r, r->pos, r->index.max_frame, r->index.frame_cksum, &ahead, passable, err);
+}
+
+/* Over a break, up to the frame to which the chain behind it was proven, other rules hold. */
+static bool next_frame(struct wal_reader *r, const uint8_t *frame, struct wal_fmt_frame *f)
+{
+    if (r->pos.frame >= r->proven_end)
+        return wal_fmt_step(&r->pos, frame, f);
+    if (!step(&r->pos, frame, &r->chain, f))
+        return false;
+    if (r->pos.frame == r->proven_end && r->chain.blank)
+        memcpy(r->pos.cksum, r->proven_cksum, sizeof r->pos.cksum); /* writers go on from there */
+    return true;
+}
+
+/* Read and take up to `count` frames.  *taken is how many verified. */
+static struct rc fill_batch(struct wal_reader *r, uint32_t count, uint32_t *taken, struct err *err)
+{
+    r->buffered = 0;
+    TRY(read_frames(r, r->pos.frame + 1, count, r->buffer, err));
+    for (*taken = 0; *taken < count; (*taken)++) {
+        const uint8_t *frame = r->buffer + (size_t)*taken * r->frame_size;
+        struct wal_fmt_frame f;
+
+        if (!next_frame(r, frame, &f))
+            break;
+        take_frame(r, *taken, &f, frame + WAL_FMT_FRAME_HEADER_SIZE);
+    }
+    r->buffered = *taken;
+    return RC_OK;
+}
+
 struct rc wal_reader_next(struct wal_reader *r, struct wal_reader_batch *batch, struct err *err)
 {
     uint32_t limit = read_limit(r), count;
+    bool passable;
 
     *batch = (struct wal_reader_batch){r->frames, 0};
     if (limit <= r->pos.frame)
@@ -349,18 +432,17 @@ struct rc wal_reader_next(struct wal_reader *r, struct wal_reader_batch *batch, 
     count = limit - r->pos.frame;
     if (count > r->batch_max)
         count = r->batch_max;
-    r->buffered = 0;
-    TRY(read_frames(r, r->pos.frame + 1, count, r->buffer, err));
-    for (uint32_t i = 0; i < count; i++) {
-        const uint8_t *frame = r->buffer + (size_t)i * r->frame_size;
-        struct wal_fmt_frame f;
-
-        if (!wal_fmt_step(&r->pos, frame, &f))
-            return raise_broken(r, err);
-        take_frame(r, i, &f, frame + WAL_FMT_FRAME_HEADER_SIZE);
-    }
-    batch->count = r->buffered = count;
-    return RC_OK;
+    TRY(fill_batch(r, count, &batch->count, err));
+    if (batch->count > 0)
+        return RC_OK; /* what did not verify, if anything, begins the next batch */
+    TRY(look_behind_break(r, &passable, err));
+    if (!passable)
+        return raise_broken(r, err);
+    r->break_count++;
+    r->proven_end = limit;
+    memcpy(r->proven_cksum, r->index.frame_cksum, sizeof r->proven_cksum);
+    r->chain = (struct chain){.inside = r->delivered.commit_first != r->pos.frame + 1};
+    return fill_batch(r, count, &batch->count, err);
 }
 
 uint32_t wal_reader_page_size(const struct wal_reader *r)
@@ -391,6 +473,11 @@ uint32_t wal_reader_page_count(const struct wal_reader *r)
 bool wal_reader_caught_up(const struct wal_reader *r)
 {
     return r->tail_end == 0 && (r->index.max_frame == 0 || (same_generation(r) && r->index.max_frame == r->pos.frame));
+}
+
+uint64_t wal_reader_breaks(const struct wal_reader *r)
+{
+    return r->break_count;
 }
 
 bool wal_reader_follows(const struct wal_reader *r)

@@ -16,6 +16,14 @@
  * everything. A writer that pads its commits to a disk sector (only without power-safe overwrite) repeats the commit
  * frame; such repeats are recognised and may make up the difference.
  *
+ * A chain that SQLite itself has broken: when a large transaction wrote a page twice, SQLite computes checksums only at
+ * the commit, and until then leaves salts and checksums of the frames behind it zero.  Versions like 3.40.1 lose count
+ * when a rollback to a savepoint comes in between: the commit then leaves frames blank, or computes from the wrong
+ * place.  What the application reads is in order, only SQLite's own recovery would drop these commits and all behind.
+ * So they are delivered, if the break is at blank frames or at the beginning of a commit, and the chain behind it ends
+ * in the checksum that the index names for mxFrame; wal_reader_breaks() counts.  Anything else that does not verify is
+ * E_CORRUPT.
+ *
  * Memory: a batch buffer of WAL_READER_BATCH_SIZE (or one frame, if larger) and the page map (wal_map.h).
  */
 #ifndef WAL_READER_H
@@ -77,6 +85,8 @@ uint32_t wal_reader_page_count(const struct wal_reader *r);
 bool wal_reader_caught_up(const struct wal_reader *r);
 /* The present generation is the one that is being read (not the tail of the one before). */
 bool wal_reader_follows(const struct wal_reader *r);
+/* Places where SQLite broke the chain of checksums: its own recovery would drop everything behind. */
+uint64_t wal_reader_breaks(const struct wal_reader *r);
 /* Commits delivered since opening / the growth of the index's counter over the same time, at the last proven moment. */
 void wal_reader_witness(const struct wal_reader *r, uint64_t *delivered, uint64_t *counted);
 

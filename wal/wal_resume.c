@@ -74,13 +74,37 @@ static struct rc same_generation(struct wal_conn *c, const struct wal_pos *saved
     return RC_OK;
 }
 
+/*
+ * The chain ends at `pos`.  A frame of the same generation further on that ends a commit would mean that SQLite broke
+ * the chain itself (wal_reader.h): what lies there cannot be proven.  Frames of transactions that were rolled back end
+ * none.
+ */
+static struct rc commits_behind(struct wal_conn *c, const struct wal_pos *pos, bool *any, struct err *err)
+{
+    uint8_t head[WAL_FMT_FRAME_HEADER_SIZE];
+    struct wal_fmt_frame f;
+    bool got = true;
+
+    *any = false;
+    for (uint32_t frame = pos->frame + 1; got && !*any && frame != 0; frame++) {
+        TRY(read_if_there(c, wal_fmt_frame_offset(pos->page_size, frame), head, sizeof head, &got, err));
+        if (!got)
+            break;
+        wal_fmt_decode_frame(head, &f);
+        bool blank = f.salt[0] == 0 && f.salt[1] == 0;
+
+        *any = f.commit_page_count != 0 && (blank || (f.salt[0] == pos->salt[0] && f.salt[1] == pos->salt[1]));
+    }
+    return RC_OK;
+}
+
 /* Find the last commit of the old generation behind our position. */
 static struct rc walk_tail(struct wal_conn *c, struct wal_pos pos, struct wal_resume *out, struct err *err)
 {
     size_t frame_size = WAL_FMT_FRAME_HEADER_SIZE + pos.page_size;
     CLEANUP(mem_freep) uint8_t *frame = mem_new(frame_size);
     uint32_t last_commit = pos.frame;
-    bool got = true;
+    bool got = true, more;
 
     for (;;) {
         struct wal_fmt_frame f;
@@ -101,6 +125,11 @@ static struct rc walk_tail(struct wal_conn *c, struct wal_pos pos, struct wal_re
             compare(out, "the log was reset and its file cut in the middle of what was not read yet");
             return RC_OK;
         }
+    }
+    TRY(commits_behind(c, &pos, &more, err));
+    if (more) {
+        compare(out, "the log was reset, and the chain of checksums in what was not read yet is broken");
+        return RC_OK;
     }
     out->how = WAL_RESUME_TAIL;
     out->tail_end = last_commit;
