@@ -161,8 +161,9 @@ static void open_database(struct load *l)
     sqlite3_wal_hook(l->db, on_wal, l);
     l->begin = prepare(l, "BEGIN IMMEDIATE");
     l->commit = prepare(l, "COMMIT");
-    l->insert = prepare(l, "INSERT OR REPLACE INTO orders VALUES(?,?,?,?,?,?)");
-    l->update = prepare(l, "UPDATE orders SET status=?, total_cents=total_cents+1 WHERE id=?");
+    l->insert = prepare(l, "INSERT INTO orders(customer,status,total_cents,placed_at,note) VALUES(?,?,?,?,?)");
+    l->update = prepare(l, "UPDATE orders SET status=?, total_cents=total_cents+1 WHERE id=(SELECT id FROM orders"
+                           " WHERE id>=? LIMIT 1)");
     l->prune = prepare(l, "DELETE FROM orders WHERE id<=?");
     l->next_id = query(l, "SELECT coalesce(max(id),0)+1 FROM orders");
 }
@@ -212,18 +213,21 @@ static bool write_row(struct load *l, unsigned updates_in_ten)
 
         sqlite3_bind_text(l->update, 1, state, -1, SQLITE_STATIC);
         sqlite3_bind_int64(l->update, 2, newest - (int64_t)(next_random(l) % (uint64_t)range));
-        return step(l, l->update, "update");
+        if (!step(l, l->update, "update"))
+            return false;
+        if (sqlite3_changes(l->db) > 0)
+            return true;
     }
     snprintf(placed, sizeof placed, "2026-11-%02u %02u:%02u:%02u", (unsigned)(next_random(l) % 28 + 1),
         (unsigned)(next_random(l) % 24), (unsigned)(next_random(l) % 60), (unsigned)(next_random(l) % 60));
-    sqlite3_bind_int64(l->insert, 1, l->next_id++);
-    sqlite3_bind_int64(l->insert, 2, (int64_t)(next_random(l) % 100000));
-    sqlite3_bind_text(l->insert, 3, state, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(l->insert, 4, (int64_t)(next_random(l) % 1000000));
-    sqlite3_bind_text(l->insert, 5, placed, -1, SQLITE_STATIC);
-    sqlite3_bind_text(l->insert, 6, make_note(l, note, sizeof note), -1, SQLITE_STATIC);
+    sqlite3_bind_int64(l->insert, 1, (int64_t)(next_random(l) % 100000));
+    sqlite3_bind_text(l->insert, 2, state, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(l->insert, 3, (int64_t)(next_random(l) % 1000000));
+    sqlite3_bind_text(l->insert, 4, placed, -1, SQLITE_STATIC);
+    sqlite3_bind_text(l->insert, 5, make_note(l, note, sizeof note), -1, SQLITE_STATIC);
     if (!step(l, l->insert, "insert"))
         return false;
+    l->next_id = sqlite3_last_insert_rowid(l->db) + 1; /* another writer may be at work too */
     if (l->keep > 0 && l->next_id % 64 == 0) {
         sqlite3_bind_int64(l->prune, 1, l->next_id - (int64_t)l->keep);
         return step(l, l->prune, "delete");

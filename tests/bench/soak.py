@@ -11,6 +11,8 @@ It fails when
   - the daemon's RSS or number of descriptors grows: medians of the second and the last quarter of the samples;
   - the log grows beyond that of plain SQLite (LOG_FACTOR times, or LOG_FLOOR where that is more);
   - a transaction fails with SQLITE_BUSY that would not have without the daemon;
+  - weir counted fewer commits than the writers made (a resync stands for many);
+  - the log is not started over once the writers have ended;
   - the daemon ends early, or with a status other than 0;
   - a restore of the newest state differs from the source in any byte, or fails integrity_check.
 """
@@ -43,6 +45,7 @@ class Soak:
         self.o = options
         self.db = os.path.join(options.work, "soak.db")
         self.problems = []
+        self.commits = 0  # made by the writers of the phase
 
     def problem(self, text):
         self.problems.append(text)
@@ -68,6 +71,7 @@ class Soak:
             else:
                 done.append(json.loads(out))
         commits = sum(d["commits"] for d in done)
+        self.commits += commits
         busy = sum(d["busy"] for d in done)
         longest = max((d["max_us"] for d in done), default=0) / 1e3
         rate = sum(d["commits_per_s"] for d in done)
@@ -84,6 +88,7 @@ class Soak:
 
     def attached(self, running, seconds, plain_peak, plain_busy):
         self.say(f"with weir, {seconds:.0f} s")
+        self.commits = 0
         sampler = Sampler(running.pid, self.db + "-wal", min(1.0, seconds / 400))
         writers = self.writers(seconds)
         while any(w.poll() is None for w in writers):
@@ -123,6 +128,9 @@ class Soak:
         if done.returncode != 0:
             self.problem(f"weir sync --wait: status {done.returncode}: {done.stderr.strip()}")
         self.say(f"all shipped {time.monotonic() - start:.1f} s after the last commit: txid {done.stdout.strip()}")
+        if done.returncode == 0 and int(done.stdout.split()[0]) < self.commits:
+            self.problem(f"the newest txid is {done.stdout.strip()}, but the writers made {self.commits} commits")
+        self.check_log_reset()
         if running.process.poll() is None:
             status = running.stop()
             if status != 0:
@@ -132,6 +140,19 @@ class Soak:
         if self.problems:
             with open(running.log_path, encoding="utf-8", errors="replace") as f:
                 print("".join("#   log: " + line for line in f.readlines()[-20:]))
+
+    def check_log_reset(self):
+        """All is shipped and nobody writes: within some seconds the log must be as short as SQLite would keep it."""
+        for _ in range(100):
+            done = subprocess.run([self.o.weir, "status", self.db, "--json"], stdout=subprocess.PIPE, check=True)
+            status = json.loads(done.stdout)["databases"][0]
+            if status["log"]["bytes"] < 8 * MB:
+                break
+            time.sleep(0.1)
+        else:
+            self.problem(f"10 s after the last commit this log is still in use: {status['log']}")
+        if status["resyncs"] > 0:
+            self.problem(f"{status['resyncs']} resyncs: commits were missed")
 
     def compare(self, replica):
         connection = sqlite3.connect(self.db)
