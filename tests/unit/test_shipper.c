@@ -234,7 +234,7 @@ static void tries_again(void **state)
         assert_int_equal(g.order[1], 2);
         assert_int_equal(g.s.last_error.code, E_OK);
         assert_int_equal(g.trouble, g.s.failure_count + 1); /* and told when it was over */
-        shipper_hurry(&g.s);            /* nothing to hurry */
+        shipper_hurry(&g.s);                                /* nothing to hurry */
         end(&g);
     }
 }
