@@ -218,7 +218,7 @@ static void wait_on_db(struct daemon *d, struct control_call *call, const char *
         begin_wait(d->dbs[i], call, what);
         return;
     }
-    rc_ignore(rc_raise(&err, E_NOTFOUND, "%s is not a database of this daemon", path), "it is the answer");
+    rc_ignore(rc_raise(&err, E_CONFIG, "%s is not a database of this daemon", path), "it is the answer");
     answer_error(call, &err);
 }
 

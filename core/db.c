@@ -159,6 +159,7 @@ static void started(struct db *db)
         db->snapshot_ms = db->start.snapshot_ms;
         db->snapshot_count++;
     }
+    db->break_count = 0;
     db->resync_count += db->start.resynced;
     db->start_count++;
     db->error.code = E_OK;

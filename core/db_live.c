@@ -111,9 +111,11 @@ void db_live_close(struct db_live *l, bool tidy)
 
     if (l == NULL)
         return;
-    wal_reader_close(l->reader);
     if (tidy && l->conn != NULL)
         rc_ignore(wal_conn_checkpoint(l->conn, &ignored), "the log is there and whole; the next opener copies it");
+    if (l->conn != NULL && l->reader != NULL && wal_reader_broken(l->reader))
+        wal_conn_let_go(l->conn);
+    wal_reader_close(l->reader);
     if (l->conn != NULL && l->conn->gate_held)
         wal_gate_open(l->conn);
     wal_conn_close(l->conn);
@@ -308,7 +310,9 @@ static struct rc reset_log(struct db_live *l, struct err *err)
     const char *reason = NULL;
     uint64_t now = clock_mono_us(l->clock);
 
-    if (wal_reader_log_frames(l->reader) < DB_LIVE_RESET_FRAMES || now < l->reset_due_us)
+    bool wanted = wal_reader_log_frames(l->reader) >= DB_LIVE_RESET_FRAMES || wal_reader_broken(l->reader);
+
+    if (!wanted || now < l->reset_due_us)
         return RC_OK;
     TRY(wal_reset_try(l->conn, copy_rest, l, &outcome, &reason, err));
     if (outcome == WAL_RESET_DONE) {
@@ -375,6 +379,7 @@ struct rc db_live_step(struct db_live *l, struct db_step *step, struct err *err)
     step->open_commits = seg_enc_commit_count(l->enc);
     step->reset_count = l->reset_count;
     step->reset_obstacle = l->reset_obstacle;
+    step->break_count = wal_reader_breaks(l->reader);
     return RC_OK;
 }
 

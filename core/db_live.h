@@ -97,6 +97,7 @@ struct db_step {
     int64_t time_ms;
     uint32_t log_frames;
     uint64_t open_commits;      /* in the segment that is still open */
+    uint64_t break_count;       /* places where SQLite broke the chain of checksums */
     uint64_t reset_count;       /* of the log, by us */
     const char *reset_obstacle; /* why the last try did not work; NULL: it did */
     bool active;                /* frames were read */

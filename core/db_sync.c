@@ -176,6 +176,13 @@ static void publish(struct db *db)
     db->time_ms = db->step.time_ms;
     db->open_commits = db->step.open_commits;
     db->log_bytes = (uint64_t)db->step.log_frames * (WAL_FMT_FRAME_HEADER_SIZE + db->live->conn->page_size);
+    if (db->step.break_count > db->break_count)
+        LOG_WARN(
+            "SQLite left committed frames without a valid checksum in the log (a bug of the application's SQLite, "
+            "after a "
+            "rollback to a savepoint); its own recovery after a crash would lose them, so the log is started over now",
+            F_STR("db", db->settings->path), F_U64("txid", db->txid));
+    db->break_count = db->step.break_count;
     if (db->step.local_err.code != E_OK && db->local_error.code == E_OK)
         LOG_ERROR("the local state cannot be written; replication goes on, a restart will compare every page",
             F_STR("db", db->settings->path), F_ERR(&db->step.local_err));

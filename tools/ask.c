@@ -73,8 +73,12 @@ struct rc ask_daemon(const struct fsys *fs, const char *database, const char *ve
     buf_init(&bytes, CONTROL_ANSWER_MAX);
     TRY(local_state_holder(fs, dir, &holder, err));
     if (!holder.held || holder.socket_path[0] == 0)
-        return rc_raise(err, E_NOTFOUND, "no weir process replicates %s", database);
-    TRY(control_ask(holder.socket_path, line, timeout_ms, &bytes, err));
+        return rc_raise(err, E_CANCELED, "no weir process replicates %s", database);
+    struct rc rc = control_ask(holder.socket_path, line, timeout_ms, &bytes, err);
+
+    if (rc.code == E_NOTFOUND) /* it has just ended */
+        return rc_raise(err, E_CANCELED, "no weir process answers for %s", database);
+    TRY(rc);
     return parse(&bytes, answer, err);
 }
 

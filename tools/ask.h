@@ -12,7 +12,7 @@ MUST_USE struct rc ask_absolute(const char *path, char **out, struct err *err);
 
 /*
  * Send `verb` ("status", "sync", "snapshot") about the database to the daemon that replicates it; the answer is an
- * owned reference.  E_NOTFOUND: no daemon replicates it.  A failure that the daemon reports keeps its code.
+ * owned reference.  E_CANCELED: no daemon replicates it.  A failure that the daemon reports keeps its code.
  */
 MUST_USE struct rc ask_daemon(const struct fsys *fs, const char *database, const char *verb, uint64_t timeout_ms,
     json_t **answer, struct err *err);

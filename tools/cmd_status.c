@@ -155,7 +155,7 @@ int cmd_status(int argc, char **argv, const struct fsys *fs)
     if (rc_failed(ask_absolute(operands[0], &path, &err)))
         return cli_fail(COMMAND, &err);
     rc = ask_daemon(fs, path, COMMAND, ANSWER_MS, &answer, &err);
-    if (rc.code == E_NOTFOUND)
+    if (rc.code == E_CANCELED)
         return show_stopped(fs, path, &err, json);
     if (rc_failed(rc))
         return cli_fail(COMMAND, &err);

@@ -351,6 +351,13 @@ void wal_conn_close(struct wal_conn *c)
     mem_free(c);
 }
 
+void wal_conn_let_go(struct wal_conn *c)
+{
+    /* Fails only for a database handle that is none. */
+    (void)sqlite3_db_config(c->gate, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    (void)sqlite3_db_config(c->back, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+}
+
 void wal_conn_closep(struct wal_conn **c)
 {
     wal_conn_close(*c);

@@ -51,6 +51,9 @@ enum wal_conn_outcome {
 MUST_USE struct rc wal_conn_open(struct wal_conn **out, const struct fsys *fs, const char *path, bool may_switch,
     enum wal_conn_outcome *outcome, struct err *err);
 void wal_conn_close(struct wal_conn *c);
+/* Let SQLite do at the close what it does for any last connection: copy the log into the database and remove it.  For a
+ * log that must not be left to recovery (wal_reader_broken). */
+void wal_conn_let_go(struct wal_conn *c);
 void wal_conn_closep(struct wal_conn **c);
 
 /* Is the file at the path still the one that is open? */

@@ -97,14 +97,27 @@ bool wal_fmt_step(struct wal_pos *pos, const uint8_t *frame, struct wal_fmt_fram
     return true;
 }
 
-bool wal_fmt_step_over_break(struct wal_pos *pos, const uint8_t *frame, struct wal_fmt_frame *out, bool *blank)
+static bool is_blank(const struct wal_fmt_frame *f)
 {
-    wal_fmt_decode_frame(frame, out);
-    *blank = out->salt[0] == 0 && out->salt[1] == 0 && out->cksum[0] == 0 && out->cksum[1] == 0;
-    if ((!*blank && (out->salt[0] != pos->salt[0] || out->salt[1] != pos->salt[1])) || out->pgno == 0)
-        return false;
-    pos->cksum[0] = out->cksum[0];
-    pos->cksum[1] = out->cksum[1];
-    pos->frame++;
+    return f->salt[0] == 0 && f->salt[1] == 0 && f->cksum[0] == 0 && f->cksum[1] == 0;
+}
+
+bool wal_fmt_chain_step(struct wal_fmt_chain *c, struct wal_pos *pos, const uint8_t *frame, struct wal_fmt_frame *out)
+{
+    bool blank = false;
+
+    if (!wal_fmt_step(pos, frame, out)) {
+        bool ours = out->salt[0] == pos->salt[0] && out->salt[1] == pos->salt[1];
+
+        blank = is_blank(out);
+        if (out->pgno == 0 || !(blank || (ours && (c->blank || !c->inside))))
+            return false;
+        pos->cksum[0] = out->cksum[0];
+        pos->cksum[1] = out->cksum[1];
+        pos->frame++;
+        c->broken = true;
+    }
+    c->blank = blank;
+    c->inside = out->commit_page_count == 0;
     return true;
 }

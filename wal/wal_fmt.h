@@ -39,11 +39,16 @@ void wal_fmt_decode_frame(const uint8_t *head, struct wal_fmt_frame *out);
 bool wal_fmt_step(struct wal_pos *pos, const uint8_t *frame, struct wal_fmt_frame *out);
 
 /*
- * The same where SQLite itself has broken the chain (wal_reader.h): take the checksum that the frame carries as the
- * running one; *blank tells that it carries none at all (salts and checksum are zero).  False: salts of another
- * generation, or page number 0.  The caller proves the rest of the chain.
+ * The same along a chain that SQLite itself may have broken (wal_reader.h): blank frames, without salts and checksum,
+ * and behind them, or at the beginning of a commit, a frame that does not follow from the one before: its own checksum
+ * is the running one then.  The caller proves the end of the chain.
  */
-bool wal_fmt_step_over_break(struct wal_pos *pos, const uint8_t *frame, struct wal_fmt_frame *out, bool *blank);
+struct wal_fmt_chain {
+    bool inside; /* in the middle of a commit */
+    bool blank;  /* the last frame was blank */
+    bool broken; /* there was a break */
+};
+bool wal_fmt_chain_step(struct wal_fmt_chain *c, struct wal_pos *pos, const uint8_t *frame, struct wal_fmt_frame *out);
 
 /* SQLite's running checksum over `n` bytes (a multiple of 8). */
 void wal_fmt_checksum(bool big_endian, const uint8_t *data, size_t n, uint32_t sum[2]);

@@ -18,13 +18,6 @@ struct tally {
     uint64_t last_sum;
 };
 
-/* How a walk along the chain stands. */
-struct chain {
-    bool inside; /* in the middle of a commit */
-    bool blank;  /* the last frame carried no checksum */
-    bool broken; /* there was a break */
-};
-
 struct wal_reader {
     struct wal_conn *conn; /* borrowed */
     struct wal_map *map;   /* owned: pages of all delivered frames of this generation */
@@ -42,7 +35,8 @@ struct wal_reader {
     uint32_t base_count;    /* iChange at our first position, and from then on: */
     struct tally delivered; /* what was delivered */
     uint64_t break_count;
-    struct chain chain; /* behind a break, up to: */
+    bool broken;                /* there is a break in this generation */
+    struct wal_fmt_chain chain; /* behind a break, up to: */
     uint32_t proven_end;
     uint32_t proven_cksum[2]; /* what the index named for it */
     uint64_t proven_delivered, proven_counted;
@@ -98,30 +92,10 @@ static void tally_frame(
     t->last_sum = sum;
 }
 
-/* Step over the next frame; a break is allowed where SQLite makes them. */
-static bool step(struct wal_pos *pos, const uint8_t *frame, struct chain *c, struct wal_fmt_frame *f)
-{
-    struct wal_pos before = *pos;
-    bool blank = false;
-
-    if (!wal_fmt_step(pos, frame, f)) {
-        if (!wal_fmt_step_over_break(pos, frame, f, &blank))
-            return false;
-        if (c->inside && !c->blank && !blank) {
-            *pos = before;
-            return false;
-        }
-        c->broken = true;
-    }
-    c->blank = blank;
-    c->inside = f->commit_page_count == 0;
-    return true;
-}
-
 /* Walk over the frames that were shipped before, for the map only. */
 static struct rc replay_to(struct wal_reader *r, const struct wal_pos *target, struct err *err)
 {
-    struct chain chain = {0};
+    struct wal_fmt_chain chain = {0};
 
     while (r->pos.frame < target->frame) {
         uint32_t count = target->frame - r->pos.frame;
@@ -131,7 +105,7 @@ static struct rc replay_to(struct wal_reader *r, const struct wal_pos *target, s
             count = r->batch_max;
         TRY(read_frames(r, r->pos.frame + 1, count, r->buffer, err));
         for (uint32_t i = 0; i < count; i++) {
-            if (!step(&r->pos, r->buffer + (size_t)i * r->frame_size, &chain, &f))
+            if (!wal_fmt_chain_step(&chain, &r->pos, r->buffer + (size_t)i * r->frame_size, &f))
                 return rc_raise(err, E_CORRUPT, "%s: frame %u does not verify", r->conn->wal_path, r->pos.frame + 1);
             wal_map_set(r->map, f.pgno, r->pos.frame);
         }
@@ -149,7 +123,7 @@ static struct rc replay_to(struct wal_reader *r, const struct wal_pos *target, s
 static struct rc count_ahead(struct wal_reader *r, struct wal_pos pos, uint32_t max_frame, const uint32_t *end,
     struct tally *ahead, bool *intact, struct err *err)
 {
-    struct chain chain = {.inside = r->delivered.commit_first != pos.frame + 1 && pos.frame == r->pos.frame};
+    struct wal_fmt_chain chain = {.inside = r->delivered.commit_first != pos.frame + 1 && pos.frame == r->pos.frame};
     struct wal_fmt_frame f;
 
     *ahead = (struct tally){0};
@@ -165,13 +139,14 @@ static struct rc count_ahead(struct wal_reader *r, struct wal_pos pos, uint32_t 
         for (uint32_t i = 0; i < count; i++) {
             const uint8_t *frame = r->buffer + (size_t)i * r->frame_size;
 
-            if (!step(&pos, frame, &chain, &f)) {
+            if (!wal_fmt_chain_step(&chain, &pos, frame, &f)) {
                 *intact = false;
                 return RC_OK;
             }
             tally_frame(ahead, &f, pos.frame, frame + WAL_FMT_FRAME_HEADER_SIZE, pos.page_size);
         }
     }
+    r->broken = r->broken || chain.broken;
     if (chain.broken)
         *intact = end != NULL && (chain.blank || (pos.cksum[0] == end[0] && pos.cksum[1] == end[1]));
     return RC_OK;
@@ -281,6 +256,7 @@ static struct rc next_generation(struct wal_reader *r, enum wal_reader_state *st
     TRY(read_generation(r, &pos, &found, err));
     if (!found)
         return RC_OK;
+    r->broken = false;
     TRY(count_ahead(r, pos, r->index.max_frame, r->index.frame_cksum, &ahead, &intact, err));
     if (!intact)
         return RC_OK; /* reset once more since the index was read; the next look tells */
@@ -317,8 +293,10 @@ struct rc wal_reader_refresh(struct wal_reader *r, enum wal_reader_state *state,
     }
     r->tail_end = 0;
     if (r->index.max_frame == 0) {
-        /* Reset, and nothing written since: then the counter must stand where we stand. */
+        /* Reset, and nothing written since: then the counter must stand where we stand, and all is in the database. */
         *state = witness_agrees(r, &nothing) ? WAL_READER_QUIET : WAL_READER_LOST;
+        if (!same_generation(r))
+            wal_map_clear(r->map);
         return RC_OK;
     }
     if (!same_generation(r))
@@ -397,7 +375,7 @@ static bool next_frame(struct wal_reader *r, const uint8_t *frame, struct wal_fm
 {
     if (r->pos.frame >= r->proven_end)
         return wal_fmt_step(&r->pos, frame, f);
-    if (!step(&r->pos, frame, &r->chain, f))
+    if (!wal_fmt_chain_step(&r->chain, &r->pos, frame, f))
         return false;
     if (r->pos.frame == r->proven_end && r->chain.blank)
         memcpy(r->pos.cksum, r->proven_cksum, sizeof r->pos.cksum); /* writers go on from there */
@@ -439,9 +417,10 @@ struct rc wal_reader_next(struct wal_reader *r, struct wal_reader_batch *batch, 
     if (!passable)
         return raise_broken(r, err);
     r->break_count++;
+    r->broken = true;
     r->proven_end = limit;
     memcpy(r->proven_cksum, r->index.frame_cksum, sizeof r->proven_cksum);
-    r->chain = (struct chain){.inside = r->delivered.commit_first != r->pos.frame + 1};
+    r->chain = (struct wal_fmt_chain){.inside = r->delivered.commit_first != r->pos.frame + 1};
     return fill_batch(r, count, &batch->count, err);
 }
 
@@ -478,6 +457,11 @@ bool wal_reader_caught_up(const struct wal_reader *r)
 uint64_t wal_reader_breaks(const struct wal_reader *r)
 {
     return r->break_count;
+}
+
+bool wal_reader_broken(const struct wal_reader *r)
+{
+    return r->broken && r->index.max_frame > 0;
 }
 
 bool wal_reader_follows(const struct wal_reader *r)

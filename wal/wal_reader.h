@@ -87,6 +87,8 @@ bool wal_reader_caught_up(const struct wal_reader *r);
 bool wal_reader_follows(const struct wal_reader *r);
 /* Places where SQLite broke the chain of checksums: its own recovery would drop everything behind. */
 uint64_t wal_reader_breaks(const struct wal_reader *r);
+/* The log has such a place now: until it is started over, a crash would cost commits. */
+bool wal_reader_broken(const struct wal_reader *r);
 /* Commits delivered since opening / the growth of the index's counter over the same time, at the last proven moment. */
 void wal_reader_witness(const struct wal_reader *r, uint64_t *delivered, uint64_t *counted);
 
