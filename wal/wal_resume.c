@@ -117,14 +117,8 @@ static struct rc walk_tail(struct wal_conn *c, struct wal_pos pos, struct wal_re
             last_commit = pos.frame;
     }
     if (!got) {
-        uint64_t end = wal_fmt_frame_offset(pos.page_size, last_commit + 1);
-        uint8_t byte;
-
-        TRY(read_if_there(c, end, &byte, 1, &got, err));
-        if (got || pos.frame != last_commit) {
-            compare(out, "the log was reset and its file cut in the middle of what was not read yet");
-            return RC_OK;
-        }
+        compare(out, "the log was reset, and its file ends in what was not read yet: it may have been cut");
+        return RC_OK;
     }
     TRY(commits_behind(c, &pos, &more, err));
     if (more) {

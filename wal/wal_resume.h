@@ -9,8 +9,8 @@
  *   3. Anything else: compare every page with the page-hash index.
  *
  * The checkpoint counter of the WAL header is no evidence: SQLite keeps it per connection, and a connection that did
- * not run recovery starts it at zero.  A file that ends in the middle of the old generation may have been cut by
- * journal_size_limit; it counts only if it ends exactly behind a commit.
+ * not run recovery starts it at zero.  A file that ends with the old generation may have been cut by
+ * journal_size_limit, behind a commit as well as inside one: that is no tail.
  */
 #ifndef WAL_RESUME_H
 #define WAL_RESUME_H
