@@ -170,7 +170,7 @@ struct rc image_create(struct image **out, const struct fsys *fs, const char *ta
 {
     CLEANUP(image_freep) struct image *im = mem_new(sizeof *im);
     struct stat st;
-    mode_t mode = 0600;
+    bool replaces;
 
     assert(dbfmt_page_size_ok(page_size));
     im->fs = fs;
@@ -182,11 +182,13 @@ struct rc image_create(struct image **out, const struct fsys *fs, const char *ta
         return rc_raise(err, E_CORRUPT, "image of %" PRIu32 " pages: SQLite cannot have these", page_count);
     TRY(allocate(im, err));
     clean_up(fs, target);
-    if (fs->stat(fs, target, &st) == 0)
-        mode = st.st_mode & 0777;
-    else if (errno != ENOENT)
+    replaces = fs->stat(fs, target, &st) == 0;
+    if (!replaces && errno != ENOENT)
         return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", target);
-    TRY(open_temp(im, mode | 0600, err));
+    TRY(open_temp(im, 0600, err));
+    /* Who could use the old file must be able to use the new one. */
+    if (replaces && fs->give != NULL && fs->give(fs, im->fd, st.st_uid, st.st_gid, st.st_mode & 0777) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "give %s the permissions of %s", im->temp, target);
     TRY(reserve(im, err));
     im->dirty = true;
     *out = MOVE(im);

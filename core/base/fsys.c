@@ -110,6 +110,14 @@ static int real_rename_new(const struct fsys *fs, const char *from, const char *
     return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
 }
 
+static int real_give(const struct fsys *fs, int fd, uid_t uid, gid_t gid, mode_t mode)
+{
+    (void)fs;
+    if (fchown(fd, uid, gid) != 0 && errno != EPERM)
+        return -1;
+    return fchmod(fd, mode);
+}
+
 static int real_fallocate(const struct fsys *fs, int fd, off_t off, off_t n)
 {
     (void)fs;
@@ -140,6 +148,7 @@ const struct fsys fsys_real = {
     .opendir = real_opendir,
     .rename_new = real_rename_new,
     .fallocate = real_fallocate,
+    .give = real_give,
     .write_early = real_write_early,
 };
 

@@ -197,6 +197,15 @@ static int fault_write_early(const struct fsys *fs, int fd, off_t off, off_t n)
     return tick(f, FAULT_WRITE_EARLY) ? -1 : f->below->write_early(f->below, fd, off, n);
 }
 
+static int fault_give(const struct fsys *fs, int fd, uid_t uid, gid_t gid, mode_t mode)
+{
+    struct fault_fsys *f = self(fs);
+
+    if (f->below->give == NULL)
+        return 0;
+    return tick(f, FAULT_GIVE) ? -1 : f->below->give(f->below, fd, uid, gid, mode);
+}
+
 void fault_fsys_init(struct fault_fsys *f, enum fault_mode mode, long countdown, int sys)
 {
     *f = (struct fault_fsys){
@@ -220,6 +229,7 @@ void fault_fsys_init(struct fault_fsys *f, enum fault_mode mode, long countdown,
                 .rename_new = fault_rename_new,
                 .fallocate = fault_fallocate,
                 .write_early = fault_write_early,
+                .give = fault_give,
             },
         .below = &fsys_real,
         .mode = mode,

@@ -195,6 +195,23 @@ static void test_mode(void **state)
     assert_int_equal(published_mode(), 0640);
 }
 
+/* An operator who restores as root must not take the file away from its application. */
+static void test_owner(void **state)
+{
+    struct stat st;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(published_mode(), 0600);
+    assert_int_equal(chown(target, 1234, 2345), 0);
+    assert_int_equal(chmod(target, 0666), 0);
+    assert_int_equal(published_mode(), 0666); /* whatever the umask is */
+    assert_int_equal(stat(target, &st), 0);
+    assert_int_equal(st.st_uid, 1234);
+    assert_int_equal(st.st_gid, 2345);
+}
+
 /* A random walk of put, write, read and resize against plain memory. */
 static void walk(uint32_t page_size, uint64_t *seed)
 {
@@ -855,6 +872,7 @@ int main(void)
         cmocka_unit_test_setup(test_whole, empty_dir),
         cmocka_unit_test_setup(test_not_published, empty_dir),
         cmocka_unit_test_setup(test_mode, empty_dir),
+        cmocka_unit_test_setup(test_owner, empty_dir),
         cmocka_unit_test_setup(test_syncs, empty_dir),
         cmocka_unit_test_setup(test_walks, empty_dir),
         cmocka_unit_test_setup(test_parallel, empty_dir),
