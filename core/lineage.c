@@ -171,18 +171,28 @@ static struct rc refuse_other_history(const struct lineage_facts *f, struct err 
         f->path, nonce_format(&f->local->database, mine), f->url, nonce_format(&f->database, theirs));
 }
 
+/* An unmounted disk and a mistyped URL look like this, and so does a replica that somebody removed. */
+static struct rc refuse_empty(const struct lineage_facts *f, struct err *err)
+{
+    char mine[96];
+
+    return rc_raise(err, E_CONFIG,
+        "%s was replicated before (%s), but there is nothing at %s: is its disk mounted, is the URL right? To begin a "
+        "new history "
+        "there: --adopt",
+        f->path, state_text(mine, f->local->pos.txid, f->local->pos.time_ms), f->url);
+}
+
 struct rc lineage_decide(const struct lineage_facts *f, struct lineage_decision *out, struct err *err)
 {
     bool known = f->found == LOCAL_STATE_GOOD && f->local->pos.page_count > 0;
     bool same_history = f->found != LOCAL_STATE_NONE && nonce_equal(&f->local->database, &f->database);
 
     *out = (struct lineage_decision){0};
+    if (!f->has_history && known && !f->adopt)
+        return refuse_empty(f, err);
     if (!f->has_history || f->newest == 0) {
         out->action = LINEAGE_NEW_HISTORY;
-        if (known)
-            (void)snprintf(out->note, sizeof out->note,
-                "the replica is empty, although this database was replicated before (txid %llu): a new history begins",
-                (unsigned long long)f->local->pos.txid);
         return RC_OK;
     }
     if (known && !same_history && !f->adopt)

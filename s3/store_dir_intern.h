@@ -82,6 +82,9 @@ struct store_dir {
     uv_mutex_t lock; /* for the levels; also held while one is made, so that nobody relies on an unsynced one */
     char *levels[STORE_DIR_LEVELS_MAX]; /* directories whose entry in their parent is durable */
     unsigned level_next;
+    bool root_known; /* the replica's directory was there, and was this one: */
+    dev_t root_device;
+    ino_t root_inode;
     uint64_t doubts[STORE_DIR_DOUBTS_MAX]; /* digests of keys whose name may not be durable; 0 is none */
     unsigned doubt_next;
 };

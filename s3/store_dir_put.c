@@ -68,14 +68,37 @@ static struct rc make_level(const struct store_dir *d, const char *path, struct 
     return rc;
 }
 
+/*
+ * A replica whose directory has become another one was unmounted, or somebody moved it away.  What would be written
+ * there now would be a history with a hole, perhaps on the wrong disk.
+ */
+static struct rc check_root(struct store_dir *d, struct err *err)
+{
+    struct stat st;
+    bool there = d->fs->stat(d->fs, d->root, &st) == 0;
+
+    if (!there && errno != ENOENT)
+        return RC_OK; /* we may not be allowed to look */
+    if (d->root_known && (!there || st.st_dev != d->root_device || st.st_ino != d->root_inode))
+        return rc_raise(err, E_IO, "the replica's directory %s is %s (is its disk mounted?)", d->root,
+            there ? "not the one that it was" : "gone");
+    if (there) {
+        d->root_known = true;
+        d->root_device = st.st_dev;
+        d->root_inode = st.st_ino;
+    }
+    return RC_OK;
+}
+
 /* What is missing above the replica's directory, and it.  It usually exists, in a place where we may not be allowed to
  * look. */
-static struct rc make_root(const struct store_dir *d, struct err *err)
+static struct rc make_root(struct store_dir *d, struct err *err)
 {
     CLEANUP(mem_freep) char *path = mem_strdup(d->root);
     struct stat st;
     struct rc rc;
 
+    TRY(check_root(d, err));
     if (d->fs->stat(d->fs, path, &st) == 0 && S_ISDIR(st.st_mode)) {
         rc = fsys_sync_parent(d->fs, path, err);
         return rc.code == E_DENIED ? RC_OK : rc;
@@ -100,6 +123,7 @@ static struct rc make_levels(struct store_dir *d, char *path, struct err *err)
         *end = 0;
         if (!known(d, path)) {
             TRY(end == path + root_size ? make_root(d, err) : make_level(d, path, err));
+            TRY(check_root(d, err));
             mem_free(d->levels[d->level_next]);
             d->levels[d->level_next] = mem_strdup(path);
             d->level_next = (d->level_next + 1) % STORE_DIR_LEVELS_MAX;

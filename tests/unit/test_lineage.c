@@ -89,6 +89,7 @@ static void hashed_old(struct scene *s)
 
 ROW(as_it_is, (void)s;)
 ROW(no_history, s->f.has_history = false; s->f.newest = 0;)
+ROW(no_history_adopt, s->f.has_history = false; s->f.newest = 0; s->f.adopt = true;)
 ROW(no_history_no_state, s->f.has_history = false; no_local_state(s);)
 ROW(claimed_no_timeline, s->f.newest = 0; no_local_state(s);)
 ROW(replica_ahead, s->f.tip_txid = 53;)
@@ -155,7 +156,8 @@ static const struct {
         }                                             \
     }
     GOOD(as_it_is, CONTINUE, 0, 0, 0),
-    GOOD(no_history, NEW_HISTORY, 0, 0, 0, "the replica is empty", "txid 50", "a new history begins"),
+    REFUSED(no_history, E_CONFIG, "nothing at file:///replica", "txid 50", "disk mounted", "--adopt"),
+    GOOD(no_history_adopt, NEW_HISTORY, 0, 0, 0),
     GOOD(no_history_no_state, NEW_HISTORY, 0, 0, 0),
     GOOD(claimed_no_timeline, NEW_HISTORY, 0, 0, 0),
     GOOD(replica_ahead, RETRACE, 0, 0, 0),

@@ -309,8 +309,29 @@ static void test_pipe(void **state)
     kit_close(&k);
 }
 
-/* Somebody empties the replica under a running store. */
-static void test_everything_vanishes(void **state)
+/* The replica's disk is unmounted under a running store: nothing may be written to where it was. */
+static void test_root_vanishes(void **state)
+{
+    struct stat st;
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    assert_ok(store_wait_put(&k.w, "t/1/a", "x", true, &k.err));
+    store_wait_unscratch(k.root);
+    assert_fails(store_wait_put(&k.w, "t/1/b", "y", true, &k.err), E_IO);
+    assert_string_equal(
+        told(k.err.msg, k.dir), "put t/1/b: the replica's directory DIR/r is gone (is its disk mounted?)");
+    assert_int_equal(stat(k.root, &st), -1);
+    assert_int_equal(mkdir(k.root, 0700), 0); /* the mount point */
+    assert_fails(store_wait_put(&k.w, "t/1/b", "y", true, &k.err), E_IO);
+    assert_non_null(strstr(k.err.msg, "is not the one that it was (is its disk mounted?)"));
+    assert_int_equal(rmdir(k.root), 0); /* and it is still empty */
+    kit_close(&k);
+}
+
+/* Somebody removes a part of the replica under a running store. */
+static void test_folder_vanishes(void **state)
 {
     char away[300];
     struct kit k;
@@ -318,10 +339,7 @@ static void test_everything_vanishes(void **state)
     (void)state;
     kit_open(&k);
     assert_ok(store_wait_put(&k.w, "t/1/a", "x", true, &k.err));
-    store_wait_unscratch(k.root);
-    assert_ok_err(store_wait_put(&k.w, "t/1/a", "y", true, &k.err), &k.err);
-    assert_object(&k, "t/1/a", "y");
-    (void)snprintf(away, sizeof away, "%s/t", k.root); /* only where the object goes */
+    (void)snprintf(away, sizeof away, "%s/t", k.root);
     store_wait_unscratch(away);
     assert_ok_err(store_wait_put(&k.w, "t/1/a", "z", false, &k.err), &k.err);
     assert_object(&k, "t/1/a", "z");
@@ -721,7 +739,8 @@ int main(void)
         cmocka_unit_test(test_file_in_the_way),
         cmocka_unit_test(test_root_is_a_file),
         cmocka_unit_test(test_pipe),
-        cmocka_unit_test(test_everything_vanishes),
+        cmocka_unit_test(test_root_vanishes),
+        cmocka_unit_test(test_folder_vanishes),
         cmocka_unit_test(test_not_allowed),
         cmocka_unit_test(test_disk_full),
         cmocka_unit_test(test_race_on_one_loop),
