@@ -255,6 +255,35 @@ def full_disk_at_stop(case):
         scene.verify()
 
 
+def disk_goes_away(case):
+    """The replica's disk is unmounted under the daemon and comes back; then the daemon starts without it."""
+    replica = case.path("replica")
+    scene = Scene(case)
+    scene.start()
+    scene.commit(1)
+    scene.sync()
+    os.rename(replica, replica + "-away")
+    scene.commit(2)
+    wait_until(lambda: "is gone" in scene.daemon.log(),
+               20, "a log line about the directory")
+    equal(case.weir("status", scene.db, expect=1).returncode, 1, "exit status of weir status")
+    check(not os.path.exists(replica), "weir wrote to where the disk was")
+    os.rename(replica + "-away", replica)
+    scene.sync()
+    scene.stop()
+    scene.verify()
+    os.rename(replica, replica + "-away")
+    scene.start(ready=False)
+    scene.daemon.wait_exit(20, expect=2)
+    check("disk mounted" in scene.daemon.log() and "--adopt" in scene.daemon.log(), tail(scene.daemon.log()))
+    check(not os.path.exists(replica), "weir began a history where the disk was")
+    os.rename(replica + "-away", replica)
+    scene.start()
+    scene.commit(1)
+    scene.end()
+    scene.verify()
+
+
 # --- damaged replicas ------------------------------------------------------------------------------------------
 
 
@@ -519,7 +548,7 @@ def cases(_options):
     ]
     found += [(f"no permission: {what}", lambda case, a=what: denied(case, a)) for what in ("database", "folder", "replica")]
     found += [(f"disk full: {what}", lambda case, a=what: full_disk(case, a)) for what in ("replica", "state")]
-    found.append(("disk full at stop", full_disk_at_stop))
+    found += [("disk full at stop", full_disk_at_stop), ("the replica's disk goes away", disk_goes_away)]
     found += [(f"damaged objects: {damage.__name__}", lambda case, a=damage: damaged(case, a)) for damage in (flip, cut, extend, remove)]
     found += [
         ("times", times), ("unknown txid", unknown_txid), ("existing target", existing_target),
