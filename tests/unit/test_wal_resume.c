@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { FRAME = 4096 + WAL_FMT_FRAME_HEADER_SIZE };
+
 static struct err err;
 
 static void sql(struct wal_world *w, const char *text)
@@ -22,10 +24,33 @@ static void insert(struct wal_world *w, unsigned commits, unsigned bytes)
         assert_int_equal(sql_child_sql(&w->app, 0, "INSERT INTO t(a, b) VALUES (%u, randomblob(%u))", i, bytes), 0);
 }
 
+/* The file gets `bytes` of a generation before: what comes next does not reach its end, so nobody can take that end for
+ * a place where the file was cut. */
+static void lengthen(struct wal_world *w, unsigned bytes)
+{
+    insert(w, 1, bytes);
+    sql(w, "PRAGMA wal_checkpoint(RESTART)");
+    insert(w, 1, 10); /* it is the next commit that starts the log over, and the gate would keep it from doing so */
+}
+
+/* Where the last commit of the present generation ends in the file. */
+static uint64_t end_of_log(struct wal_world *w)
+{
+    struct wal_index_header index;
+    uint64_t end;
+
+    wal_world_connect(w);
+    assert_true(wal_index_read(w->conn->shm, &index));
+    end = wal_fmt_frame_offset(w->page_size, index.max_frame + 1);
+    wal_world_detach(w);
+    return end;
+}
+
 /* Attached, some commits read, and detached in the middle of the log. */
 static void begin_away(struct wal_world *w)
 {
     wal_world_begin(w, 4096);
+    lengthen(w, 3000000);
     wal_world_attach(w);
     insert(w, 30, 6000);
     assert_int_equal(wal_world_drain(w), WAL_READER_QUIET);
@@ -54,7 +79,7 @@ static void come_back(struct wal_world *w, enum wal_resume_how want, const char 
 #define OVERWRITTEN "the log was reset and has overwritten what was not read yet"
 #define TWICE       "the log was reset more than once"
 #define ANEW        "the log has begun anew"
-#define CUT         "the log was reset and its file cut in the middle of what was not read yet"
+#define CUT         "the log was reset, and its file ends in what was not read yet: it may have been cut"
 
 static void goes_on(void **state)
 {
@@ -113,6 +138,25 @@ static void one_reset(void **state)
     }
 }
 
+/* Nothing lies behind the tail: a file that was cut exactly behind a commit looks the same. */
+static void one_reset_at_the_end_of_the_file(void **state)
+{
+    struct wal_world w;
+
+    (void)state;
+    for (unsigned unread = 0; unread < 3; unread++) {
+        wal_world_begin(&w, 4096);
+        insert(&w, 30, 6000);
+        wal_world_attach(&w);
+        wal_world_detach(&w);
+        insert(&w, unread, 5000);
+        sql(&w, "PRAGMA wal_checkpoint(RESTART)");
+        insert(&w, 4, 100);
+        come_back(&w, WAL_RESUME_COMPARE, CUT);
+        wal_world_end(&w);
+    }
+}
+
 /* The old tail ends with a transaction that was rolled back after some of it had been written.  Where the file ends
  * with it, it looks as if it had been cut there. */
 static void one_reset_behind_a_rollback(void **state)
@@ -122,10 +166,8 @@ static void one_reset_behind_a_rollback(void **state)
     (void)state;
     for (int longer = 0; longer < 2; longer++) {
         wal_world_begin(&w, 4096);
-        if (longer) { /* the file holds frames of a generation before */
-            insert(&w, 60, 6000);
-            sql(&w, "PRAGMA wal_checkpoint(RESTART)");
-        }
+        if (longer)
+            lengthen(&w, 400000);
         insert(&w, 10, 6000);
         wal_world_attach(&w);
         wal_world_detach(&w);
@@ -188,6 +230,7 @@ static void overwritten_to_the_edge(void **state)
         uint32_t at;
 
         wal_world_begin(&w, 4096);
+        lengthen(&w, 400000);
         wal_world_attach(&w);
         insert(&w, 10, 10);
         assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
@@ -257,37 +300,41 @@ static void closed_by_everybody(void **state)
     wal_world_end(&w);
 }
 
-/* With journal_size_limit the commit behind a reset cuts the file: before, inside and behind our position. */
+/* With journal_size_limit the commit behind a reset cuts the file: before, inside and behind what was not read, and to
+ * the byte at its end. */
 static void cut_by_a_limit(void **state)
 {
     unsigned tails = 0, compares = 0;
 
     (void)state;
-    for (unsigned n = 0; n < 24; n++) {
-        uint64_t limit = 20000 + n * 14001;
+    for (unsigned n = 0; n < 30; n++) {
+        uint64_t limit = 20000 + n * 14001, ours, end, whole;
         struct wal_resume how;
         struct wal_world w;
-        uint64_t ours, end;
 
         wal_world_begin(&w, 4096);
-        assert_int_equal(sql_child_sql(&w.app, 0, "PRAGMA journal_size_limit=%llu", (unsigned long long)limit), 0);
+        lengthen(&w, 330000);
         wal_world_attach(&w);
         insert(&w, 10, 6000);
         assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
         ours = wal_fmt_frame_offset(4096, w.pos.frame + 1);
         wal_world_detach(&w);
         insert(&w, 5, 6000);
-        end = wal_world_file_size(w.wal_path);
+        end = end_of_log(&w);
+        whole = wal_world_file_size(w.wal_path);
+        assert_true(whole > end + 2 * FRAME);
+        if (n >= 24) /* around the end of the last commit, and of the first frame behind it */
+            limit = end + (n - 24) / 3 * FRAME + (n - 24) % 3 - 1;
+        assert_int_equal(sql_child_sql(&w.app, 0, "PRAGMA journal_size_limit=%llu", (unsigned long long)limit), 0);
         sql(&w, "PRAGMA wal_checkpoint(RESTART)");
         insert(&w, 1, 10);
-        assert_int_equal(wal_world_file_size(w.wal_path), limit < end ? limit : end);
+        assert_int_equal(wal_world_file_size(w.wal_path), limit < whole ? limit : whole);
         how = wal_world_resume(&w);
-        /* Cut where something was not read: never trusted.  Not cut: the tail is there. */
-        if (limit >= end)
-            assert_int_equal(how.how, WAL_RESUME_TAIL);
-        else
-            assert_int_equal(how.how, WAL_RESUME_COMPARE);
-        if (limit >= ours && limit < end)
+        /* Never trusted unless something lies whole behind it. */
+        if (how.how != (limit >= end + FRAME ? WAL_RESUME_TAIL : WAL_RESUME_COMPARE))
+            fail_msg("cut at %llu, the last commit ends at %llu: decided %d (%s)", (unsigned long long)limit,
+                (unsigned long long)end, how.how, how.reason);
+        if (limit >= ours && limit < end + FRAME)
             assert_string_equal(how.reason, CUT);
         tails += how.how == WAL_RESUME_TAIL;
         compares += how.how == WAL_RESUME_COMPARE;
@@ -297,39 +344,43 @@ static void cut_by_a_limit(void **state)
         }
         wal_world_end(&w);
     }
-    assert_true(tails > 1 && compares > 6);
+    assert_true(tails > 5 && compares > 10);
 }
 
-/* The file cut at any place around what was read last.  It may be believed only if nothing is missing. */
+/* The file cut at every byte from what was read last to the second frame behind the last commit, the ends of commits
+ * included.  It may be believed only if nothing can be missing. */
 static void cut_anywhere(void **state)
 {
-    struct wal_world w;
+    enum { SMALL_FRAME = 512 + WAL_FMT_FRAME_HEADER_SIZE };
     uint64_t ours, end;
+    struct wal_world w;
     uint8_t *log;
     size_t size;
 
     (void)state;
     wal_world_begin(&w, 512);
+    lengthen(&w, 20000);
     insert(&w, 10, 100);
     wal_world_attach(&w);
     ours = wal_fmt_frame_offset(512, w.pos.frame + 1);
     wal_world_detach(&w);
     insert(&w, 2, 1000);
-    end = wal_world_file_size(w.wal_path);
+    end = end_of_log(&w);
     sql(&w, "PRAGMA wal_checkpoint(RESTART)");
     insert(&w, 1, 10);
     log = wal_world_file_read(w.wal_path, &size);
-    for (uint64_t cut = ours - 600; cut < end; cut++) {
+    assert_true(end > ours && size > end + 2 * SMALL_FRAME);
+    for (uint64_t cut = ours - 600; cut < end + 2 * SMALL_FRAME; cut++) {
         struct wal_resume how;
 
-        if ((cut - 32) % (512 + 24) == 0)
-            continue; /* exactly behind a commit: nothing tells that there was more */
         assert_int_equal(truncate(w.wal_path, (off_t)cut), 0);
         wal_world_connect(&w);
         assert_ok_err(wal_resume_decide(w.conn, &w.pos, &how, &err), &err);
-        if (how.how != WAL_RESUME_COMPARE)
-            fail_msg("cut at %llu of %llu..%llu", (unsigned long long)cut, (unsigned long long)ours,
-                (unsigned long long)end);
+        if (how.how != (cut >= end + SMALL_FRAME ? WAL_RESUME_TAIL : WAL_RESUME_COMPARE))
+            fail_msg("cut at %llu of %llu..%llu: decided %d (%s)", (unsigned long long)cut, (unsigned long long)ours,
+                (unsigned long long)end, how.how, how.reason);
+        if (how.how == WAL_RESUME_TAIL)
+            assert_int_equal(wal_fmt_frame_offset(512, how.tail_end + 1), end);
         wal_world_detach(&w);
         wal_world_file_patch(w.wal_path, 0, log, size);
     }
@@ -439,6 +490,8 @@ static void at_random(void **state)
         struct wal_world w;
 
         wal_world_begin(&w, 1024);
+        if (n % 4 != 0)
+            lengthen(&w, 1000000);
         wal_world_attach(&w);
         for (unsigned round = 0; round < 3; round++) {
             struct wal_resume how;
@@ -470,6 +523,7 @@ int main(void)
         cmocka_unit_test(goes_on),
         cmocka_unit_test(goes_on_from_the_header),
         cmocka_unit_test(one_reset),
+        cmocka_unit_test(one_reset_at_the_end_of_the_file),
         cmocka_unit_test(one_reset_behind_a_rollback),
         cmocka_unit_test(overwritten),
         cmocka_unit_test(overwritten_to_the_edge),
