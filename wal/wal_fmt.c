@@ -60,7 +60,6 @@ struct rc wal_fmt_decode_header(struct span head, struct wal_pos *out, struct er
     pos.page_size = get_be32(head.data + 8);
     if (!dbfmt_page_size_ok(pos.page_size))
         return rc_raise(err, E_CORRUPT, "wal header: impossible page size %u", pos.page_size);
-    pos.checkpoint_seq = get_be32(head.data + 12);
     pos.salt[0] = get_be32(head.data + 16);
     pos.salt[1] = get_be32(head.data + 20);
     wal_fmt_checksum(pos.big_endian, head.data, 24, pos.cksum);

@@ -213,6 +213,7 @@ struct rc wal_reader_open(
     }
     if (from->how == WAL_RESUME_TAIL)
         TRY(begin_tail(r, from, err));
+    r->pos.change_count = r->base_count;
     *out = MOVE(r);
     return RC_OK;
 }
@@ -264,6 +265,7 @@ static struct rc next_generation(struct wal_reader *r, enum wal_reader_state *st
     if (!witness_agrees(r, &ahead))
         return RC_OK;
     r->pos = pos;
+    r->pos.change_count = r->base_count + (uint32_t)r->delivered.commits;
     r->proven_end = 0;
     tally_begin(&r->delivered, 1);
     wal_map_clear(r->map);
@@ -335,10 +337,12 @@ static void take_frame(struct wal_reader *r, uint32_t i, const struct wal_fmt_fr
         earlier->superseded = true;
         r->frames[i].previous = earlier->previous;
     }
-    if (f->commit_page_count != 0)
-        r->frames[i].pos = r->pos;
     wal_map_set(r->map, f->pgno, frame);
     tally_frame(&r->delivered, f, frame, page, r->conn->page_size);
+    if (f->commit_page_count != 0) {
+        r->pos.change_count = r->base_count + (uint32_t)r->delivered.commits;
+        r->frames[i].pos = r->pos;
+    }
 }
 
 /* The last frame that may be read now. */

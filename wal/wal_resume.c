@@ -98,35 +98,60 @@ static struct rc commits_behind(struct wal_conn *c, const struct wal_pos *pos, b
     return RC_OK;
 }
 
-/* Find the last commit of the old generation behind our position. */
-static struct rc walk_tail(struct wal_conn *c, struct wal_pos pos, struct wal_resume *out, struct err *err)
+/* Step along the chain to frame `limit`, or as far as it goes.  *cut: the file ended. */
+static struct rc walk(struct wal_conn *c, struct wal_pos pos, uint32_t limit, uint32_t *last_commit, uint32_t *commits,
+    struct wal_pos *end, bool *cut, struct err *err)
 {
     size_t frame_size = WAL_FMT_FRAME_HEADER_SIZE + pos.page_size;
     CLEANUP(mem_freep) uint8_t *frame = mem_new(frame_size);
-    uint32_t last_commit = pos.frame;
-    bool got = true, more;
+    bool got = true;
 
-    for (;;) {
+    *last_commit = pos.frame;
+    *commits = 0;
+    while (pos.frame < limit) {
         struct wal_fmt_frame f;
-        uint64_t offset = wal_fmt_frame_offset(pos.page_size, pos.frame + 1);
 
-        TRY(read_if_there(c, offset, frame, frame_size, &got, err));
+        TRY(read_if_there(c, wal_fmt_frame_offset(pos.page_size, pos.frame + 1), frame, frame_size, &got, err));
         if (!got || !wal_fmt_step(&pos, frame, &f))
             break;
-        if (f.commit_page_count != 0)
-            last_commit = pos.frame;
+        if (f.commit_page_count != 0) {
+            *last_commit = pos.frame;
+            (*commits)++;
+        }
     }
-    if (!got) {
-        compare(out, "the log was reset, and its file ends in what was not read yet: it may have been cut");
-        return RC_OK;
-    }
-    TRY(commits_behind(c, &pos, &more, err));
+    *cut = !got;
+    *end = pos;
+    return RC_OK;
+}
+
+/*
+ * Find the last commit of the old generation behind our position.  Where the file ends with it, it may have been cut
+ * (journal_size_limit), behind a commit as well as inside one: then the counter of the index decides, which somebody
+ * has kept alive, or nothing does.
+ */
+static struct rc find_tail(struct wal_conn *c, const struct wal_pos *saved, const struct wal_pos *start,
+    const struct wal_index_header *index, struct wal_resume *out, struct err *err)
+{
+    uint32_t tail_commits, new_commits, last;
+    struct wal_pos end, ignored;
+    bool cut, more = false;
+
+    TRY(walk(c, *saved, UINT32_MAX, &out->tail_end, &tail_commits, &end, &cut, err));
+    if (!cut)
+        TRY(commits_behind(c, &end, &more, err));
     if (more) {
         compare(out, "the log was reset, and the chain of checksums in what was not read yet is broken");
         return RC_OK;
     }
+    if (cut) {
+        TRY(walk(c, *start, index->max_frame, &last, &new_commits, &ignored, &cut, err));
+        if (last != index->max_frame || index->change_count - saved->change_count != tail_commits + new_commits) {
+            compare(out, "the log was reset, and its file ends in what was not read yet: it may have been cut");
+            return RC_OK;
+        }
+    }
     out->how = WAL_RESUME_TAIL;
-    out->tail_end = last_commit;
+    out->pos = *saved;
     out->reason = "the log was reset once; what was not read yet is still in the file";
     return RC_OK;
 }
@@ -162,8 +187,7 @@ struct rc wal_resume_decide(struct wal_conn *conn, const struct wal_pos *saved, 
     TRY(frame_is_ours(conn, saved, &ours, err));
     if (!ours)
         return RC_OK;
-    out->pos = *saved;
-    TRY(walk_tail(conn, *saved, out, err));
+    TRY(find_tail(conn, saved, &start, &index, out, err));
     /* Writers go on.  The new generation overwrites frames in ascending order: ours is still there, so all behind it
      * was while we looked. */
     TRY(frame_is_ours(conn, saved, &ours, err));

@@ -10,7 +10,8 @@
  *
  * The checkpoint counter of the WAL header is no evidence: SQLite keeps it per connection, and a connection that did
  * not run recovery starts it at zero.  A file that ends with the old generation may have been cut by
- * journal_size_limit, behind a commit as well as inside one: that is no tail.
+ * journal_size_limit, behind a commit as well as inside one; it counts as a tail only if the index's commit counter,
+ * saved with the position, has grown by just the commits found.
  */
 #ifndef WAL_RESUME_H
 #define WAL_RESUME_H

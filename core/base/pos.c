@@ -13,7 +13,7 @@ static void encode_wal(const struct wal_pos *w, struct buf *out)
 {
     buf_u32(out, w->salt[0]);
     buf_u32(out, w->salt[1]);
-    buf_u32(out, w->checkpoint_seq);
+    buf_u32(out, w->change_count);
     buf_u32(out, w->page_size);
     buf_u32(out, w->frame);
     buf_u32(out, w->cksum[0]);
@@ -44,7 +44,7 @@ static bool decode_wal(struct cursor *c, struct wal_pos *w)
 
     w->salt[0] = cursor_u32(c);
     w->salt[1] = cursor_u32(c);
-    w->checkpoint_seq = cursor_u32(c);
+    w->change_count = cursor_u32(c);
     w->page_size = cursor_u32(c);
     w->frame = cursor_u32(c);
     w->cksum[0] = cursor_u32(c);

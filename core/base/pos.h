@@ -11,7 +11,8 @@
 /* A place in a WAL file: `frame` frames of the generation named by the salts have been read. */
 struct wal_pos {
     uint32_t salt[2];
-    uint32_t checkpoint_seq;
+    uint32_t
+        change_count; /* commit counter of the WAL index there (iChange); 0 in a position that only a header gave */
     uint32_t page_size;
     uint32_t frame;    /* 0: none yet */
     uint32_t cksum[2]; /* running checksum after that frame (after the header when frame is 0) */

@@ -15,7 +15,7 @@ static struct pos some_pos(uint32_t page_count, uint64_t checksum)
         .checksum = checksum,
         .page_size = 4096,
         .page_count = page_count,
-        .wal = {.salt = {7, 8}, .checkpoint_seq = 9, .page_size = 4096, .frame = 10, .cksum = {11, 12}, .valid = true},
+        .wal = {.salt = {7, 8}, .change_count = 9, .page_size = 4096, .frame = 10, .cksum = {11, 12}, .valid = true},
     };
 }
 

@@ -17,7 +17,7 @@ static struct pos example(uint64_t seed)
         .wal =
             {
                 .salt = {(uint32_t)check_random(&seed), (uint32_t)check_random(&seed)},
-                .checkpoint_seq = (uint32_t)check_random(&seed),
+                .change_count = (uint32_t)check_random(&seed),
                 .page_size = 512u << check_random(&seed) % 8,
                 .frame = (uint32_t)check_random(&seed),
                 .cksum = {(uint32_t)check_random(&seed), (uint32_t)check_random(&seed)},
@@ -37,7 +37,7 @@ static void assert_same(const struct pos *a, const struct pos *b)
     assert_int_equal(a->page_count, b->page_count);
     assert_int_equal(a->wal.salt[0], b->wal.salt[0]);
     assert_int_equal(a->wal.salt[1], b->wal.salt[1]);
-    assert_int_equal(a->wal.checkpoint_seq, b->wal.checkpoint_seq);
+    assert_int_equal(a->wal.change_count, b->wal.change_count);
     assert_int_equal(a->wal.page_size, b->wal.page_size);
     assert_int_equal(a->wal.frame, b->wal.frame);
     assert_int_equal(a->wal.cksum[0], b->wal.cksum[0]);

@@ -103,7 +103,7 @@ static void header_is_decoded(void **state)
             assert_true(pos.valid);
             assert_int_equal(pos.big_endian, big);
             assert_int_equal(pos.page_size, size);
-            assert_int_equal(pos.checkpoint_seq, 17);
+            assert_int_equal(pos.change_count, 0);
             assert_int_equal(pos.salt[0], 0xdeadbeef);
             assert_int_equal(pos.salt[1], 0x01020304);
             assert_int_equal(pos.frame, 0);
