@@ -111,7 +111,7 @@ void db_live_close(struct db_live *l, bool tidy)
 
     if (l == NULL)
         return;
-    if (tidy && l->conn != NULL)
+    if (tidy && l->conn != NULL && wal_conn_alone(l->conn))
         rc_ignore(wal_conn_checkpoint(l->conn, &ignored), "the log is there and whole; the next opener copies it");
     if (l->conn != NULL && l->reader != NULL && wal_reader_broken(l->reader))
         wal_conn_let_go(l->conn);

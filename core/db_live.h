@@ -70,7 +70,8 @@ struct db_live {
 /* Attach: connection, switch to WAL mode, gate.  *absent: no database there yet. */
 MUST_USE struct rc db_live_open(struct db_live **out, const struct fsys *fs, const struct clock *clock,
     const char *path, bool may_switch, bool *absent, struct err *err);
-/* Detach.  With `tidy` the log is checkpointed first, so that the database file is complete for whoever copies it. */
+/* Detach.  With `tidy`, and nobody else attached, the log is checkpointed first, so that the database file is complete
+ * for whoever copies it.  With others there it is left alone: their next commit would start it over. */
 void db_live_close(struct db_live *l, bool tidy);
 
 /* Begin to read at `how`, the state of the history being `pos` (hashes hold it), into a segment of this timeline. */

@@ -13,6 +13,8 @@
 
 /* Where the unix VFS keeps lock n of the -shm file (sqlite.org/walformat.html, "WAL-Index Locking"): byte 120 + n. */
 enum { SHM_LOCK_BASE = 120 };
+/* Where it keeps the shared locks on the database file (sqlite.org/fileformat2.html, "The Lock-Byte Page"). */
+enum { SHARED_FIRST = 0x40000002, SHARED_SIZE = 510 };
 
 /* --- one connection pair per file and process ------------------------------------------------------------ */
 
@@ -376,6 +378,13 @@ enum wal_conn_identity wal_conn_check(const struct wal_conn *c)
     if (c->fs->fstat(c->fs, c->wal_fd, &st) == 0 && st.st_nlink == 0)
         return WAL_CONN_REPLACED; /* somebody removed the log by hand */
     return WAL_CONN_SAME;
+}
+
+bool wal_conn_alone(const struct wal_conn *c)
+{
+    struct flock ask = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = SHARED_FIRST, .l_len = SHARED_SIZE};
+
+    return fcntl(c->db_fd, F_GETLK, &ask) == 0 && ask.l_type == F_UNLCK;
 }
 
 /* --- locks ------------------------------------------------------------------------------------------------------ */

@@ -60,6 +60,9 @@ void wal_conn_closep(struct wal_conn **c);
 enum wal_conn_identity { WAL_CONN_SAME, WAL_CONN_REPLACED, WAL_CONN_GONE };
 enum wal_conn_identity wal_conn_check(const struct wal_conn *c);
 
+/* Has no other process the database open?  (Every connection in WAL mode holds a shared lock on the file.) */
+bool wal_conn_alone(const struct wal_conn *c);
+
 /* Run SQL on B without results. */
 MUST_USE struct rc wal_conn_exec(struct wal_conn *c, const char *sql, struct err *err);
 /* Run `PRAGMA name` on B and give its one number. */
