@@ -12,6 +12,8 @@ enum {
     RESET_PAUSE_MIN_MS = 10,
     RESET_PAUSE_MAX_MS = 5000, /* a long reader may stay for hours */
     NEAR_END_FRAMES = 500,
+    HOLD_LOG_SIZE = 64 << 20,
+    HOLD_US = 10000,
     LET_THROUGH_US = 150000, /* SQLite's busy handler tries again every 100 ms at the latest */
 };
 
@@ -347,11 +349,27 @@ static bool near_end(const struct db_live *l)
     return wal_reader_follows(l->reader) && end - at <= NEAR_END_FRAMES;
 }
 
+/* Writers who outrun us share the time with us once the log is long: it stays bounded, and nobody waits for more than
+ * this. */
+static struct rc catch_up_held(struct db_live *l, enum wal_reader_state *state, struct err *err)
+{
+    uint64_t log_bytes = (uint64_t)wal_reader_log_frames(l->reader) * l->conn->page_size;
+    struct rc rc;
+
+    if (log_bytes < HOLD_LOG_SIZE || near_end(l) || !has_room(l) || !wal_reset_hold_writers(l->conn))
+        return RC_OK;
+    rc = wal_capture_step(&l->cap, HOLD_US, state, err);
+    wal_reset_release_writers(l->conn);
+    return rc;
+}
+
 static struct rc capture(struct db_live *l, struct db_step *step, struct err *err)
 {
     uint64_t frames = l->cap.frame_count;
 
     TRY(wal_capture_step(&l->cap, DB_LIVE_STEP_US, &step->state, err));
+    if (step->state == WAL_READER_MORE)
+        TRY(catch_up_held(l, &step->state, err));
     if (step->state == WAL_READER_QUIET)
         TRY(look_after_gate(l, err));
     if (step->state == WAL_READER_QUIET || (step->state == WAL_READER_MORE && near_end(l))) {

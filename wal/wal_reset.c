@@ -164,6 +164,16 @@ struct rc wal_reset_try(struct wal_conn *c, wal_reset_copy_fn copy, void *ctx, e
     return RC_OK;
 }
 
+bool wal_reset_hold_writers(struct wal_conn *c)
+{
+    return take_write_lock(c);
+}
+
+void wal_reset_release_writers(struct wal_conn *c)
+{
+    wal_conn_unlock(c, WAL_INDEX_LOCK_WRITE, 1, true);
+}
+
 bool wal_reset_waiter(const struct wal_conn *c)
 {
     return wal_conn_others_hold(c, WAL_INDEX_LOCK_CKPT) && wal_conn_others_hold(c, WAL_INDEX_LOCK_WRITE)

@@ -34,6 +34,13 @@ enum { WAL_RESET_HOLD_US = 10000, WAL_RESET_WAIT_US = 50000 };
 MUST_USE struct rc wal_reset_try(struct wal_conn *c, wal_reset_copy_fn copy, void *ctx, enum wal_reset_outcome *outcome,
     const char **reason, struct err *err);
 
+/*
+ * Hold writers off for a moment, so that a reader that cannot keep up with them gets on: the log would grow without
+ * bound otherwise.  False: the write lock was not to be had in time.
+ */
+bool wal_reset_hold_writers(struct wal_conn *c);
+void wal_reset_release_writers(struct wal_conn *c);
+
 /* Is another process waiting for the reader slots: write and checkpoint lock held by others, everything backfilled? */
 bool wal_reset_waiter(const struct wal_conn *c);
 
