@@ -327,8 +327,8 @@ static void stop_all(struct daemon *d)
 }
 
 /*
- * A daemon that is idle for hours should be small after a busy minute.  glibc gives each thread an arena of its own and raises
- * by itself the size from which memory goes back to the system; both keep megabytes that are never used again.
+ * A daemon that is idle for hours should be small after a busy minute.  glibc gives each thread an arena of its own and
+ * raises by itself the size from which memory goes back to the system; both keep megabytes that are never used again.
  */
 static void bound_memory(void)
 {

@@ -74,7 +74,7 @@ static void drop_acknowledged(struct db *db)
     while (db->acknowledged != NULL) {
         struct db_segment *next = db->acknowledged->next;
 
-        db_segment_free(db->acknowledged);
+        db_live_free_segment(db->acknowledged);
         db->acknowledged = next;
     }
 }

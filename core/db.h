@@ -100,7 +100,8 @@ struct db {
     uint64_t txid, shipped_txid;
     int64_t time_ms, shipped_time_ms;
     uint64_t log_bytes, open_commits;
-    uint64_t break_count; /* of this attachment */
+    uint64_t break_count, reset_count; /* of this attachment */
+    const char *reset_obstacle;
     uint64_t snapshot_txid;
     int64_t snapshot_ms;
     uint64_t start_count, resync_count, snapshot_count;

@@ -2,6 +2,7 @@
 #include "db_copy.h"
 
 #include "alloc.h"
+#include "wal_image.h"
 
 #include <assert.h>
 
@@ -54,7 +55,7 @@ static struct rc walk_pages(struct walk *k, struct err *err)
         uint64_t left = page_hash_count(l->hashes) - first + 1;
         uint32_t count = left < group ? (uint32_t)left : group;
 
-        TRY(wal_reader_current(l->reader, (uint32_t)first, count, pages, err));
+        TRY(wal_image_current(l->reader, (uint32_t)first, count, pages, err));
         for (uint32_t i = 0; i < count; i++) {
             TRY(wal_capture_page(&l->cap, (uint32_t)first + i, pages + (size_t)i * page_size, err));
             TRY(ship_parts(k, err));

@@ -17,7 +17,7 @@ enum {
     LET_THROUGH_US = 150000, /* SQLite's busy handler tries again every 100 ms at the latest */
 };
 
-void db_segment_free(struct db_segment *s)
+void db_live_free_segment(struct db_segment *s)
 {
     if (s == NULL)
         return;
@@ -53,13 +53,13 @@ static struct rc on_block(void *ctx, struct err *err)
         struct db_segment *s = segment_new(SEG_OBJECT_MAX);
 
         if (!seg_enc_take_part(l->enc, &s->bytes, &s->part_number)) {
-            db_segment_free(s);
+            db_live_free_segment(s);
             return RC_OK;
         }
         struct rc rc = buf_check(&s->bytes, "part of a segment", err);
 
         if (rc_failed(rc)) {
-            db_segment_free(s);
+            db_live_free_segment(s);
             return rc;
         }
         s->is_part = true;
@@ -127,7 +127,7 @@ void db_live_close(struct db_live *l, bool tidy)
     while (l->parts != NULL) {
         struct db_segment *next = l->parts->next;
 
-        db_segment_free(l->parts);
+        db_live_free_segment(l->parts);
         l->parts = next;
     }
     mem_free(l);
@@ -230,7 +230,7 @@ struct rc db_live_finish(struct db_live *l, struct db_segment **out, struct err 
     s->mark = l->local != NULL ? local_state_mark(l->local) : 0;
     rc = seg_enc_finish(l->enc, &s->bytes, err);
     if (rc_failed(rc)) {
-        db_segment_free(s);
+        db_live_free_segment(s);
         return rc;
     }
     opts = enc_opts(l, s->pos.txid, s->pos.checksum);
@@ -382,9 +382,10 @@ static struct rc capture(struct db_live *l, struct db_step *step, struct err *er
 
 struct rc db_live_step(struct db_live *l, struct db_step *step, struct err *err)
 {
-    step->state = WAL_READER_QUIET;
+    step->state = WAL_READER_MORE; /* nobody may take the log for read to its end while capturing is paused */
     note_acknowledged(l, step);
-    if (!l->hold && !l->quiesce)
+    step->paused = l->hold || l->quiesce;
+    if (!step->paused)
         TRY(capture(l, step, err));
     hand_over_parts(l, step);
     if (step->state == WAL_READER_LOST)

@@ -36,7 +36,7 @@ struct db_segment {
     uint64_t raw_bytes; /* page bytes it stands for */
     struct db_segment *next;
 };
-void db_segment_free(struct db_segment *s);
+void db_live_free_segment(struct db_segment *s);
 
 struct db_live {
     /* Set at attach. */
@@ -92,8 +92,9 @@ struct db_step {
         *acknowledged;   /* durable in the replica since the last step: noted in the local state; stay the caller's */
     unsigned parts_done; /* parts that are durable in the replica since the last step */
     /* Out. */
-    struct db_segment *ready; /* parts and at most one segment, in order; owned by the receiver */
-    enum wal_reader_state state;
+    struct db_segment *ready;    /* parts and at most one segment, in order; owned by the receiver */
+    enum wal_reader_state state; /* MORE while capturing is paused */
+    bool paused;
     uint64_t txid;
     int64_t time_ms;
     uint32_t log_frames;

@@ -6,6 +6,7 @@
 #include "layout.h"
 #include "snap_frame.h"
 #include "snap_writer.h"
+#include "wal_image.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -112,7 +113,7 @@ static struct rc read_walk(struct copy *c, struct err *err)
         uint32_t first = (uint32_t)c->next_page, count = left < per_frame ? (uint32_t)left : per_frame;
         bool good;
 
-        TRY(wal_reader_current(l->reader, first, count, j->pages, err));
+        TRY(wal_image_current(l->reader, first, count, j->pages, err));
         j->count = 0;
         for (uint32_t i = 0; i < count; i++) {
             const uint8_t *page = j->pages + (size_t)i * j->page_size;
@@ -134,7 +135,7 @@ static struct rc read_one(struct copy *c, struct frame_job *j, uint32_t pgno, st
     uint8_t *at = j->pages + (size_t)j->count * j->page_size;
     bool good;
 
-    TRY(wal_reader_current(c->l->reader, pgno, 1, at, err));
+    TRY(wal_image_current(c->l->reader, pgno, 1, at, err));
     TRY(judge_page(c, pgno, at, &good, err));
     if (good)
         j->pgnos[j->count++] = pgno;

@@ -32,7 +32,7 @@ static void req_finip(struct store_req *req)
 
 static void segment_freep(struct db_segment **s)
 {
-    db_segment_free(*s);
+    db_live_free_segment(*s);
 }
 
 /* The key was taken: by our own earlier try, or by somebody else. */

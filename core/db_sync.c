@@ -52,14 +52,24 @@ void db_sync_unwatch(struct db *db)
     db->watching = false;
 }
 
+/*
+ * A busy writer's automatic checkpoint writes to the database file.  From then on it checkpoints at every commit, until
+ * the log is started over: that is worth a look at once.
+ */
+static void watch_checkpoints(struct db *db)
+{
+    if (!uv_is_active((const uv_handle_t *)&db->watch[1]))
+        (void)uv_fs_event_start(&db->watch[1], on_event, db->live->conn->path, 0); /* without it the timer does it */
+    db->watching = true;
+}
+
 /* Where no event can be had (some file systems), the timer alone does it. */
 static void watch(struct db *db)
 {
-    if (db->watching)
+    if (uv_is_active((const uv_handle_t *)&db->watch[0]))
         return;
     (void)uv_fs_event_start(&db->watch[0], on_event, db->live->conn->wal_path, 0);
-    (void)uv_fs_event_start(&db->watch[1], on_event, db->live->conn->path, 0);
-    db->watching = true;
+    watch_checkpoints(db);
     db->again = true; /* what happened just before the watch began gave no event */
 }
 
@@ -140,6 +150,7 @@ static void next_step(struct db *db)
         tick = TICK_MIN_MS;
     if (db->step.active) {
         db->quiet_ms = 0;
+        watch_checkpoints(db);
         step_in(db, tick);
         return;
     }
@@ -175,6 +186,8 @@ static void publish(struct db *db)
     db->txid = db->step.txid;
     db->time_ms = db->step.time_ms;
     db->open_commits = db->step.open_commits;
+    db->reset_count = db->step.reset_count;
+    db->reset_obstacle = db->step.reset_obstacle;
     db->log_bytes = (uint64_t)db->step.log_frames * (WAL_FMT_FRAME_HEADER_SIZE + db->live->conn->page_size);
     if (db->step.break_count > db->break_count)
         LOG_WARN(
@@ -237,7 +250,7 @@ static void on_step_done(struct work_item *item)
     db->in_step = false;
     for (struct db_segment *s = db->step.acknowledged, *next; s != NULL; s = next) {
         next = s->next;
-        db_segment_free(s);
+        db_live_free_segment(s);
     }
     hand_to_shipper(db);
     if (db->state == DB_CLOSING || db->shipper.fenced || db->abandon) {
@@ -263,7 +276,7 @@ static void on_step_done(struct work_item *item)
     }
     db_snapshot_if_due(db);
     if (db->step.state == WAL_READER_MORE)
-        step_in(db, shipper_has_room(&db->shipper) ? 0 : TICK_MS);
+        step_in(db, shipper_has_room(&db->shipper) && !db->step.paused ? 0 : TICK_MS);
     else
         next_step(db);
 }
@@ -318,7 +331,7 @@ void db_sync_shipped(void *ctx, struct db_segment *s)
 
     if (s->is_part) {
         db->parts_done++;
-        db_segment_free(s);
+        db_live_free_segment(s);
     } else {
         struct db_segment **last = &db->acknowledged;
 

@@ -34,7 +34,7 @@ static void drop_queue(struct shipper *s)
     while (s->first != NULL) {
         struct db_segment *next = s->first->next;
 
-        db_segment_free(s->first);
+        db_live_free_segment(s->first);
         s->first = next;
     }
     s->last = &s->first;

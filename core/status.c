@@ -96,8 +96,8 @@ static json_t *log_object(const struct db *db)
 
     put(o, "bytes", json_u64(db->log_bytes));
     put(o, "limit_bytes", json_u64(db->settings->log_limit));
-    put(o, "resets", json_u64(db->step.reset_count));
-    put(o, "reset_obstacle", db->step.reset_obstacle != NULL ? json_string(db->step.reset_obstacle) : json_null());
+    put(o, "resets", json_u64(db->reset_count));
+    put(o, "reset_obstacle", db->reset_obstacle != NULL ? json_string(db->reset_obstacle) : json_null());
     return o;
 }
 

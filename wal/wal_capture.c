@@ -3,8 +3,10 @@
 
 #include "alloc.h"
 #include "digest.h"
+#include "wal_image.h"
 
 #include <assert.h>
+#include <string.h>
 
 static uint32_t page_size_of(const struct wal_capture *c)
 {
@@ -23,6 +25,31 @@ void wal_capture_fini(struct wal_capture *c)
     mem_free(c->base);
     mem_free(c->extra);
     c->base = c->extra = NULL;
+    for (uint32_t i = 0; i < c->recent_count; i++)
+        mem_free(c->recent[i].image);
+    mem_free(c->recent);
+    c->recent = NULL;
+    c->recent_count = 0;
+}
+
+static struct wal_capture_recent *recent_slot(struct wal_capture *c, uint32_t pgno)
+{
+    if (c->recent == NULL) {
+        c->recent_count = WAL_CAPTURE_RECENT_SIZE / page_size_of(c);
+        c->recent = mem_new(c->recent_count * sizeof *c->recent);
+    }
+    return &c->recent[pgno % c->recent_count];
+}
+
+static void keep_recent(struct wal_capture *c, uint32_t pgno, uint64_t hash, const uint8_t *page)
+{
+    struct wal_capture_recent *r = recent_slot(c, pgno);
+
+    if (r->image == NULL)
+        r->image = mem_new(page_size_of(c));
+    memcpy(r->image, page, page_size_of(c));
+    r->pgno = pgno;
+    r->hash = hash;
 }
 
 /*
@@ -34,11 +61,16 @@ static struct rc find_base(
     struct wal_capture *c, uint32_t pgno, uint32_t previous, uint64_t known, const uint8_t **base, struct err *err)
 {
     uint8_t *image = scratch(c, &c->base);
+    const struct wal_capture_recent *recent = recent_slot(c, pgno);
 
     *base = NULL;
     if (known == 0 || pgno > c->image_count)
         return RC_OK;
-    TRY(wal_reader_fetch(c->reader, previous, pgno, image, err));
+    if (recent->image != NULL && recent->pgno == pgno && recent->hash == known) {
+        *base = recent->image;
+        return RC_OK;
+    }
+    TRY(wal_image_fetch(c->reader, previous, pgno, image, err));
     if (digest_page(pgno, image, page_size_of(c)) == known)
         *base = image;
     return RC_OK;
@@ -59,6 +91,7 @@ static struct rc take_page(
         TRY(seg_enc_page(c->enc, pgno, page, base, err));
         c->whole_count += base == NULL;
         c->delta_count += base != NULL;
+        keep_recent(c, pgno, hash, page);
     }
     TRY(page_hash_set(c->hashes, pgno, hash, err));
     TRY(c->on_page(c->ctx, pgno, hash, err));
@@ -80,8 +113,8 @@ static struct rc fill_holes(struct wal_capture *c, const struct wal_reader_frame
 
         if (page_hash_get(c->hashes, pgno) != 0 || pgno == lock_page)
             continue;
-        frame = wal_reader_newest(c->reader, pgno, last->pos.frame);
-        TRY(wal_reader_fetch(c->reader, frame, pgno, page, err));
+        frame = wal_image_newest(c->reader, pgno, last->pos.frame);
+        TRY(wal_image_fetch(c->reader, frame, pgno, page, err));
         TRY(take_page(c, pgno, page, 0, err));
     }
     return RC_OK;

@@ -22,6 +22,17 @@
 #include "seg.h"
 #include "wal_reader.h"
 
+/*
+ * Images at hand: the few pages that nearly every commit changes need no reading, and are still there when a checkpoint
+ * has overwritten them in the database file before they were looked at.
+ */
+enum { WAL_CAPTURE_RECENT_SIZE = 1 << 20 };
+struct wal_capture_recent {
+    uint32_t pgno;
+    uint64_t hash;
+    uint8_t *image; /* owned; NULL: empty */
+};
+
 struct wal_capture {
     /* Set by the owner; all borrowed. */
     struct wal_reader *reader;
@@ -61,8 +72,10 @@ struct wal_capture {
     /* Counted since the start. */
     uint64_t commit_count, frame_count, whole_count, delta_count;
 
-    uint8_t *base;  /* scratch, owned; see wal_capture_fini */
-    uint8_t *extra; /* likewise */
+    uint8_t *base;                     /* scratch, owned; see wal_capture_fini */
+    uint8_t *extra;                    /* likewise */
+    struct wal_capture_recent *recent; /* owned: pages taken lately, by page number modulo their count */
+    uint32_t recent_count;
 };
 
 void wal_capture_fini(struct wal_capture *c);

@@ -3,44 +3,10 @@
 
 #include "alloc.h"
 #include "digest.h"
-#include "wal_map.h"
+#include "wal_reader_intern.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
-
-/* Commits that go by, and which of them only repeat the frame of the commit before. */
-struct tally {
-    uint64_t commits;
-    uint64_t repeats;      /* of them, exact repeats */
-    uint32_t commit_first; /* first frame of the commit that is going by */
-    uint32_t last_pgno;    /* of the last frame, if it ended a commit; else 0 */
-    uint64_t last_sum;
-};
-
-struct wal_reader {
-    struct wal_conn *conn; /* borrowed */
-    struct wal_map *map;   /* owned: pages of all delivered frames of this generation */
-    struct wal_pos pos;    /* after the last delivered frame; !valid: the log has had no header yet */
-    struct wal_index_header index;
-    uint32_t tail_end; /* not 0: still reading what is left of the generation before, up to this frame */
-    uint32_t frame_size;
-
-    uint8_t *buffer; /* owned; room for batch_max frames */
-    struct wal_reader_frame *frames;
-    uint32_t batch_max;
-    uint32_t buffered; /* frames in the buffer, the last of them is pos.frame; 0: something else is there */
-
-    /* The witness. */
-    uint32_t base_count;    /* iChange at our first position, and from then on: */
-    struct tally delivered; /* what was delivered */
-    uint64_t break_count;
-    bool broken;                /* there is a break in this generation */
-    struct wal_fmt_chain chain; /* behind a break, up to: */
-    uint32_t proven_end;
-    uint32_t proven_cksum[2]; /* what the index named for it */
-    uint64_t proven_delivered, proven_counted;
-};
 
 /* --- opening ---------------------------------------------------------------------------------------------- */
 
@@ -69,14 +35,14 @@ static struct rc read_generation(struct wal_reader *r, struct wal_pos *out, bool
     return RC_OK;
 }
 
-static void tally_begin(struct tally *t, uint32_t commit_first)
+static void tally_begin(struct wal_reader_tally *t, uint32_t commit_first)
 {
     t->commit_first = commit_first;
     t->last_pgno = 0;
 }
 
 static void tally_frame(
-    struct tally *t, const struct wal_fmt_frame *f, uint32_t frame, const uint8_t *page, uint32_t page_size)
+    struct wal_reader_tally *t, const struct wal_fmt_frame *f, uint32_t frame, const uint8_t *page, uint32_t page_size)
 {
     uint64_t sum;
 
@@ -121,12 +87,12 @@ static struct rc replay_to(struct wal_reader *r, const struct wal_pos *target, s
  * not verify.  A break in the chain is fine if it ends in `end`, the checksum that the index names for max_frame.
  */
 static struct rc count_ahead(struct wal_reader *r, struct wal_pos pos, uint32_t max_frame, const uint32_t *end,
-    struct tally *ahead, bool *intact, struct err *err)
+    struct wal_reader_tally *ahead, bool *intact, struct err *err)
 {
     struct wal_fmt_chain chain = {.inside = r->delivered.commit_first != pos.frame + 1 && pos.frame == r->pos.frame};
     struct wal_fmt_frame f;
 
-    *ahead = (struct tally){0};
+    *ahead = (struct wal_reader_tally){0};
     tally_begin(ahead, pos.frame + 1);
     *intact = true;
     r->buffered = 0;
@@ -174,7 +140,7 @@ static struct rc begin(struct wal_reader *r, const struct wal_resume *from, stru
 /* The commits of the old generation's tail come first; the new generation is entered behind it (next_generation). */
 static struct rc begin_tail(struct wal_reader *r, const struct wal_resume *from, struct err *err)
 {
-    struct tally ahead;
+    struct wal_reader_tally ahead;
     bool intact;
 
     r->pos = from->pos;
@@ -191,7 +157,7 @@ struct rc wal_reader_open(
     struct wal_reader **out, struct wal_conn *conn, const struct wal_resume *from, struct err *err)
 {
     CLEANUP(wal_reader_closep) struct wal_reader *r = mem_new(sizeof *r);
-    struct tally ahead;
+    struct wal_reader_tally ahead;
     bool intact;
 
     r->conn = conn;
@@ -237,7 +203,7 @@ void wal_reader_closep(struct wal_reader **r)
 /* --- following --------------------------------------------------------------------------------------------- */
 
 /* A repeat may be padding, which is no commit, or a commit that changed nothing: so there is a range. */
-static bool witness_agrees(const struct wal_reader *r, const struct tally *ahead)
+static bool witness_agrees(const struct wal_reader *r, const struct wal_reader_tally *ahead)
 {
     uint32_t counted = r->index.change_count - r->base_count; /* wraps as the counter does */
     uint32_t most = (uint32_t)(r->delivered.commits + ahead->commits);
@@ -249,7 +215,7 @@ static bool witness_agrees(const struct wal_reader *r, const struct tally *ahead
 /* The salts changed: another generation.  Go on in it if the counts prove that nothing was missed. */
 static struct rc next_generation(struct wal_reader *r, enum wal_reader_state *state, struct err *err)
 {
-    struct tally ahead;
+    struct wal_reader_tally ahead;
     struct wal_pos pos;
     bool found, intact;
 
@@ -280,7 +246,7 @@ static bool same_generation(const struct wal_reader *r)
 
 struct rc wal_reader_refresh(struct wal_reader *r, enum wal_reader_state *state, struct err *err)
 {
-    const struct tally nothing = {0};
+    const struct wal_reader_tally nothing = {0};
 
     *state = WAL_READER_LATER;
     if (!wal_index_read(r->conn->shm, &r->index))
@@ -366,7 +332,7 @@ MUST_USE static struct rc raise_broken(const struct wal_reader *r, struct err *e
  * is that of the index. */
 static struct rc look_behind_break(struct wal_reader *r, bool *passable, struct err *err)
 {
-    struct tally ahead;
+    struct wal_reader_tally ahead;
 
     *passable = false;
     if (r->tail_end > 0)
@@ -477,72 +443,4 @@ void wal_reader_witness(const struct wal_reader *r, uint64_t *delivered, uint64_
 {
     *delivered = r->proven_delivered;
     *counted = r->proven_counted;
-}
-
-/* --- images ---------------------------------------------------------------------------------------------------- */
-
-/* Like pread of the database file, with zeros beyond its end: a page that only the log has so far. */
-static struct rc read_database(struct wal_reader *r, uint64_t offset, uint8_t *out, size_t size, struct err *err)
-{
-    const struct wal_conn *c = r->conn;
-    size_t done = 0;
-
-    while (done < size) {
-        ssize_t n = c->fs->pread(c->fs, c->db_fd, out + done, size - done, (off_t)(offset + done));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return rc_raise_sys(
-                err, rc_from_errno(errno), errno, "read %s at %llu", c->path, (unsigned long long)(offset + done));
-        if (n == 0)
-            break;
-        done += (size_t)n;
-    }
-    memset(out + done, 0, size - done);
-    return RC_OK;
-}
-
-struct rc wal_reader_fetch(struct wal_reader *r, uint32_t frame, uint32_t pgno, uint8_t *page, struct err *err)
-{
-    uint32_t size = r->conn->page_size;
-    uint32_t newest = r->pos.frame;
-
-    assert(pgno != 0);
-    if (frame == 0)
-        return read_database(r, (uint64_t)(pgno - 1) * size, page, size, err);
-    if (frame > newest - r->buffered && frame <= newest) { /* still in the batch that was delivered last */
-        memcpy(page,
-            r->buffer + (size_t)(frame - (newest - r->buffered) - 1) * r->frame_size + WAL_FMT_FRAME_HEADER_SIZE, size);
-        return RC_OK;
-    }
-    return fsys_read_at(r->conn->fs, r->conn->wal_fd, r->conn->wal_path, page, size,
-        wal_fmt_frame_offset(size, frame) + WAL_FMT_FRAME_HEADER_SIZE, err);
-}
-
-uint32_t wal_reader_newest(const struct wal_reader *r, uint32_t pgno, uint32_t until)
-{
-    uint32_t frame = wal_map_get(r->map, pgno), before_batch = r->pos.frame - r->buffered;
-
-    assert(until >= before_batch);
-    while (frame > until)
-        frame = r->frames[frame - before_batch - 1].previous;
-    return frame;
-}
-
-struct rc wal_reader_current(struct wal_reader *r, uint32_t first, uint32_t count, uint8_t *pages, struct err *err)
-{
-    size_t size = r->conn->page_size;
-
-    assert(first != 0);
-    if (!wal_map_complete(r->map))
-        return rc_raise(err, E_BUSY, "%s: the log holds too many pages to take a copy now", r->conn->path);
-    TRY(read_database(r, (uint64_t)(first - 1) * size, pages, count * size, err));
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t frame = wal_map_get(r->map, first + i);
-
-        if (frame != 0)
-            TRY(wal_reader_fetch(r, frame, first + i, pages + i * size, err));
-    }
-    return RC_OK;
 }

@@ -24,6 +24,8 @@
  * in the checksum that the index names for mxFrame; wal_reader_breaks() counts.  Anything else that does not verify is
  * E_CORRUPT.
  *
+ * Images of pages at a place in the log: wal_image.h.
+ *
  * Memory: a batch buffer of WAL_READER_BATCH_SIZE (or one frame, if larger) and the page map (wal_map.h).
  */
 #ifndef WAL_READER_H
@@ -91,22 +93,5 @@ uint64_t wal_reader_breaks(const struct wal_reader *r);
 bool wal_reader_broken(const struct wal_reader *r);
 /* Commits delivered since opening / the growth of the index's counter over the same time, at the last proven moment. */
 void wal_reader_witness(const struct wal_reader *r, uint64_t *delivered, uint64_t *counted);
-
-/* The image in `frame` of the present generation, or, with frame 0, page `pgno` of the database file (zeros beyond its
- * end). It is whatever stands there now: compare its hash. */
-MUST_USE struct rc wal_reader_fetch(
-    struct wal_reader *r, uint32_t frame, uint32_t pgno, uint8_t *page, struct err *err);
-
-/* The newest frame of the page at or before `until`, a frame of the last batch that ends a commit; 0: none. */
-uint32_t wal_reader_newest(const struct wal_reader *r, uint32_t pgno, uint32_t until);
-
-/*
- * Pages first .. first+count-1 in their state at the reader's position: from the log where it has them, else from the
- * database file.  A page that was read from the file may already hold a commit that the reader has not delivered yet (a
- * checkpoint was faster); that commit is in the log, so whoever reads on to the end of the log meets the page again.
- * E_BUSY when the page map is incomplete: wait for a reset.
- */
-MUST_USE struct rc wal_reader_current(
-    struct wal_reader *r, uint32_t first, uint32_t count, uint8_t *pages, struct err *err);
 
 #endif

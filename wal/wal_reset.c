@@ -144,6 +144,7 @@ static struct rc prepare(
 struct rc wal_reset_try(struct wal_conn *c, wal_reset_copy_fn copy, void *ctx, enum wal_reset_outcome *outcome,
     const char **reason, struct err *err)
 {
+    struct wal_index_header before, after;
     bool ready = false, ours;
     struct rc rc;
 
@@ -157,10 +158,15 @@ struct rc wal_reset_try(struct wal_conn *c, wal_reset_copy_fn copy, void *ctx, e
         wal_conn_unlock(c, WAL_INDEX_LOCK_WRITE, 1, true);
         return rc;
     }
+    if (!wal_index_read(c->shm, &before))
+        before.max_frame = 0;
     TRY_CTX(commit_page_one(c, &ours, err), err, "reset the log");
     *reason = "another writer was faster";
-    if (ours)
-        *outcome = WAL_RESET_DONE;
+    if (ours && wal_index_read(c->shm, &after)) {
+        *reason = "a reader kept the log from starting over";
+        if (after.salt[0] != before.salt[0] || after.salt[1] != before.salt[1])
+            *outcome = WAL_RESET_DONE;
+    }
     return RC_OK;
 }
 

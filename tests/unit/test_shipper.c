@@ -32,7 +32,7 @@ static void on_shipped(void *ctx, struct db_segment *seg)
     struct rig *g = ctx;
 
     g->order[g->shipped++] = seg->is_part ? 1000 + seg->part_number : seg->first_txid;
-    db_segment_free(seg);
+    db_live_free_segment(seg);
     if (g->then != NULL)
         g->then(g);
 }

@@ -4,6 +4,7 @@
 #include "dbfmt.h"
 #include "digest.h"
 #include "wal_capture.h"
+#include "wal_image.h"
 #include "wal_world.h"
 
 #include <stdio.h>
@@ -559,7 +560,7 @@ static void absorbing(void **state)
         for (uint32_t p = 1; p <= wal_reader_page_count(g.w.reader); p++) {
             uint64_t pending = seg_enc_pending(g.enc);
 
-            assert_ok_err(wal_reader_current(g.w.reader, p, 1, page, &err), &err);
+            assert_ok_err(wal_image_current(g.w.reader, p, 1, page, &err), &err);
             assert_ok_err(wal_capture_page(&g.cap, p, page, &err), &err);
             assert_int_equal(seg_enc_pending(g.enc), pending);
         }
@@ -591,7 +592,7 @@ static void comparing(void **state)
     g.cap.absorbing = true;
     step_to_end(&g);
     for (uint32_t p = 1; p <= g.w.page_count; p++) {
-        assert_ok_err(wal_reader_current(g.w.reader, p, 1, page, &err), &err);
+        assert_ok_err(wal_image_current(g.w.reader, p, 1, page, &err), &err);
         assert_ok_err(wal_capture_page(&g.cap, p, page, &err), &err);
     }
     assert_int_equal(seg_enc_pending(g.enc), 3);

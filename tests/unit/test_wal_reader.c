@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
+#include "wal_image.h"
 #include "wal_world.h"
 
 #include <stdio.h>
@@ -115,7 +116,7 @@ static void goes_on_where_it_was(void **state)
         wal_world_check(&w);
         pages = malloc((size_t)w.page_count * w.page_size);
         assert_non_null(pages);
-        assert_ok_err(wal_reader_current(w.reader, 1, w.page_count, pages, &err), &err);
+        assert_ok_err(wal_image_current(w.reader, 1, w.page_count, pages, &err), &err);
         assert_memory_equal(pages, w.pages, (size_t)w.page_count * w.page_size);
         free(pages);
     }
@@ -152,7 +153,7 @@ static void image_before(void **state)
             /* The model is at the state before the commit (one commit a round): exactly what `previous` has. */
             if (f->previous != 0) {
                 with_previous++;
-                assert_ok_err(wal_reader_fetch(w.reader, f->previous, f->pgno, image, &err), &err);
+                assert_ok_err(wal_image_fetch(w.reader, f->previous, f->pgno, image, &err), &err);
                 assert_memory_equal(image, w.pages + (size_t)(f->pgno - 1) * 1024, 1024);
             }
             for (uint32_t k = i + 1; k < batch.count; k++)
