@@ -101,7 +101,7 @@ struct rc db_copy_compare(
     *changed = seg_enc_pending(l->enc) > 0 || page_hash_checksum(l->hashes) != before
                || page_hash_count(l->hashes) != count_before;
     if (*changed) {
-        TRY(wal_capture_fold(&l->cap, SEG_RESYNC, err));
+        TRY(wal_capture_fold(&l->cap, SEG_RESYNC, 0, err));
         TRY(ship_parts(&k, err));
     }
     l->cap.absorbing = false;

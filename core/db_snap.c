@@ -439,6 +439,8 @@ static struct rc copy_run(struct copy *c, uint64_t next_txid, struct err *err)
     if (c->s->first) {
         c->s->meta.txid = next_txid;
         c->s->meta.time_ms = clock_wall_ms(c->l->clock);
+        if (c->s->meta.time_ms < c->l->cap.time_ms) /* times never fall, whatever the clock does */
+            c->s->meta.time_ms = c->l->cap.time_ms;
     }
     return finish_upload(c, err);
 }

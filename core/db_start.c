@@ -170,7 +170,7 @@ static struct rc snapshot_as_next(struct story *t, const struct pos *base, struc
     TRY(follow_anew(t, base, err));
     TRY(db_snap_run(&snap, base->txid + 1, err));
     t->l->cap.enc = t->l->enc;
-    TRY(wal_capture_fold(&t->l->cap, SEG_SNAPSHOT, err));
+    TRY(wal_capture_fold(&t->l->cap, SEG_SNAPSHOT, snap.meta.time_ms, err));
     t->l->cap.absorbing = false;
     TRY(db_live_finish(t->l, &mark, err));
     pos = mark->pos;

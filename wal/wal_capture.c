@@ -120,9 +120,9 @@ static struct rc fill_holes(struct wal_capture *c, const struct wal_reader_frame
     return RC_OK;
 }
 
-static int64_t commit_time(const struct wal_capture *c)
+static int64_t commit_time(const struct wal_capture *c, int64_t wanted)
 {
-    int64_t now = clock_wall_ms(c->clock);
+    int64_t now = wanted != 0 ? wanted : clock_wall_ms(c->clock);
 
     return now > c->time_ms ? now : c->time_ms; /* the wall clock may jump back, a history does not */
 }
@@ -139,11 +139,11 @@ static void retrace(struct wal_capture *c, uint64_t checksum)
     }
 }
 
-static struct rc emit_commit(struct wal_capture *c, uint32_t flags, struct err *err)
+static struct rc emit_commit(struct wal_capture *c, uint32_t flags, int64_t time_ms, struct err *err)
 {
     struct seg_commit commit = {
         .txid = c->txid + 1,
-        .time_ms = commit_time(c),
+        .time_ms = commit_time(c, time_ms),
         .page_count = page_hash_count(c->hashes),
         .flags = flags,
         .checksum = page_hash_checksum(c->hashes),
@@ -186,7 +186,7 @@ static struct rc take_batch(struct wal_capture *c, const struct wal_reader_batch
 
         TRY(take_frame(c, f, err));
         if (f->commit_page_count != 0 && !c->absorbing) {
-            TRY(emit_commit(c, 0, err));
+            TRY(emit_commit(c, 0, 0, err));
             c->pos = f->pos;
         }
         if (c->diverged)
@@ -237,9 +237,9 @@ struct rc wal_capture_page(struct wal_capture *c, uint32_t pgno, const uint8_t *
     return c->enc != NULL ? c->on_block(c->ctx, err) : RC_OK;
 }
 
-struct rc wal_capture_fold(struct wal_capture *c, uint32_t flags, struct err *err)
+struct rc wal_capture_fold(struct wal_capture *c, uint32_t flags, int64_t time_ms, struct err *err)
 {
     assert(c->absorbing);
     assert(!c->inside);
-    return emit_commit(c, flags, err);
+    return emit_commit(c, flags, time_ms, err);
 }

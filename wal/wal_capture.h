@@ -91,7 +91,8 @@ MUST_USE struct rc wal_capture_step(
 /* In absorbing mode: add the page as the database holds it now, if its hash is not the one in the index. */
 MUST_USE struct rc wal_capture_page(struct wal_capture *c, uint32_t pgno, const uint8_t *page, struct err *err);
 
-/* End an absorbed change as the next txid, with these flags (SEG_RESYNC, SEG_SNAPSHOT).  The reader is caught up. */
-MUST_USE struct rc wal_capture_fold(struct wal_capture *c, uint32_t flags, struct err *err);
+/* End an absorbed change as the next txid, with these flags (SEG_RESYNC, SEG_SNAPSHOT).  The reader is caught up.
+ * `time_ms` is its time (0: now), for one that stands in a snapshot already. */
+MUST_USE struct rc wal_capture_fold(struct wal_capture *c, uint32_t flags, int64_t time_ms, struct err *err);
 
 #endif

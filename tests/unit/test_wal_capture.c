@@ -564,7 +564,7 @@ static void absorbing(void **state)
             assert_ok_err(wal_capture_page(&g.cap, p, page, &err), &err);
             assert_int_equal(seg_enc_pending(g.enc), pending);
         }
-        assert_ok_err(wal_capture_fold(&g.cap, SEG_RESYNC, &err), &err);
+        assert_ok_err(wal_capture_fold(&g.cap, SEG_RESYNC, 0, &err), &err);
         assert_int_equal(g.cap.txid, 101 + round);
         g.cap.absorbing = false;
         ship(&g);
@@ -596,7 +596,7 @@ static void comparing(void **state)
         assert_ok_err(wal_capture_page(&g.cap, p, page, &err), &err);
     }
     assert_int_equal(seg_enc_pending(g.enc), 3);
-    assert_ok_err(wal_capture_fold(&g.cap, SEG_RESYNC, &err), &err);
+    assert_ok_err(wal_capture_fold(&g.cap, SEG_RESYNC, 0, &err), &err);
     ship(&g);
     end(&g);
 }
