@@ -19,6 +19,8 @@
 #include "db_start.h"
 #include "shipper.h"
 
+#include <stdatomic.h>
+
 enum db_state {
     DB_WAITING,
     DB_STARTING,
@@ -82,10 +84,11 @@ struct db {
     struct rc job_rc;
     struct err step_err, snap_err;
     bool in_step, again, in_snap, snap_wanted;
-    bool stop_wanted, abandon; /* orderly stop / the time for it is over */
+    atomic_bool stop_wanted; /* the start's job reads it, too */
+    bool abandon;            /* orderly stop / the time for it is over */
     bool must_compare;
     bool tidy;
-    bool snap_stop;
+    atomic_bool snap_stop; /* the snapshot's job reads it, too */
     enum wal_conn_identity identity;
     struct rc snap_rc;
     struct backoff retry;

@@ -21,13 +21,15 @@
 #include "snap.h"
 #include "work.h"
 
+#include <stdatomic.h>
+
 struct db_snap {
     struct work *work;
     struct store *store;
     struct db_live *live;
-    int lane;         /* the database's, while its actor uses it; -1: the job has the database to itself */
-    bool first;       /* make the index too */
-    const bool *stop; /* set by the loop thread: give up with E_CANCELED; may be NULL */
+    int lane;                /* the database's, while its actor uses it; -1: the job has the database to itself */
+    bool first;              /* make the index too */
+    const atomic_bool *stop; /* set by the loop thread: give up with E_CANCELED; may be NULL */
 
     /* Out. */
     struct snap_meta meta;

@@ -17,6 +17,8 @@
 #include "db_live.h"
 #include "db_survey.h"
 
+#include <stdatomic.h>
+
 struct db_start {
     struct work *work;
     struct store *store;
@@ -26,7 +28,7 @@ struct db_start {
     struct local_state *local; /* borrowed, locked */
     bool may_switch, fork, adopt;
     bool must_compare; /* the log is known to have a hole, or could not be read: trust no position in it */
-    const bool *stop;
+    const atomic_bool *stop;
 
     /* Out. */
     struct db_live *live; /* owned by the receiver; NULL when absent or failed */
