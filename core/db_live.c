@@ -376,7 +376,7 @@ static struct rc capture(struct db_live *l, struct db_step *step, struct err *er
         TRY(reset_log(l, err));
         TRY(wal_capture_step(&l->cap, DB_LIVE_STEP_US, &step->state, err));
     }
-    step->active = l->cap.frame_count != frames;
+    step->frame_count = l->cap.frame_count - frames;
     return RC_OK;
 }
 

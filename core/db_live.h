@@ -102,7 +102,7 @@ struct db_step {
     uint64_t break_count;       /* places where SQLite broke the chain of checksums */
     uint64_t reset_count;       /* of the log, by us */
     const char *reset_obstacle; /* why the last try did not work; NULL: it did */
-    bool active;                /* frames were read */
+    uint64_t frame_count;       /* frames that were read */
     struct err local_err;       /* the local state could not be written (code E_OK: it could) */
 };
 

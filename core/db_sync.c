@@ -10,6 +10,7 @@
 enum {
     TICK_MS = 20, /* between two looks at a busy log: a page's image before is still to be had, commit times are near */
     TICK_MIN_MS = 2,
+    FAST_FRAMES = 100, /* in one step: a writer at full speed */
     QUIET_MAX_MS =
         500, /* between two looks at a quiet one, for what gives no event: an application waiting in a checkpoint */
 };
@@ -148,10 +149,11 @@ static void next_step(struct db *db)
 
     if (tick < TICK_MIN_MS)
         tick = TICK_MIN_MS;
-    if (db->step.active) {
+    if (db->step.frame_count > 0) {
         db->quiet_ms = 0;
         watch_checkpoints(db);
-        step_in(db, tick);
+        /* Fast writers checkpoint every few milliseconds, and overwrite the images from before. */
+        step_in(db, db->step.frame_count > FAST_FRAMES ? TICK_MIN_MS : tick);
         return;
     }
     watch(db);

@@ -26,7 +26,7 @@
  * Images at hand: the few pages that nearly every commit changes need no reading, and are still there when a checkpoint
  * has overwritten them in the database file before they were looked at.
  */
-enum { WAL_CAPTURE_RECENT_SIZE = 1 << 20 };
+enum { WAL_CAPTURE_RECENT_SIZE = 2 << 20 };
 struct wal_capture_recent {
     uint32_t pgno;
     uint64_t hash;
