@@ -141,6 +141,12 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     char *end;
 
     (void)buf;
+    if (n == UV_EOF && k->asked) {
+        /* It has said all it had to say (nc -N), or it is gone: then the answer cannot be written.  Not to be read
+         * again: the end would be reported for ever. */
+        (void)uv_read_stop(stream); /* cannot fail */
+        return;
+    }
     if (n < 0) {
         hang_up(k); /* gone, or the line is too long (UV_ENOBUFS) */
         return;

@@ -13,6 +13,10 @@
  * Limits: a line of CONTROL_LINE_MAX bytes, CONTROL_CLIENTS_MAX clients at once; a client that sends nothing for
  * CONTROL_IDLE_MS is hung up on.
  *
+ * A client may close its sending side behind the line and still gets its answer.
+ *
+ * The process must ignore SIGPIPE: a client may be gone when its answer is written.
+ *
  * The client's side (control_ask) is blocking and for commands.
  */
 #ifndef CONTROL_H

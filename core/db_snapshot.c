@@ -43,10 +43,15 @@ static void on_snap_done(struct work_item *item)
 
     db->in_snap = false;
     if (rc_failed(db->snap_rc)) {
-        LOG_ERROR("snapshot failed", F_STR("db", db->settings->path), F_ERR(&db->snap_err));
+        /* A log that was cut under the copy, a replica that is away: a later one will do. */
+        if (rc_retryable(db->snap_err.code))
+            LOG_WARN("snapshot failed", F_STR("db", db->settings->path), F_ERR(&db->snap_err));
+        else
+            LOG_ERROR("snapshot failed", F_STR("db", db->settings->path), F_ERR(&db->snap_err));
         db->snapshot_try_ms = clock_wall_ms(db->clock);
         answer_snapshot(db, &db->snap_err);
     } else {
+        db->snap_err.code = E_OK;
         db->snapshot_txid = db->snap.meta.txid;
         db->snapshot_ms = db->snap.meta.time_ms;
         db->commits_since_snapshot = 0;

@@ -40,10 +40,10 @@ static struct rc decide_stale(const struct lineage_facts *f, struct lineage_deci
     if (f->local->restored && !f->local->chosen && !f->fork && (f->newest != pos->timeline || f->tip_txid != pos->txid))
         return rc_raise(err, E_FENCED,
             "%s was restored as the newest state (%s on timeline %u), but another writer has gone on since: the "
-            "replica is at %s "
-            "on timeline %u, written from %s. Stop that writer and restore again; or leave its commits on their "
+            "replica at %s is at %s on timeline %u, written from %s. Stop that writer and restore again; or leave its "
+            "commits on their "
             "timeline: --fork",
-            f->path, state_text(mine, pos->txid, pos->time_ms), pos->timeline,
+            f->path, state_text(mine, pos->txid, pos->time_ms), pos->timeline, f->url,
             state_text(theirs, f->tip_txid, f->tip_time_ms), f->newest,
             f->newest_host[0] != 0 ? f->newest_host : "elsewhere");
     if (f->fork || f->local->restored) {
