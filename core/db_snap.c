@@ -428,7 +428,9 @@ static void copy_init(struct copy *c, struct db_snap *s)
         j->pages = mem_new(SNAP_FRAME_RAW_MAX);
         j->z = zstr_enc_new(LEVEL);
     }
-    s->stored_bytes = s->pages_done = s->pages_total = 0;
+    s->stored_bytes = 0;
+    s->pages_done = 0;
+    s->pages_total = 0;
 }
 
 static struct rc copy_run(struct copy *c, uint64_t next_txid, struct err *err)

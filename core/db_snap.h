@@ -34,7 +34,7 @@ struct db_snap {
     /* Out. */
     struct snap_meta meta;
     uint64_t stored_bytes;
-    uint64_t pages_done, pages_total; /* progress; read without a lock by the loop */
+    atomic_uint_fast64_t pages_done, pages_total; /* progress; the loop may look at any time */
 };
 
 /* With `first`, `next_txid` is the snapshot's txid (the state gets it afterwards, by wal_capture_fold). */

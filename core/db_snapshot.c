@@ -8,7 +8,7 @@ static void run_snap(struct work_item *item)
 {
     struct db *db = item->owner;
 
-    db->snap_rc = db_snap_run(&db->snap, db->txid, &db->snap_err);
+    db->snap_rc = db_snap_run(&db->snap, db->snap.meta.txid, &db->snap_err);
 }
 
 static void answer_snapshot(struct db *db, const struct err *err)
@@ -78,6 +78,7 @@ static void begin_snapshot(struct db *db)
         .live = db->live,
         .lane = (int)db->lane,
         .stop = &db->snap_stop,
+        .meta.txid = db->txid, /* for the job, which must not look at what the loop goes on changing */
     };
     db->snap_stop = false;
     db->snap_item.run = run_snap;

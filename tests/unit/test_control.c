@@ -256,6 +256,35 @@ static void byte_by_byte(void **state)
     end(&g);
 }
 
+/* Whoever has said all closes its sending side (nc -N): the answer still comes, at once or later. */
+static void half_closed(void **state)
+{
+    (void)state;
+    for (int later = 0; later < 2; later++) {
+        struct rig g;
+        char text[200];
+        int fd;
+
+        begin(&g);
+        g.hold = later;
+        fd = connect_to(&g);
+        say(fd, "sync /x\n");
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        TURN_UNTIL(&g, g.calls == 1);
+        if (later) {
+            for (int i = 0; i < 20; i++)
+                (void)uv_run(&g.loop, UV_RUN_NOWAIT);
+            assert_int_equal(hear(fd, text, sizeof text), -1); /* not hung up on */
+            control_answer(g.held[0], mem_strdup("{}"));
+        }
+        TURN_UNTIL(&g, hear(fd, text, sizeof text) > 0);
+        assert_string_equal(text, later ? "{}\n" : "{\"you\": \"sync|/x\"}\n");
+        TURN_UNTIL(&g, hear(fd, text, sizeof text) == 0); /* and then it is over */
+        (void)close(fd);
+        end(&g);
+    }
+}
+
 /* --- clients that behave badly
  * ----------------------------------------------------------------------------------------- */
 
@@ -455,6 +484,7 @@ int main(void)
         cmocka_unit_test(big_answer),
         cmocka_unit_test(several_clients),
         cmocka_unit_test(byte_by_byte),
+        cmocka_unit_test(half_closed),
         cmocka_unit_test(too_long),
         cmocka_unit_test(gone),
         cmocka_unit_test(idle),
