@@ -85,7 +85,7 @@ struct db {
     struct err step_err, snap_err;
     bool in_step, again, in_snap, snap_wanted;
     atomic_bool stop_wanted; /* the start's job reads it, too */
-    bool abandon;            /* orderly stop / the time for it is over */
+    bool abandon;            /* the time for an orderly stop is over */
     bool must_compare;
     bool tidy;
     atomic_bool snap_stop; /* the snapshot's job reads it, too */
