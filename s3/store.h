@@ -132,6 +132,11 @@ void store_complete(struct store *s, struct store_req *req);
 /* The request's outcome: RC_OK, or its error copied to `err`. */
 MUST_USE struct rc store_result(const struct store_req *req, struct err *err);
 
+/* An option of a replica, apart from its URL: the names are those of the URL's query (s3_config.h). */
+struct store_option {
+    const char *name, *value;
+};
+
 /*
  * Open the store that `url` names: file:///absolute/path, percent-encoded where needed.  E_CONFIG with the reason on a
  * URL that does not parse or names a store that this build does not know.  A directory need not exist: the first write
