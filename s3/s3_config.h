@@ -19,34 +19,26 @@
 #ifndef S3_CONFIG_H
 #define S3_CONFIG_H
 
+#include "s3_quirk.h"
 #include "store.h"
 
-enum s3_addressing { S3_ADDRESS_AUTO, S3_ADDRESS_PATH, S3_ADDRESS_VIRTUAL };
 enum s3_sse { S3_SSE_NONE, S3_SSE_S3, S3_SSE_KMS, S3_SSE_CUSTOMER };
 enum s3_conditional { S3_CONDITIONAL_AUTO, S3_CONDITIONAL_NONE };
 
-/* One row per kind of store: what differs.  A table in s3_quirk.c; the last row is for stores nobody knows. */
-struct s3_quirk {
-    const char *provider;      /* "aws", "r2", "b2", "minio", "digitalocean", "hetzner", "scaleway", "wasabi", "tigris",
-                                  "ceph", "gcs", "other" */
-    const char *host_suffix;   /* detection by endpoint host; NULL: only by the Server header or by name */
-    const char *server_header; /* prefix of the answer's Server header; NULL: none */
-    const char *default_region; /* when nobody names one */
-    enum s3_addressing addressing;
-    bool etag_unquoted;    /* PUT with If-Match wants the ETag without its quotes */
-    bool no_batch_delete;  /* no DeleteObjects */
-    bool no_if_none_match; /* known not to honour If-None-Match on PUT */
-    bool no_copy;
-    size_t part_size_min; /* bytes */
-    bool parts_equal;     /* all parts but the last must have the same size */
-    const char *note;     /* for people: source of the fact */
+enum {
+    S3_CONFIG_PREFIX_MAX = 500,         /* with a store's longest key it stays below S3's 1,024 bytes */
+    S3_CONFIG_PARALLEL_MAX = 256,       /* connections */
+    S3_CONFIG_PART_SIZE = 16 << 20,     /* by default: 10,000 parts make an object of 156 GiB */
+    S3_CONFIG_PART_SIZE_MAX = 512 << 20 /* parts are held in memory */
 };
 
 struct s3_config {
-    char *bucket, *prefix;         /* prefix "" or without '/' at either end */
-    char *scheme, *host;           /* "https", "s3.eu-central-1.amazonaws.com" or "localhost:7480": with the port */
-    char *region;                  /* NULL: unknown yet (profile, or told by the server) */
-    enum s3_addressing addressing; /* PATH or VIRTUAL when resolved */
+    char *bucket, *prefix; /* prefix "" or without '/' at either end */
+    char *scheme, *host;   /* "https", "s3.eu-central-1.amazonaws.com" or "localhost:7480": with the port */
+    char *region;          /* NULL: unknown yet (profile, or told by the server) */
+    bool host_derived;     /* no endpoint was given: the host follows from provider and region */
+    bool insecure; /* http to another machine: what is sent can be read and changed on the way; for the status */
+    enum s3_addressing addressing; /* PATH or VIRTUAL */
     char *access_key, *secret_key, *session_token, *profile;
     bool anonymous;
     char *storage_class, *sse_kms_key, *sse_customer_key; /* base64 */
@@ -54,26 +46,26 @@ struct s3_config {
     char *ca_file, *proxy;
     size_t part_size; /* bytes */
     unsigned parallel;
-    uint64_t upload_rate, download_rate, stall_ms, connect_ms;
+    uint64_t upload_rate, download_rate; /* bytes a second; 0: no limit */
+    uint64_t stall_ms, connect_ms;
     bool no_http2;
     enum s3_conditional conditional;
     bool etag_unquoted;
     const struct s3_quirk *quirk;
-    char *url; /* for messages; no secrets */
+    char *url; /* "s3://bucket/prefix", for messages */
 };
 
-/* `environ_pairs` as in s3_cred_opts. */
-MUST_USE struct rc s3_config_parse(struct s3_config **out, const char *url, const struct store_option *options,
-    size_t option_count, const char *const *environ_pairs, struct err *err);
-void s3_config_free(struct s3_config *c); /* wipes secrets */
-/* The endpoint was derived from the region (AWS): set another one. */
-void s3_config_set_region(struct s3_config *c, const char *region);
-/* "/bucket/prefix/key" or "/prefix/key", encoded; and the host to send it to. */
+/* `environ_pairs` as in s3_cred_opts.  `fs` reads the file of sse-customer-key. */
+struct fsys;
+MUST_USE struct rc s3_config_parse(struct s3_config **out, const struct fsys *fs, const char *url,
+    const struct store_option *options, size_t option_count, const char *const *environ_pairs, struct err *err);
+void s3_config_free(struct s3_config *c);   /* wipes secrets */
+void s3_config_freep(struct s3_config **c); /* for CLEANUP */
+/* From a profile, or told by the server.  A host that was derived from the region follows. */
+MUST_USE struct rc s3_config_set_region(struct s3_config *c, const char *region, struct err *err);
+/* "/bucket/prefix/key" or "/prefix/key", encoded, is appended; with the key "" that of the bucket itself, "/bucket" or
+ * "/".  s3_config_host appends the host to send it to. */
 MUST_USE struct rc s3_config_path(const struct s3_config *c, const char *key, struct buf *out, struct err *err);
 MUST_USE struct rc s3_config_host(const struct s3_config *c, struct buf *out, struct err *err);
-
-const struct s3_quirk *s3_quirk_by_name(const char *provider); /* NULL: unknown */
-const struct s3_quirk *s3_quirk_by_host(const char *host);     /* never NULL */
-const struct s3_quirk *s3_quirk_by_server(const char *server); /* NULL: tells nothing */
 
 #endif
