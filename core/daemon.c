@@ -19,6 +19,7 @@ struct daemon {
     const struct fsys *fs;
     uv_loop_t loop;
     struct work *work;
+    struct store_env *env;
     struct control *control;
     char *socket_path; /* owned */
     struct db **dbs;   /* owned */
@@ -63,12 +64,20 @@ static void on_handle_closed(uv_handle_t *handle)
     d->open_handles--;
 }
 
+static void on_env_stopped(void *ctx)
+{
+    struct daemon *d = ctx;
+
+    d->env = NULL;
+}
+
 static void end_loop(struct daemon *d)
 {
     for (int i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&d->signals[i], on_handle_closed);
     uv_close((uv_handle_t *)&d->deadline, on_handle_closed);
     work_stop(d->work);
+    store_env_stop(d->env, on_env_stopped, d);
 }
 
 static void on_db_closed(struct db *db)
@@ -281,6 +290,7 @@ static struct db *db_new(struct daemon *d, size_t i)
     db->loop = &d->loop;
     db->work = d->work;
     db->fs = d->fs;
+    db->env = d->env;
     db->clock = &clock_real;
     db->lane = (unsigned)(i % work_lane_count(d->work));
     db->on_over = on_over;
@@ -342,6 +352,7 @@ static void daemon_fini(struct daemon *d)
     int rc = uv_loop_close(&d->loop);
 
     assert(rc == 0); /* every handle was closed */
+    assert(d->env == NULL);
     for (size_t i = 0; i < d->count; i++)
         mem_free(d->dbs[i]);
     mem_free(d->dbs);
@@ -359,6 +370,7 @@ struct rc daemon_run(const struct daemon_settings *settings, const struct fsys *
     uv = uv_loop_init(&d.loop);
     assert(uv == 0);
     d.work = work_new(&d.loop, 0);
+    d.env = store_env_new(&d.loop, fs);
     start_signals(&d);
     rc = begin_all(&d, err);
     if (!rc_failed(rc))

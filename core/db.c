@@ -325,7 +325,8 @@ struct rc db_begin(struct db *db, struct err *err)
     db->start_item.owner = db->step_item.owner = db->close_item.owner = db->snap_item.owner = db;
     db->retry = (struct backoff){.base_ms = RETRY_BASE_MS, .max_ms = RETRY_MAX_MS};
     TRY(local_state_open(&db->local, db->fs, dir, err));
-    struct rc rc = store_open(db->loop, db->fs, db->settings->url, &db->store, err);
+    struct rc rc =
+        store_open(db->env, db->settings->url, db->settings->options, db->settings->option_count, &db->store, err);
 
     if (rc_failed(rc)) {
         local_state_close(db->local);

@@ -36,6 +36,8 @@ enum db_state {
 struct db_settings {
     char *path; /* owned by whoever owns the settings */
     char *url;
+    const struct store_option *options; /* of the replica, apart from its URL; borrowed */
+    size_t option_count;
     uint64_t sync_interval_ms;
     uint64_t sync_commits;         /* 0: no limit */
     uint64_t snapshot_interval_ms; /* 0: only the first, and on demand */
@@ -57,6 +59,7 @@ struct db {
     uv_loop_t *loop;
     struct work *work;
     const struct fsys *fs;
+    struct store_env *env; /* borrowed */
     const struct clock *clock;
     unsigned lane;
     void (*on_over)(struct db *db); /* FENCED, FAILED or STOPPED was reached */

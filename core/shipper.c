@@ -164,6 +164,7 @@ static void read_back(struct shipper *s)
     memcpy(key, s->req.key, sizeof key);
     store_req_fini(&s->req);
     store_req_init(&s->req, STORE_GET, key, on_read_back, s);
+    s->req.once = true;
     s->in_flight = true;
     store_submit(s->store, &s->req);
 }
@@ -208,6 +209,7 @@ static void send_first(struct shipper *s)
     store_req_init(&s->req, STORE_PUT, key, on_put, s);
     s->req.body = buf_span(&seg->bytes);
     s->req.create_only = true;
+    s->req.once = true; /* trouble() has the schedule */
     s->in_flight = true;
     if (!seg->is_part)
         s->last_put_us = clock_mono_us(&clock_real);

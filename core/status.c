@@ -63,12 +63,12 @@ static json_t *requests(const struct store_counts *counts)
 {
     json_t *o = json_object();
 
-    for (int i = 0; i < STORE_VERB_COUNT; i++) {
+    for (int kind = 0; kind < STORE_KIND_COUNT; kind++) {
         json_t *one = json_object();
 
-        put(one, "count", json_u64(counts->requests[i]));
-        put(one, "failed", json_u64(counts->failures[i]));
-        put(o, store_verb_name((enum store_verb)i), one);
+        for (int outcome = 0; outcome < STORE_OUTCOME_COUNT; outcome++)
+            put(one, store_outcome_name((enum store_outcome)outcome), json_u64(counts->outcomes[kind][outcome]));
+        put(o, store_kind_name(kind), one);
     }
     return o;
 }
@@ -136,6 +136,6 @@ json_t *status_database(const struct db *db)
     put(o, "bytes_changed", json_u64(db->shipper.raw_bytes));
     put(o, "error", error_object(db));
     if (db->store != NULL)
-        put(o, "requests", requests(&db->store->counts));
+        put(o, "requests", requests(store_counts_of(db->store)));
     return o;
 }

@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "store_dir.h"
+#include "store_env.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -61,6 +62,7 @@ static void free_answer(struct store_req *req)
     req->more = false;
     req->upload_id = NULL;
     req->size = 0;
+    req->etag[0] = 0;
 }
 
 void store_req_init(struct store_req *req, enum store_verb verb, const char *key, store_done_fn on_done, void *ctx)
@@ -75,6 +77,39 @@ void store_req_init(struct store_req *req, enum store_verb verb, const char *key
 void store_req_fini(struct store_req *req)
 {
     free_answer(req);
+}
+
+void store_req_forward(struct store_req *inner, const struct store_req *outer, store_done_fn on_done, void *ctx)
+{
+    store_req_init(inner, outer->verb, outer->key, on_done, ctx);
+    inner->body = outer->body;
+    inner->create_only = outer->create_only;
+    inner->offset = outer->offset;
+    inner->length = outer->length;
+    memcpy(inner->after, outer->after, sizeof inner->after);
+    inner->by_folder = outer->by_folder;
+    inner->limit = outer->limit;
+    inner->upload = outer->upload;
+    inner->part = outer->part;
+    inner->keys = outer->keys;
+    inner->key_count = outer->key_count;
+    memcpy(inner->if_match, outer->if_match, sizeof inner->if_match);
+    inner->once = outer->once;
+}
+
+void store_req_take(struct store_req *outer, struct store_req *inner)
+{
+    free_answer(outer);
+    outer->err = inner->err;
+    outer->data = inner->data;
+    inner->data = (struct buf){0};
+    outer->size = inner->size;
+    memcpy(outer->etag, inner->etag, sizeof outer->etag);
+    outer->entries = MOVE(inner->entries);
+    outer->entry_count = inner->entry_count;
+    inner->entry_count = 0;
+    outer->more = inner->more;
+    outer->upload_id = MOVE(inner->upload_id);
 }
 
 struct rc store_result(const struct store_req *req, struct err *err)
@@ -96,11 +131,81 @@ const char *store_verb_name(enum store_verb verb)
         [STORE_UPLOAD_PART] = "upload_part",
         [STORE_UPLOAD_FINISH] = "upload_finish",
         [STORE_UPLOAD_ABORT] = "upload_abort",
+        [STORE_HEAD] = "head",
+        [STORE_DELETE_MANY] = "delete_many",
     };
 
     assert((size_t)verb < STORE_VERB_COUNT);
     return names[verb];
 }
+
+static void check_keys(const struct store_req *req)
+{
+    assert(req->key[0] == 0);
+    assert(req->key_count > 0);
+    assert(req->key_count <= STORE_LIST_MAX);
+    for (size_t i = 0; i < req->key_count; i++)
+        assert(key_ok(req->keys[i], false));
+}
+
+/* --- counting ----------------------------------------------------------------------------------------------------- */
+
+const char *store_kind_name(int kind)
+{
+    return kind == STORE_KIND_COPY ? "copy" : store_verb_name((enum store_verb)kind);
+}
+
+const char *store_outcome_name(enum store_outcome outcome)
+{
+    static const char *const names[STORE_OUTCOME_COUNT] = {
+        [STORE_OUTCOME_OK] = "ok",
+        [STORE_OUTCOME_ANSWER] = "answer",
+        [STORE_OUTCOME_THROTTLED] = "throttled",
+        [STORE_OUTCOME_DENIED] = "denied",
+        [STORE_OUTCOME_NETWORK] = "network",
+        [STORE_OUTCOME_FAILED] = "failed",
+    };
+
+    assert((size_t)outcome < STORE_OUTCOME_COUNT);
+    return names[outcome];
+}
+
+static enum store_outcome outcome_of(enum err_code code)
+{
+    if (code == E_OK)
+        return STORE_OUTCOME_OK;
+    if (code == E_NOTFOUND || code == E_EXISTS)
+        return STORE_OUTCOME_ANSWER;
+    if (code == E_THROTTLED)
+        return STORE_OUTCOME_THROTTLED;
+    if (code == E_DENIED)
+        return STORE_OUTCOME_DENIED;
+    return code == E_NETWORK || code == E_TIMEOUT ? STORE_OUTCOME_NETWORK : STORE_OUTCOME_FAILED;
+}
+
+void store_count_begin(struct store *s, int kind)
+{
+    assert(kind >= 0);
+    assert(kind < STORE_KIND_COUNT);
+    s->counts.requests[kind]++;
+}
+
+void store_count_end(struct store *s, int kind, enum err_code code)
+{
+    assert(kind >= 0);
+    assert(kind < STORE_KIND_COUNT);
+    if (code != E_CANCELED)
+        s->counts.outcomes[kind][outcome_of(code)]++;
+}
+
+const struct store_counts *store_counts_of(const struct store *s)
+{
+    while (s->below != NULL)
+        s = s->below;
+    return &s->counts;
+}
+
+/* --- submitting --------------------------------------------------------------------------------------------------- */
 
 /* What the caller alone decides; a mistake here is a mistake in weir. */
 static void check_request(const struct store *s, const struct store_req *req)
@@ -110,7 +215,10 @@ static void check_request(const struct store *s, const struct store_req *req)
 
     assert((size_t)req->verb < STORE_VERB_COUNT);
     assert(req->on_done != NULL);
-    assert(key_ok(req->key, req->verb == STORE_LIST));
+    if (req->verb == STORE_DELETE_MANY)
+        check_keys(req);
+    else
+        assert(key_ok(req->key, req->verb == STORE_LIST));
     assert(req->length <= STORE_GET_MAX);
     assert(req->limit <= STORE_LIST_MAX);
     assert(key_ok(req->after, true));
@@ -118,6 +226,8 @@ static void check_request(const struct store *s, const struct store_req *req)
     assert(!goes_on || req->upload != NULL);
     assert(req->verb != STORE_UPLOAD_PART || req->body.size <= s->part_size);
     assert((req->verb != STORE_UPLOAD_PART && req->verb != STORE_UPLOAD_FINISH) || req->part > 0);
+    assert(req->if_match[0] == 0 || req->verb == STORE_PUT);
+    assert(req->if_match[0] == 0 || !req->create_only);
 }
 
 void store_submit(struct store *s, struct store_req *req)
@@ -126,7 +236,8 @@ void store_submit(struct store *s, struct store_req *req)
     free_answer(req);
     req->err.code = E_OK;
     req->err.msg[0] = 0;
-    s->counts.requests[req->verb]++;
+    if (!s->counts_itself)
+        store_count_begin(s, (int)req->verb);
     s->ops->submit(s, req);
 }
 
@@ -138,8 +249,9 @@ void store_complete(struct store *s, struct store_req *req)
         if (req->verb == STORE_PUT || req->verb == STORE_UPLOAD_PART)
             s->counts.bytes_out += req->body.size;
         s->counts.bytes_in += req->data.size;
-    } else if (code != E_NOTFOUND && code != E_EXISTS && code != E_CANCELED)
-        s->counts.failures[req->verb]++;
+    }
+    if (!s->counts_itself)
+        store_count_end(s, (int)req->verb, code);
     req->on_done(req);
 }
 
@@ -195,7 +307,7 @@ static struct rc percent_decode(const char *text, const char *url, char **out, s
     return RC_OK;
 }
 
-static struct rc open_file(uv_loop_t *loop, const struct fsys *fs, const char *url, struct store **out, struct err *err)
+static struct rc open_file(struct store_env *env, const char *url, struct store **out, struct err *err)
 {
     const char *rest = url + strlen("file:"), *host, *path;
     CLEANUP(mem_freep) char *root = NULL;
@@ -214,7 +326,7 @@ static struct rc open_file(uv_loop_t *loop, const struct fsys *fs, const char *u
             "%.*s: a directory on another host, or a relative path: write file:///absolute/path (three slashes)",
             URL_QUOTE_MAX, url);
     TRY(percent_decode(path, url, &root, err));
-    return store_dir_open(loop, fs, root, out, err);
+    return store_dir_open(store_env_loop(env), store_env_fsys(env), root, out, err);
 }
 
 /* The length of a "scheme:" at the start, with the colon, or 0. */
@@ -229,7 +341,8 @@ static size_t scheme_length(const char *url)
     return url[n] == ':' ? n + 1 : 0;
 }
 
-struct rc store_open(uv_loop_t *loop, const struct fsys *fs, const char *url, struct store **out, struct err *err)
+struct rc store_open(struct store_env *env, const char *url, const struct store_option *options, size_t option_count,
+    struct store **out, struct err *err)
 {
     size_t n = scheme_length(url);
 
@@ -242,7 +355,8 @@ struct rc store_open(uv_loop_t *loop, const struct fsys *fs, const char *url, st
         return rc_raise(
             err, E_CONFIG, "%.*s: a replica is named by a URL: write file:///absolute/path", URL_QUOTE_MAX, url);
     if (n == strlen("file:") && strncasecmp(url, "file:", n) == 0)
-        return open_file(loop, fs, url, out, err);
+        return option_count == 0 ? open_file(env, url, out, err)
+                                 : rc_raise(err, E_CONFIG, "option %.64s: a directory has no options", options[0].name);
     /* Only the scheme is quoted: the rest may hold a password. */
     if (n == strlen("s3:") && strncasecmp(url, "s3:", n) == 0)
         return rc_raise(

@@ -6,9 +6,9 @@
  * loop thread (never from inside store_submit), also when it failed or was cut short by store_stop().  Request and the
  * memory it points to belong to the submitter and must live until then.
  *
- * Objects are written once and never changed.  Keys are relative to the replica's prefix: 1 to STORE_KEY_MAX bytes of
- * [0-9A-Za-z._/-], no empty, "." or ".." part; the first part is not ".tmp", which the directory store keeps for
- * itself.  Listings are in byte order of the key.
+ * Objects are written once and never changed, but for the few that are replaced by a PUT.  Keys are relative to the
+ * replica's prefix: 1 to STORE_KEY_MAX bytes of [0-9A-Za-z._/-], no empty, "." or ".." part; the first part is not
+ * ".tmp", which the directory store keeps for itself.  Listings are in byte order of the key.
  *
  * A PUT is durable when it completes with E_OK.  With `create_only`, E_EXISTS means that the key was taken and nothing
  * was changed; any other failure means "unknown": the object may or may not be there, whole.  It is never there in
@@ -35,8 +35,9 @@
 
 enum {
     STORE_KEY_MAX = 512,
-    STORE_LIST_MAX = 1000,   /* keys in one answer */
-    STORE_GET_MAX = 64 << 20 /* bytes in one answer */
+    STORE_LIST_MAX = 1000,    /* keys in one answer */
+    STORE_GET_MAX = 64 << 20, /* bytes in one answer */
+    STORE_ETAG_SIZE = 136,
 };
 
 enum store_verb {
@@ -48,8 +49,11 @@ enum store_verb {
     STORE_UPLOAD_PART,
     STORE_UPLOAD_FINISH,
     STORE_UPLOAD_ABORT, /* of an upload that is gone: E_OK */
+    STORE_HEAD,         /* size and etag */
+    STORE_DELETE_MANY,  /* `keys`; E_OK when none of them is there any more, else the first failure, and the others were
+                           tried */
 };
-enum { STORE_VERB_COUNT = STORE_UPLOAD_ABORT + 1 };
+enum { STORE_VERB_COUNT = STORE_DELETE_MANY + 1 };
 
 struct store_entry {
     char *key;     /* owned; a common prefix ends with '/' */
@@ -64,7 +68,7 @@ typedef void (*store_done_fn)(struct store_req *req);
 struct store_req {
     /* Filled in by the submitter. */
     enum store_verb verb;
-    char key[STORE_KEY_MAX + 1];   /* for LIST: the prefix (may be empty) */
+    char key[STORE_KEY_MAX + 1];   /* for LIST: the prefix (may be empty); for DELETE_MANY: empty */
     struct span body;              /* PUT, PART: borrowed */
     bool create_only;              /* PUT, FINISH */
     uint64_t offset, length;       /* GET: length 0 is "to the end" (E_CORRUPT when that is more than STORE_GET_MAX); an
@@ -77,13 +81,19 @@ struct store_req {
     unsigned limit;                /* LIST: at most this many entries, 0 is STORE_LIST_MAX */
     char *upload;                  /* PART, FINISH, ABORT: the id that START gave; borrowed */
     uint32_t part;                 /* PART: 1, 2, 3 ...; FINISH: their count */
+    const char *const *keys;       /* DELETE_MANY: borrowed */
+    size_t key_count;              /* 1 to STORE_LIST_MAX */
+    char if_match[STORE_ETAG_SIZE]; /* PUT: only over the object with this etag; otherwise E_EXISTS and nothing changes.
+                                       "": no condition.  E_UNSUPPORTED where the store cannot */
+    bool once;                      /* the submitter has a schedule of retries of its own */
     store_done_fn on_done;
     void *ctx;
 
     /* The answer. */
     struct err err;              /* err.code is E_OK on success */
     struct buf data;             /* GET; owned by the request */
-    uint64_t size;               /* GET: size of the whole object */
+    uint64_t size;               /* GET, HEAD: size of the whole object */
+    char etag[STORE_ETAG_SIZE];  /* GET, HEAD, PUT: "" where the store has none */
     struct store_entry *entries; /* LIST; owned by the request */
     size_t entry_count;
     bool more;       /* LIST: there are more behind the last entry */
@@ -94,17 +104,34 @@ struct store_req {
     void *impl;
 };
 
+/*
+ * What is counted: requests as the store carries them out, one kind for each verb and those that no verb stands for.
+ * For S3 these are HTTP requests, each try by itself, as they are billed.
+ */
+enum { STORE_KIND_COPY = STORE_VERB_COUNT, STORE_KIND_COUNT };
+enum store_outcome {
+    STORE_OUTCOME_OK,
+    STORE_OUTCOME_ANSWER, /* E_NOTFOUND, E_EXISTS */
+    STORE_OUTCOME_THROTTLED,
+    STORE_OUTCOME_DENIED,
+    STORE_OUTCOME_NETWORK, /* and time-outs */
+    STORE_OUTCOME_FAILED,
+};
+enum { STORE_OUTCOME_COUNT = STORE_OUTCOME_FAILED + 1 };
+
 struct store_counts {
-    uint64_t requests[STORE_VERB_COUNT];
-    uint64_t failures[STORE_VERB_COUNT]; /* without E_NOTFOUND and E_EXISTS, which are answers, and E_CANCELED */
-    uint64_t bytes_out, bytes_in;        /* bodies of what succeeded */
+    uint64_t requests[STORE_KIND_COUNT]; /* begun; what was canceled has no outcome */
+    uint64_t outcomes[STORE_KIND_COUNT][STORE_OUTCOME_COUNT];
+    uint64_t bytes_out, bytes_in; /* bodies of what succeeded */
 };
 
 struct store {
     const struct store_ops *ops;
     char *url;                  /* for messages; no secrets */
     size_t part_size;           /* bytes of an upload's part */
-    struct store_counts counts; /* loop thread */
+    struct store_counts counts; /* loop thread; read it by store_counts_of() */
+    const struct store *below;  /* what carries out the requests, when this store only wraps it; else NULL */
+    bool counts_itself;         /* by store_count_begin() and store_count_end() */
 };
 
 struct store_ops {
@@ -123,14 +150,34 @@ void store_req_fini(struct store_req *req);
 void store_submit(struct store *s, struct store_req *req);
 void store_stop(struct store *s, void (*on_stopped)(void *ctx), void *ctx);
 const char *store_verb_name(enum store_verb verb);
+const char *store_kind_name(int kind); /* of a verb, or "copy" */
+const char *store_outcome_name(enum store_outcome outcome);
+/* The counts of the store that carries out the requests, whatever is wrapped around it. */
+const struct store_counts *store_counts_of(const struct store *s);
 bool store_key_ok(const char *key);
 
 /* For those who implement a store: count the outcome and hand the request back, which its owner may free at once.  On
  * the loop thread, once per request, never from inside `submit`. */
 void store_complete(struct store *s, struct store_req *req);
+/* For those who count themselves. */
+void store_count_begin(struct store *s, int kind);
+void store_count_end(struct store *s, int kind, enum err_code code);
+
+/* For those who wrap a store: prepare `inner` to ask what `outer` asks, and hand its answer back. */
+void store_req_forward(struct store_req *inner, const struct store_req *outer, store_done_fn on_done, void *ctx);
+void store_req_take(struct store_req *outer, struct store_req *inner);
 
 /* The request's outcome: RC_OK, or its error copied to `err`. */
 MUST_USE struct rc store_result(const struct store_req *req, struct err *err);
+
+/*
+ * What all stores on one loop share: connections and credentials, made when first needed.  Stop it when its stores have
+ * stopped; `on_stopped` may be called at once.
+ */
+struct fsys;
+struct store_env;
+struct store_env *store_env_new(uv_loop_t *loop, const struct fsys *fs);
+void store_env_stop(struct store_env *env, void (*on_stopped)(void *ctx), void *ctx);
 
 /* An option of a replica, apart from its URL: the names are those of the URL's query (s3_config.h). */
 struct store_option {
@@ -139,11 +186,10 @@ struct store_option {
 
 /*
  * Open the store that `url` names: file:///absolute/path, percent-encoded where needed.  E_CONFIG with the reason on a
- * URL that does not parse or names a store that this build does not know.  A directory need not exist: the first write
- * makes it.
+ * URL or an option that does not parse, or names a store that this build does not know.  Nothing is sent.  A directory
+ * need not exist: the first write makes it.
  */
-struct fsys;
-MUST_USE struct rc store_open(
-    uv_loop_t *loop, const struct fsys *fs, const char *url, struct store **out, struct err *err);
+MUST_USE struct rc store_open(struct store_env *env, const char *url, const struct store_option *options,
+    size_t option_count, struct store **out, struct err *err);
 
 #endif

@@ -98,16 +98,46 @@ static struct rc get_object(struct dir_work *w, struct err *err)
     return RC_OK;
 }
 
-static struct rc delete_object(struct dir_work *w, struct err *err)
+static struct rc head_object(struct dir_work *w, struct err *err)
+{
+    const struct fsys *fs = w->dir->fs;
+    store_dir_path path;
+    struct stat st;
+
+    store_dir_join(w->dir, w->req->key, path);
+    if (fs->stat(fs, path, &st) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", path);
+    if (!S_ISREG(st.st_mode))
+        return rc_raise(err, E_NOTFOUND, "%s is not a file", path);
+    w->req->size = (uint64_t)st.st_size;
+    return RC_OK;
+}
+
+static struct rc delete_key(const struct dir_work *w, const char *key, struct err *err)
 {
     const struct fsys *fs = w->dir->fs;
     store_dir_path path;
 
-    store_dir_join(w->dir, w->req->key, path);
+    store_dir_join(w->dir, key, path);
     /* A directory is no object, so nothing has this key. */
     if (fs->unlink(fs, path) == 0 || errno == ENOENT || errno == EISDIR)
         return RC_OK;
     return rc_raise_sys(err, rc_from_errno(errno), errno, "remove %s", path);
+}
+
+static struct rc delete_many(const struct dir_work *w, struct err *err)
+{
+    struct rc first = RC_OK;
+    struct err other;
+
+    for (size_t i = 0; i < w->req->key_count; i++) {
+        bool failed = rc_failed(first);
+        struct rc rc = delete_key(w, w->req->keys[i], failed ? &other : err);
+
+        if (!failed)
+            first = rc;
+    }
+    return first;
 }
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */
@@ -122,7 +152,7 @@ static struct rc run_verb(struct dir_work *w, struct err *err)
     case STORE_LIST:
         return store_dir_list_keys(w, err);
     case STORE_DELETE:
-        return delete_object(w, err);
+        return delete_key(w, w->req->key, err);
     case STORE_UPLOAD_START:
         return store_dir_upload_start(w, err);
     case STORE_UPLOAD_PART:
@@ -131,12 +161,18 @@ static struct rc run_verb(struct dir_work *w, struct err *err)
         return store_dir_upload_finish(w, err);
     case STORE_UPLOAD_ABORT:
         return store_dir_upload_abort(w, err);
+    case STORE_HEAD:
+        return head_object(w, err);
+    case STORE_DELETE_MANY:
+        return delete_many(w, err);
     }
     return rc_raise(err, E_BUG, "no such verb");
 }
 
 static struct rc say_what(const struct store_req *req, struct err *err)
 {
+    if (req->verb == STORE_DELETE_MANY)
+        return rc_wrap(err, "delete %zu keys", req->key_count);
     if (req->verb == STORE_LIST && req->key[0] == 0)
         return rc_wrap(err, "list");
     return rc_wrap(err, "%s %s", store_verb_name(req->verb), req->key);
@@ -152,7 +188,10 @@ static void on_run(uv_work_t *uv)
 
     if (w->refused)
         return;
-    rc = run_verb(w, &req->err);
+    if (req->if_match[0] != 0)
+        rc = rc_raise(&req->err, E_UNSUPPORTED, "a directory cannot replace an object only if it is a certain one");
+    else
+        rc = run_verb(w, &req->err);
     if (rc_failed(rc) && req->err.sys == ENOTDIR) {
         store_dir_join(w->dir, req->key, path);
         rc = store_dir_explain(w->dir, path, &req->err);

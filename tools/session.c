@@ -6,19 +6,27 @@
 struct session {
     struct work_item item; /* must be first */
     struct work *work;
+    struct store_env *env;
     struct store *store;
     session_fn fn;
     void *ctx;
     struct rc rc;
     struct err err;
-    bool store_stopped;
+    bool env_stopped;
 };
+
+static void on_env_stopped(void *ctx)
+{
+    struct session *s = ctx;
+
+    s->env_stopped = true;
+}
 
 static void on_store_stopped(void *ctx)
 {
     struct session *s = ctx;
 
-    s->store_stopped = true;
+    store_env_stop(s->env, on_env_stopped, s);
 }
 
 static void run(struct work_item *item)
@@ -45,17 +53,19 @@ struct rc session_run(const struct fsys *fs, const char *url, session_fn fn, voi
 
     if (left != 0)
         return rc_raise(err, E_IO, "start an event loop: %s", uv_strerror(left));
-    rc = store_open(&loop, fs, url, &s.store, err);
+    s.env = store_env_new(&loop, fs);
+    rc = store_open(s.env, url, NULL, 0, &s.store, err);
     if (!rc_failed(rc)) {
         s.work = work_new(&loop, 0);
         work_job(s.work, &s.item);
-    }
+    } else
+        store_env_stop(s.env, on_env_stopped, &s);
     (void)uv_run(&loop, UV_RUN_DEFAULT); /* until nothing is left */
     left = uv_loop_close(&loop);
     assert(left == 0);
+    assert(s.env_stopped);
     if (rc_failed(rc))
         return rc;
-    assert(s.store_stopped);
     if (rc_failed(s.rc))
         *err = s.err;
     return s.rc;

@@ -25,12 +25,23 @@ static bool needs_body(enum fault_store_kind kind)
     return kind == FAULT_STORE_HALF_BODY || kind == FAULT_STORE_WRONG_BODY;
 }
 
+static bool key_counts(const struct fault_store *f, const struct store_req *req)
+{
+    size_t n = f->prefix == NULL ? 0 : strlen(f->prefix);
+
+    for (size_t i = 0; i < req->key_count; i++) {
+        if (n == 0 || strncmp(req->keys[i], f->prefix, n) == 0)
+            return true;
+    }
+    return req->key_count == 0 && (n == 0 || strncmp(req->key, f->prefix, n) == 0);
+}
+
 /* Does the fault hit this request? */
 static bool tick(struct fault_store *f, const struct store_req *req)
 {
     if ((f->verbs >> req->verb & 1) == 0)
         return false;
-    if (f->prefix != NULL && strncmp(req->key, f->prefix, strlen(f->prefix)) != 0)
+    if (!key_counts(f, req))
         return false;
     f->requests++;
     if (f->countdown <= 0)
@@ -83,19 +94,6 @@ static void answer_later(struct fault_store *f, struct store_req *req)
 
 /* --- passing on --------------------------------------------------------------------------------------------------- */
 
-static void take_answer(struct store_req *outer, struct store_req *inner)
-{
-    outer->err = inner->err;
-    outer->data = inner->data;
-    inner->data = (struct buf){0};
-    outer->size = inner->size;
-    outer->entries = MOVE(inner->entries);
-    outer->entry_count = inner->entry_count;
-    inner->entry_count = 0;
-    outer->more = inner->more;
-    outer->upload_id = MOVE(inner->upload_id);
-}
-
 static void spoil(struct fault_store *f, struct store_req *req)
 {
     if (f->kind == FAULT_STORE_HALF_BODY)
@@ -113,7 +111,7 @@ static void on_passed(struct store_req *inner)
     if (p->faulty && f->kind == FAULT_STORE_LOST)
         fail(f, outer, "the answer got lost");
     else {
-        take_answer(outer, inner);
+        store_req_take(outer, inner);
         if (p->faulty)
             spoil(f, outer);
     }
@@ -129,16 +127,7 @@ static void pass_on(struct fault_store *f, struct store_req *req, bool faulty)
     p->outer = req;
     p->store = f;
     p->faulty = faulty;
-    store_req_init(&p->inner, req->verb, req->key, on_passed, p);
-    p->inner.body = req->body;
-    p->inner.create_only = req->create_only;
-    p->inner.offset = req->offset;
-    p->inner.length = req->length;
-    memcpy(p->inner.after, req->after, sizeof p->inner.after);
-    p->inner.by_folder = req->by_folder;
-    p->inner.limit = req->limit;
-    p->inner.upload = req->upload;
-    p->inner.part = req->part;
+    store_req_forward(&p->inner, req, on_passed, p);
     store_submit(f->below, &p->inner);
 }
 

@@ -65,6 +65,18 @@ void store_wait_stop(uv_loop_t *loop, struct store *s)
     }
 }
 
+void store_wait_stop_env(uv_loop_t *loop, struct store_env *env)
+{
+    bool stopped = false;
+
+    store_env_stop(env, on_flag, &stopped);
+    while (!stopped) {
+        int alive = uv_run(loop, UV_RUN_ONCE);
+
+        MUST(stopped || alive != 0);
+    }
+}
+
 void store_wait_close(struct store_wait *w)
 {
     store_wait_stop(&w->loop, w->store);

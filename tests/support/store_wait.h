@@ -25,6 +25,9 @@ void store_wait_close(struct store_wait *w);
 /* Stop the store and run the loop until it has gone. */
 void store_wait_stop(uv_loop_t *loop, struct store *s);
 
+/* The same for what the loop's stores share. */
+void store_wait_stop_env(uv_loop_t *loop, struct store_env *env);
+
 /* Submit and run the loop until the answer is there. */
 MUST_USE struct rc store_wait_run(uv_loop_t *loop, struct store *s, struct store_req *req, struct err *err);
 

@@ -140,8 +140,8 @@ static void test_refused(void **state)
     assert_int_equal(k.f.fired, 2);
     fault_store_disarm(&k.f);
     assert_ok(put(&k, "d"));
-    assert_int_equal(k.f.base.counts.failures[STORE_PUT], 3);
-    assert_int_equal(k.f.below->counts.failures[STORE_PUT], 0);
+    assert_int_equal(k.f.base.counts.outcomes[STORE_PUT][STORE_OUTCOME_NETWORK], 3);
+    assert_int_equal(k.f.below->counts.outcomes[STORE_PUT][STORE_OUTCOME_NETWORK], 0);
     kit_close(&k);
 }
 

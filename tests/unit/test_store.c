@@ -93,14 +93,17 @@ static void test_key_characters(void **state)
 
 static void submit(struct fake *f, enum store_verb verb, enum err_code code, size_t out, size_t in)
 {
+    static const char *const keys[] = {"k"};
     struct store_req req;
     struct err err;
     int done = 0;
     uint8_t body[64] = {0};
 
-    store_req_init(&req, verb, "k", on_count, &done);
+    store_req_init(&req, verb, verb == STORE_DELETE_MANY ? "" : "k", on_count, &done);
     req.body = span_of(body, out);
-    if (verb >= STORE_UPLOAD_PART) {
+    req.keys = keys;
+    req.key_count = verb == STORE_DELETE_MANY;
+    if (verb >= STORE_UPLOAD_PART && verb <= STORE_UPLOAD_ABORT) {
         req.upload = (char *)(uintptr_t) "id";
         req.part = 1;
     }
@@ -129,11 +132,11 @@ static void test_counts(void **state)
         submit(&f, (enum store_verb)verb, E_OK, 0, 0);
     for (int verb = 0; verb < STORE_VERB_COUNT; verb++) {
         assert_int_equal(c->requests[verb], 1);
-        assert_int_equal(c->failures[verb], 0);
+        assert_int_equal(c->outcomes[verb][STORE_OUTCOME_OK], 1);
     }
     submit(&f, STORE_PUT, E_IO, 7, 0); /* a body that did not arrive is not counted */
     assert_int_equal(c->bytes_out, 0);
-    assert_int_equal(c->failures[STORE_PUT], 1);
+    assert_int_equal(c->outcomes[STORE_PUT][STORE_OUTCOME_FAILED], 1);
     submit(&f, STORE_PUT, E_OK, 7, 0);
     submit(&f, STORE_UPLOAD_PART, E_OK, 50, 0);
     assert_int_equal(c->bytes_out, 57);
@@ -142,10 +145,110 @@ static void test_counts(void **state)
     submit(&f, STORE_GET, E_NOTFOUND, 0, 0); /* answers, not failures */
     submit(&f, STORE_PUT, E_EXISTS, 7, 0);
     submit(&f, STORE_PUT, E_CANCELED, 7, 0);
-    assert_int_equal(c->failures[STORE_GET], 0);
-    assert_int_equal(c->failures[STORE_PUT], 1);
+    assert_int_equal(c->outcomes[STORE_GET][STORE_OUTCOME_FAILED], 0);
+    assert_int_equal(c->outcomes[STORE_PUT][STORE_OUTCOME_FAILED], 1);
+    assert_int_equal(c->outcomes[STORE_GET][STORE_OUTCOME_ANSWER], 1);
+    assert_int_equal(c->outcomes[STORE_PUT][STORE_OUTCOME_ANSWER], 1);
     assert_int_equal(c->requests[STORE_PUT], 5);
     assert_int_equal(c->bytes_out, 57);
+}
+
+static void test_outcomes(void **state)
+{
+    static const struct {
+        enum err_code code;
+        enum store_outcome want;
+    } cases[] = {
+        {E_OK, STORE_OUTCOME_OK},
+        {E_NOTFOUND, STORE_OUTCOME_ANSWER},
+        {E_EXISTS, STORE_OUTCOME_ANSWER},
+        {E_THROTTLED, STORE_OUTCOME_THROTTLED},
+        {E_DENIED, STORE_OUTCOME_DENIED},
+        {E_NETWORK, STORE_OUTCOME_NETWORK},
+        {E_TIMEOUT, STORE_OUTCOME_NETWORK},
+        {E_SERVER, STORE_OUTCOME_FAILED},
+        {E_CORRUPT, STORE_OUTCOME_FAILED},
+        {E_UNSUPPORTED, STORE_OUTCOME_FAILED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fake f = fake_new();
+        uint64_t sum = 0;
+
+        submit(&f, STORE_HEAD, cases[i].code, 0, 0);
+        for (int o = 0; o < STORE_OUTCOME_COUNT; o++)
+            sum += f.base.counts.outcomes[STORE_HEAD][o];
+        assert_int_equal(sum, 1);
+        assert_int_equal(f.base.counts.outcomes[STORE_HEAD][cases[i].want], 1);
+    }
+}
+
+/* A store that counts what it sends, and one that only wraps it. */
+static void test_counts_of_the_store_below(void **state)
+{
+    struct fake below = fake_new(), above = fake_new();
+
+    (void)state;
+    below.base.counts_itself = true;
+    above.base.below = &below.base;
+    submit(&below, STORE_PUT, E_OK, 3, 0);
+    assert_int_equal(below.base.counts.requests[STORE_PUT], 0);
+    assert_int_equal(below.base.counts.bytes_out, 3);
+    store_count_begin(&below.base, STORE_KIND_COPY);
+    store_count_end(&below.base, STORE_KIND_COPY, E_SERVER);
+    submit(&above, STORE_PUT, E_OK, 0, 0);
+    assert_ptr_equal(store_counts_of(&above.base), &below.base.counts);
+    assert_ptr_equal(store_counts_of(&below.base), &below.base.counts);
+    assert_int_equal(store_counts_of(&above.base)->requests[STORE_KIND_COPY], 1);
+    assert_int_equal(store_counts_of(&above.base)->outcomes[STORE_KIND_COPY][STORE_OUTCOME_FAILED], 1);
+}
+
+/* A question is passed on whole, and the answer comes back whole. */
+static void test_forward_and_take(void **state)
+{
+    static const char *const keys[] = {"a", "b"};
+    struct store_req outer, inner;
+    int done = 0;
+
+    (void)state;
+    store_req_init(&outer, STORE_LIST, "k", on_count, NULL);
+    outer.body = span_of("xy", 2);
+    outer.create_only = outer.by_folder = outer.once = true;
+    outer.offset = 1;
+    outer.length = 2;
+    outer.limit = 3;
+    outer.part = 4;
+    outer.upload = (char *)(uintptr_t) "id";
+    outer.keys = keys;
+    outer.key_count = 2;
+    (void)snprintf(outer.after, sizeof outer.after, "after");
+    (void)snprintf(outer.if_match, sizeof outer.if_match, "etag");
+    store_req_forward(&inner, &outer, on_count, &done);
+    assert_ptr_equal(inner.ctx, &done);
+    inner.ctx = outer.ctx;
+    assert_memory_equal(&inner, &outer, sizeof inner);
+
+    (void)snprintf(inner.etag, sizeof inner.etag, "new");
+    inner.size = 7;
+    inner.more = true;
+    inner.upload_id = mem_strdup("id");
+    inner.entries = mem_new(sizeof inner.entries[0]);
+    inner.entries[0].key = mem_strdup("a");
+    inner.entry_count = 1;
+    buf_init(&inner.data, 10);
+    buf_put(&inner.data, "x", 1);
+    rc_ignore(rc_raise(&inner.err, E_IO, "as told"), "the answer");
+    store_req_take(&outer, &inner);
+    store_req_fini(&inner);
+    assert_int_equal(outer.err.code, E_IO);
+    assert_string_equal(outer.etag, "new");
+    assert_int_equal(outer.size, 7);
+    assert_true(outer.more);
+    assert_string_equal(outer.upload_id, "id");
+    assert_string_equal(outer.entries[0].key, "a");
+    assert_int_equal(outer.data.size, 1);
+    store_req_fini(&outer);
 }
 
 /* The leak checker and valgrind see to it that the former answer is freed. */
@@ -213,7 +316,10 @@ static void test_verb_names(void **state)
         assert_non_null(store_verb_name((enum store_verb)a));
         for (int b = 0; b < a; b++)
             assert_string_not_equal(store_verb_name((enum store_verb)a), store_verb_name((enum store_verb)b));
+        assert_string_equal(store_kind_name(a), store_verb_name((enum store_verb)a));
     }
+    assert_string_equal(store_kind_name(STORE_KIND_COPY), "copy");
+    assert_string_equal(store_outcome_name(STORE_OUTCOME_ANSWER), "answer");
 }
 
 /* --- mistakes of the caller --------------------------------------------------------------------------------------- */
@@ -263,6 +369,27 @@ static void mistake(struct store_req *req, int which)
     case 10:
         req->verb = (enum store_verb)STORE_VERB_COUNT;
         break;
+    case 11: /* no keys */
+        req->verb = STORE_DELETE_MANY;
+        req->key[0] = 0;
+        break;
+    case 12: { /* a key that is none */
+        static const char *const keys[] = {"a", "b//c"};
+
+        req->verb = STORE_DELETE_MANY;
+        req->key[0] = 0;
+        req->keys = keys;
+        req->key_count = 2;
+        break;
+    }
+    case 13: /* only a PUT has a condition */
+        req->if_match[0] = 'x';
+        break;
+    case 14: /* two conditions that exclude each other */
+        req->verb = STORE_PUT;
+        req->if_match[0] = 'x';
+        req->create_only = true;
+        break;
     default: /* none */
         break;
     }
@@ -294,11 +421,11 @@ static int die_of(int which)
 static void test_mistakes_abort(void **state)
 {
     (void)state;
-    for (int which = 0; which <= 10; which++) {
+    for (int which = 0; which <= 14; which++) {
         if (die_of(which) != SIGABRT)
             fail_msg("mistake %d went through", which);
     }
-    assert_int_equal(die_of(11), 0);
+    assert_int_equal(die_of(15), 0);
 }
 
 /* Beginnings of keys, for listings. */
@@ -366,14 +493,16 @@ static void test_urls(void **state)
         {"gs://user:secret@bucket", "replica gs://...: unknown scheme, only file:///absolute/path is supported", false},
         {"files:///x", "replica files://...: unknown scheme, only file:///absolute/path is supported", false},
     };
+    struct store_env *env;
     uv_loop_t loop;
     struct err err;
 
     (void)state;
     assert_int_equal(uv_loop_init(&loop), 0);
+    env = store_env_new(&loop, &fsys_real);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct store *s = NULL;
-        struct rc rc = store_open(&loop, &fsys_real, cases[i].url, &s, &err);
+        struct rc rc = store_open(env, cases[i].url, NULL, 0, &s, &err);
 
         if (rc.code != (cases[i].good ? E_OK : E_CONFIG))
             fail_msg("%s: %s", cases[i].url, rc_failed(rc) ? err.msg : "went through");
@@ -386,6 +515,7 @@ static void test_urls(void **state)
             assert_string_equal(err.msg, cases[i].want);
         }
     }
+    store_wait_stop_env(&loop, env);
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
@@ -393,19 +523,26 @@ static void test_long_url(void **state)
 {
     char url[8000];
     struct store *s = NULL;
+    struct store_env *env;
     uv_loop_t loop;
     struct err err;
 
     (void)state;
     assert_int_equal(uv_loop_init(&loop), 0);
+    env = store_env_new(&loop, &fsys_real);
     memset(url, 'x', sizeof url);
     memcpy(url, "file:///", 8);
     url[sizeof url - 1] = 0;
-    assert_fails(store_open(&loop, &fsys_real, url, &s, &err), E_CONFIG);
+    assert_fails(store_open(env, url, NULL, 0, &s, &err), E_CONFIG);
     assert_non_null(strstr(err.msg, "...: the path has 7992 bytes, at most 3520 are possible"));
     url[3000] = 0;
-    assert_ok_err(store_open(&loop, &fsys_real, url, &s, &err), &err);
+    assert_ok_err(store_open(env, url, NULL, 0, &s, &err), &err);
     store_wait_stop(&loop, s);
+    s = NULL;
+    url[100] = 0;
+    assert_fails(store_open(env, url, &(struct store_option){.name = "region", .value = "x"}, 1, &s, &err), E_CONFIG);
+    assert_string_equal(err.msg, "option region: a directory has no options");
+    store_wait_stop_env(&loop, env);
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
@@ -415,6 +552,9 @@ int main(void)
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_key_characters),
         cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_outcomes),
+        cmocka_unit_test(test_counts_of_the_store_below),
+        cmocka_unit_test(test_forward_and_take),
         cmocka_unit_test(test_used_again),
         cmocka_unit_test(test_stop_is_passed_on),
         cmocka_unit_test(test_verb_names),

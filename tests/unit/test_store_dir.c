@@ -130,6 +130,80 @@ static void test_put_get_delete(void **state)
     kit_close(&k);
 }
 
+static void test_head(void **state)
+{
+    struct store_req req;
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    store_req_init(&req, STORE_HEAD, "a/b", NULL, NULL);
+    assert_fails(store_wait_run(&k.w.loop, k.w.store, &req, &k.err), E_NOTFOUND);
+    assert_string_equal(told(k.err.msg, k.dir), "head a/b: stat DIR/r/a/b: No such file or directory");
+    assert_ok(store_wait_put(&k.w, "a/b", "hello", true, &k.err));
+    assert_ok_err(store_wait_run(&k.w.loop, k.w.store, &req, &k.err), &k.err);
+    assert_int_equal(req.size, 5);
+    assert_string_equal(req.etag, "");
+    store_req_fini(&req);
+    store_req_init(&req, STORE_HEAD, "a", NULL, NULL); /* a directory is no object */
+    assert_fails(store_wait_run(&k.w.loop, k.w.store, &req, &k.err), E_NOTFOUND);
+    store_req_init(&req, STORE_HEAD, "a/b/c", NULL, NULL);
+    assert_fails(store_wait_run(&k.w.loop, k.w.store, &req, &k.err), E_IO);
+    assert_string_equal(
+        told(k.err.msg, k.dir), "head a/b/c: DIR/r/a/b is a file where a directory is needed: Not a directory");
+    store_req_fini(&req);
+    kit_close(&k);
+}
+
+static void test_delete_many(void **state)
+{
+    static const char *const keys[] = {"a/1", "a/none", "a/1/x", "b", "a/1", "c"};
+    struct store_req req;
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    assert_ok(store_wait_put(&k.w, "a/1", "1", true, &k.err));
+    assert_ok(store_wait_put(&k.w, "b", "2", true, &k.err));
+    assert_ok(store_wait_put(&k.w, "c", "3", true, &k.err));
+    assert_ok(store_wait_put(&k.w, "d", "4", true, &k.err));
+    store_req_init(&req, STORE_DELETE_MANY, "", NULL, NULL);
+    req.keys = keys;
+    req.key_count = 2;
+    assert_ok_err(store_wait_run(&k.w.loop, k.w.store, &req, &k.err), &k.err);
+    assert_no_object(&k, "a/1");
+    assert_object(&k, "b", "2");
+
+    assert_ok(store_wait_put(&k.w, "a/1", "1", true, &k.err));
+    req.keys = keys + 2; /* the first of these cannot be looked at; the others go all the same */
+    req.key_count = 4;
+    assert_fails(store_wait_run(&k.w.loop, k.w.store, &req, &k.err), E_IO);
+    assert_string_equal(told(k.err.msg, k.dir), "delete 4 keys: remove DIR/r/a/1/x: Not a directory");
+    assert_no_object(&k, "a/1");
+    assert_no_object(&k, "b");
+    assert_no_object(&k, "c");
+    assert_object(&k, "d", "4");
+    store_req_fini(&req);
+    kit_close(&k);
+}
+
+/* There is no way to compare and replace in one step. */
+static void test_if_match_is_refused(void **state)
+{
+    struct store_req req;
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    store_req_init(&req, STORE_PUT, "a", NULL, NULL);
+    req.body = span_of("x", 1);
+    (void)snprintf(req.if_match, sizeof req.if_match, "etag");
+    assert_fails(store_wait_run(&k.w.loop, k.w.store, &req, &k.err), E_UNSUPPORTED);
+    assert_no_object(&k, "a");
+    store_req_fini(&req);
+    kit_close(&k);
+}
+
 /* A key may be as long as the contract says. */
 static void test_longest_key(void **state)
 {
@@ -733,6 +807,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_put_get_delete),
+        cmocka_unit_test(test_head),
+        cmocka_unit_test(test_delete_many),
+        cmocka_unit_test(test_if_match_is_refused),
         cmocka_unit_test(test_longest_key),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_large_object),

@@ -268,6 +268,7 @@ static void requests(void **state)
 {
     char root[STORE_WAIT_PATH_SIZE];
     char folder[STORE_WAIT_PATH_SIZE + 8];
+    struct store_env *env;
     struct store *below;
     struct fault_store f;
     struct store_wait w;
@@ -284,7 +285,8 @@ static void requests(void **state)
         char url[STORE_WAIT_PATH_SIZE + 8];
 
         (void)snprintf(url, sizeof url, "file://%s", root);
-        assert_ok_err(store_open(&g.loop, &fsys_real, url, &below, &err), &err);
+        env = store_env_new(&g.loop, &fsys_real);
+        assert_ok_err(store_open(env, url, NULL, 0, &below, &err), &err);
     }
     fault_store_init(&f, &g.loop, below);
     g.store = &f.base;
@@ -301,6 +303,7 @@ static void requests(void **state)
     assert_ok_err(j.rc, &j.err);
     assert_int_equal(j.steps, 5);
     store_wait_stop(&g.loop, g.store);
+    store_wait_stop_env(&g.loop, env);
     end(&g);
     store_wait_unscratch(root);
 }
