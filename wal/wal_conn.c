@@ -132,6 +132,16 @@ struct rc wal_conn_checkpoint(struct wal_conn *c, struct err *err)
     return raise_sqlite(err, c->back, rc, "checkpoint");
 }
 
+struct rc wal_conn_recover(struct wal_conn *c, struct err *err)
+{
+    struct rc rc;
+
+    (void)sqlite3_busy_timeout(c->back, 0); /* cannot fail for an open connection */
+    rc = exec_on(c->back, "SELECT count(*) FROM sqlite_schema", err);
+    (void)sqlite3_busy_timeout(c->back, WAL_CONN_BUSY_MS);
+    return rc.code == E_BUSY ? RC_OK : rc;
+}
+
 /* --- opening ---------------------------------------------------------------------------------------------------- */
 
 static struct rc open_one(const char *path, sqlite3 **out, struct err *err)

@@ -69,6 +69,9 @@ MUST_USE struct rc wal_conn_exec(struct wal_conn *c, const char *sql, struct err
 MUST_USE struct rc wal_conn_pragma(struct wal_conn *c, const char *name, int64_t *out, struct err *err);
 /* A PASSIVE checkpoint by B.  Being unable to copy everything is not an error. */
 MUST_USE struct rc wal_conn_checkpoint(struct wal_conn *c, struct err *err);
+/* The WAL index cannot be read: look through B, which makes SQLite recover it if whoever was changing it has died.
+ * While that one lives and holds the write lock nothing happens, at once. */
+MUST_USE struct rc wal_conn_recover(struct wal_conn *c, struct err *err);
 
 /* Try a lock of the -shm file through G (numbers of wal_index.h).  False: somebody else holds it. */
 bool wal_conn_lock(struct wal_conn *c, int first, int count, bool exclusive);

@@ -249,8 +249,13 @@ struct rc wal_reader_refresh(struct wal_reader *r, enum wal_reader_state *state,
     const struct wal_reader_tally nothing = {0};
 
     *state = WAL_READER_LATER;
-    if (!wal_index_read(r->conn->shm, &r->index))
-        return RC_OK;
+    if (!wal_index_read(r->conn->shm, &r->index)) {
+        /* An application that died between the two copies of the header leaves an index that stays like this until
+         * somebody reads through SQLite, and that may be never. */
+        TRY(wal_conn_recover(r->conn, err));
+        if (!wal_index_read(r->conn->shm, &r->index))
+            return RC_OK;
+    }
     if (r->index.page_size != 0 && r->index.page_size != r->conn->page_size) {
         *state = WAL_READER_LOST;
         return RC_OK;

@@ -41,7 +41,7 @@ enum wal_reader_state {
     WAL_READER_QUIET, /* nothing new */
     WAL_READER_MORE,  /* committed frames wait */
     WAL_READER_LOST,  /* commits were overwritten before they were read: only a comparison of all pages helps */
-    WAL_READER_LATER, /* the index could not be read in this moment (recovery, a writer in mid-change): try again */
+    WAL_READER_LATER, /* the index could not be read in this moment (a live writer in mid-change): try again */
 };
 
 struct wal_reader_frame {
