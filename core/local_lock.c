@@ -15,7 +15,8 @@
 
 enum {
     TEXT_SIZE_MAX = 512,
-    TRIES = 20, /* somebody may be looking, which takes microseconds */
+    TRIES = 20,             /* for a holder that is just ending */
+    LOOKED_AT_TRIES = 6000, /* for lookers: microseconds each, but a machine under load may stop one in the middle */
     PAUSE_MS = 5,
 };
 
@@ -125,25 +126,34 @@ static struct rc still_there(const struct fsys *fs, const char *path, int fd, bo
     return RC_OK;
 }
 
-static struct rc take_once(
-    const struct fsys *fs, const char *path, bool last, struct fsys_fd *out, bool *taken, struct err *err)
-{
-    CLEANUP(fsys_closep) struct fsys_fd f = {fs, -1};
+enum taken { TAKEN, HELD, LOOKED_AT, REPLACED };
 
-    *taken = false;
-    TRY(fsys_open(fs, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &f.fd, err));
-    if (try_flock(fs, f.fd, LOCK_EX) != 0) {
+static struct rc take_once(
+    const struct fsys *fs, const char *path, struct fsys_fd *out, enum taken *what, struct err *err)
+{
+    struct fsys_fd *f = out;
+    bool there = false;
+
+    fsys_closep(f); /* of the try before */
+    TRY(fsys_open(fs, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &f->fd, err));
+    if (try_flock(fs, f->fd, LOCK_EX) != 0) {
         if (errno != EWOULDBLOCK)
             return rc_raise_sys(err, rc_from_errno(errno), errno, "lock %s", path);
-        return last ? refuse(fs, path, f.fd, err) : RC_OK;
+        /* Shared is to be had when nobody holds it exclusively. */
+        *what = try_flock(fs, f->fd, LOCK_SH) == 0 ? LOOKED_AT : HELD;
+        return RC_OK;
     }
-    TRY(still_there(fs, path, f.fd, taken, err));
-    if (*taken) {
-        *out = f;
-        f.fd = -1;
-    } else if (last)
-        return rc_raise(err, E_BUSY, "lock %s: it was removed or replaced meanwhile", path);
+    TRY(still_there(fs, path, f->fd, &there, err));
+    *what = there ? TAKEN : REPLACED;
     return RC_OK;
+}
+
+static struct rc give_up(const struct fsys *fs, const char *path, int fd, enum taken what, struct err *err)
+{
+    if (what == HELD)
+        return refuse(fs, path, fd, err);
+    return rc_raise(err, E_BUSY, "lock %s: %s", path,
+        what == LOOKED_AT ? "others keep looking at it" : "it was removed or replaced meanwhile");
 }
 
 struct rc local_lock_take(const struct fsys *fs, const char *dir, int *fd, struct err *err)
@@ -151,12 +161,17 @@ struct rc local_lock_take(const struct fsys *fs, const char *dir, int *fd, struc
     CLEANUP(mem_freep) char *path = lock_path(dir);
     CLEANUP(fsys_closep) struct fsys_fd f = {fs, -1};
     struct err ignored;
-    bool taken = false;
+    enum taken what = HELD;
+    int held = 0;
 
-    for (int i = 1; !taken; i++) {
-        TRY(take_once(fs, path, i == TRIES, &f, &taken, err));
-        if (!taken)
-            (void)poll(NULL, 0, PAUSE_MS); /* a pause; being woken early does no harm */
+    for (int i = 1;; i++) {
+        TRY(take_once(fs, path, &f, &what, err));
+        if (what == TAKEN)
+            break;
+        held += what != LOOKED_AT;
+        if (held == TRIES || i == LOOKED_AT_TRIES)
+            return give_up(fs, path, f.fd, what, err);
+        (void)poll(NULL, 0, PAUSE_MS); /* a pause; being woken early does no harm */
     }
     rc_ignore(local_lock_announce(fs, dir, f.fd, "", &ignored), "a full disk must not stop what only reads");
     *fd = f.fd;

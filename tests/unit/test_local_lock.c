@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -149,6 +150,36 @@ static void looking_keeps_nobody_out(void **state)
     }
     assert_int_equal(waitpid(pid, &status, WNOHANG), 0); /* it is still looking */
     end_holder(pid);
+}
+
+/* A looker that a busy machine stops in the middle of its look. */
+static void a_slow_looker_keeps_nobody_out(void **state)
+{
+    struct local_state *ls;
+    struct err err;
+    pid_t pid;
+    int ready[2], status;
+    char byte;
+
+    (void)state;
+    assert_int_equal(pipe(ready), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int fd = open(lock, O_RDONLY);
+
+        if (fd < 0 || flock(fd, LOCK_SH) != 0 || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        (void)poll(NULL, 0, 700);
+        _exit(0);
+    }
+    assert_int_equal(close(ready[1]), 0);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(close(ready[0]), 0);
+    assert_ok_err(local_state_open(&ls, &fsys_real, dir, &err), &err);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    local_state_close(ls);
 }
 
 static void long_and_odd_sockets_are_refused(void **state)
@@ -320,6 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_process_at_a_time),
         cmocka_unit_test(looking_keeps_nobody_out),
+        cmocka_unit_test(a_slow_looker_keeps_nobody_out),
         cmocka_unit_test(long_and_odd_sockets_are_refused),
         cmocka_unit_test(odd_texts_are_ignored),
         cmocka_unit_test(removed_file_is_noticed),
