@@ -90,6 +90,8 @@ void s3_http_req_init(struct s3_http_req *req, const char *method, const char *u
 void s3_http_req_fini(struct s3_http_req *req); /* headers are wiped: they may hold secrets */
 void s3_http_header(struct s3_http_req *req, const char *name, const char *value);
 void s3_http_submit(struct s3_http *http, struct s3_http_req *req);
+/* Of a request that was submitted and has not completed: it completes soon, with E_CANCELED or its own answer. */
+void s3_http_cancel(struct s3_http *http, struct s3_http_req *req);
 /* The answer's header, or NULL. */
 const char *s3_http_answer(const struct s3_http_req *req, const char *name);
 
