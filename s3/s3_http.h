@@ -17,8 +17,13 @@
  * and size; names are compared without case.  Redirects are never followed here: the caller decides.
  *
  * Errors: any answer with a status line is E_OK, whatever the status.  E_NETWORK (connection refused, reset, host not
- * found, TLS: the text says which, and for certificates what is wrong with them), E_TIMEOUT, E_CORRUPT (nonsense
- * instead of HTTP, too large, shorter than announced), E_CONFIG (a CA file that cannot be read), E_CANCELED.
+ * found, TLS: the text says which, and for certificates what is wrong with them; an answer shorter than announced),
+ * E_TIMEOUT, E_CORRUPT (nonsense instead of HTTP, too large), E_CONFIG (a CA file that cannot be read, a header with a
+ * line break), E_BUSY (the queue is full), E_NOMEM, E_CANCELED.
+ *
+ * libcurl sends a request once more by itself when a kept connection turns out to be closed before the answer's first
+ * byte.  That is wanted (servers close idle connections at any time), but then the first copy may have been carried
+ * out, too: `resent` says so, also with an answer.
  *
  * Nothing secret is in an error's text: URLs are quoted without their query, headers never.
  *
@@ -69,6 +74,7 @@ struct s3_http_req {
     /* The answer. */
     struct err err;
     bool maybe_sent; /* with a failure: the server may have received and carried out the request */
+    bool resent;     /* it went out more than once: an earlier copy may have been carried out before this answer */
     int status;
     struct s3_http_field *answer_headers; /* owned */
     size_t answer_header_count;
