@@ -18,7 +18,7 @@ import sys
 import time
 
 
-def connect(db, timeout=30.0):
+def connect(db, timeout=300.0):
     return sqlite3.connect(db, timeout=timeout, isolation_level=None)
 
 
@@ -74,7 +74,7 @@ def py_writer(db, name, seed):
 
 
 def shell_writer(db, name):
-    add = (f"PRAGMA busy_timeout=30000; INSERT INTO journal SELECT '{name}', ifnull(max(seq), 0) + 1, randomblob(200) "
+    add = (f"PRAGMA busy_timeout=300000; INSERT INTO journal SELECT '{name}', ifnull(max(seq), 0) + 1, randomblob(200) "
            f"FROM journal WHERE writer = '{name}' RETURNING seq;")
     while not told_to_stop():
         done = subprocess.run(["sqlite3", "-batch", "-bail", db, add], capture_output=True, text=True, check=False)

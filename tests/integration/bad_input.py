@@ -58,7 +58,7 @@ def unusable(case, make, pattern):
     with open(db, "wb") as file:
         file.write(data)
     daemon = Daemon(case, db, "file://" + replica).start(ready=False)
-    code = daemon.wait_exit(timeout=15)
+    code = daemon.wait_exit()
     check(code in (1, USAGE, DAMAGED), f"exit {code}, expected 1, {USAGE} or {DAMAGED}\n{tail(daemon.log())}")
     check(re.search(pattern, daemon.log(), re.I), f"no {pattern!r} in the message\n{tail(daemon.log())}")
     check(db in daemon.log(), f"the message does not name {db}\n{tail(daemon.log())}")
@@ -73,7 +73,7 @@ def a_folder(case):
     db = case.path("app.db")
     os.mkdir(db)
     daemon = Daemon(case, db, "file://" + case.path("replica")).start(ready=False)
-    check(daemon.wait_exit(timeout=15) in (1, USAGE) and db in daemon.log(), f"{tail(daemon.log())}")
+    check(daemon.wait_exit() in (1, USAGE) and db in daemon.log(), f"{tail(daemon.log())}")
 
 
 def appears_later(case, empty):
@@ -98,8 +98,8 @@ def appears_later(case, empty):
 def stopped_while_waiting(case):
     """SIGTERM ends a daemon that waits for its database, with 0: there is nothing to ship."""
     daemon = Daemon(case, case.path("app.db"), "file://" + case.path("replica")).start(ready=False)
-    time.sleep(0.3)
-    daemon.stop(timeout=10)
+    wait_until(lambda: "waiting for the database" in daemon.log(), "a log line that says that it waits")
+    daemon.stop()
 
 
 def rollback_mode(case, switch):
@@ -109,7 +109,7 @@ def rollback_mode(case, switch):
     before = fingerprint_file(scene.db)
     if not switch:
         scene.start("--no-switch", ready=False)
-        code = scene.daemon.wait_exit(timeout=15)
+        code = scene.daemon.wait_exit()
         check(code in (1, USAGE), f"exit {code}\n{tail(scene.daemon.log())}")
         check(re.search("journal_mode|WAL", scene.daemon.log()), f"the message does not say why\n{tail(scene.daemon.log())}")
         equal(fingerprint_file(scene.db).full, before.full, "the file")
@@ -128,7 +128,7 @@ def exclusive_mode(case):
     scene = Scene(case)
     scene.app.sql("PRAGMA locking_mode=EXCLUSIVE; INSERT INTO t(k) VALUES (1); SELECT count(*) FROM t")
     scene.start(ready=False)
-    wait_until(lambda: re.search("lock|busy|exclusive", scene.daemon.log(), re.I) or not scene.daemon.alive(), 30,
+    wait_until(lambda: re.search("lock|busy|exclusive", scene.daemon.log(), re.I) or not scene.daemon.alive(),
                "a log line about the lock")
     check(re.search("lock|busy|exclusive", scene.daemon.log(), re.I), f"the message does not say why\n{tail(scene.daemon.log())}")
     if scene.daemon.alive():
@@ -155,7 +155,7 @@ def another_database(case):
     before = scene.verify()
     other = Scene(case, "other", url=scene.url)
     other.start(ready=False)
-    other.daemon.wait_exit(timeout=15, expect=USAGE)
+    other.daemon.wait_exit(expect=USAGE)
     check(other.db in other.daemon.log(), f"the message does not name the database\n{tail(other.daemon.log())}")
     other.close()
     equal([c.raw for c in scene.log()], [c.raw for c in before], "weir log")
@@ -190,12 +190,12 @@ def denied(case, what):
     os.chown(blocked, 0, 0)
     os.chmod(blocked, 0o600 if what == "database" else 0o555)
     daemon = Daemon(case, db, "file://" + replica, preexec_fn=as_nobody, args=("--shutdown-timeout", "2s")).start(ready=False)
-    wait_until(lambda: not daemon.alive() or re.search("denied|permi|read-?only|unable to open", daemon.log(), re.I), 20, "a refusal")
+    wait_until(lambda: not daemon.alive() or re.search("denied|permi|read-?only|unable to open", daemon.log(), re.I), "a refusal")
     check(re.search("denied|permi|read-?only|unable to open", daemon.log(), re.I), f"the message does not say why\n{tail(daemon.log())}")
     check(case.path() in daemon.log(), f"the message names no path\n{tail(daemon.log())}")
     if daemon.alive():
         daemon.process.send_signal(signal.SIGTERM)
-    check(daemon.wait_exit(timeout=20) != 0, f"exit 0 though nothing could be replicated\n{tail(daemon.log())}")
+    check(daemon.wait_exit() != 0, f"exit 0 though nothing could be replicated\n{tail(daemon.log())}")
 
 
 @contextlib.contextmanager
@@ -217,14 +217,14 @@ def full_disk(case, what):
     with small_disk(case, "disk", 1024) as folder:
         scene = Scene(case, name="disk/app" if what == "state" else "app",
                       url="file://" + (case.path("replica") if what == "state" else folder + "/replica"))
-        scene.start("--shutdown-timeout", "2s")
+        scene.start()
         scene.commit(2)
         scene.sync()
         filler = folder + "/filler"
         subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4k"], stderr=subprocess.DEVNULL, check=False)
         if what == "replica":
             scene.commit(3, size=20000)
-            wait_until(lambda: re.search("no space", scene.daemon.log(), re.I), 20, "a log line about the space")
+            wait_until(lambda: re.search("no space", scene.daemon.log(), re.I), "a log line about the space")
         else:
             # The application cannot write either; weir may not fall over.
             scene.app.try_sql("INSERT INTO t(k, v) VALUES (1, randomblob(200000))")
@@ -264,8 +264,7 @@ def disk_goes_away(case):
     scene.sync()
     os.rename(replica, replica + "-away")
     scene.commit(2)
-    wait_until(lambda: "is gone" in scene.daemon.log(),
-               20, "a log line about the directory")
+    wait_until(lambda: "is gone" in scene.daemon.log(), "a log line about the directory")
     equal(case.weir("status", scene.db, expect=1).returncode, 1, "exit status of weir status")
     check(not os.path.exists(replica), "weir wrote to where the disk was")
     os.rename(replica + "-away", replica)
@@ -274,7 +273,7 @@ def disk_goes_away(case):
     scene.verify()
     os.rename(replica, replica + "-away")
     scene.start(ready=False)
-    scene.daemon.wait_exit(20, expect=2)
+    scene.daemon.wait_exit(expect=2)
     check("disk mounted" in scene.daemon.log() and "--adopt" in scene.daemon.log(), tail(scene.daemon.log()))
     check(not os.path.exists(replica), "weir began a history where the disk was")
     os.rename(replica + "-away", replica)
@@ -519,7 +518,7 @@ def wrong_usage(case):
                  ["replicate", case.path("a.db"), "ftp://host/x"], ["replicate", case.path("a.db"), "file://relative/x"],
                  ["replicate", "--sync-interval", "soon", case.path("a.db"), "file:///x"],
                  ["replicate", "--no-such-option", case.path("a.db"), "file:///x"]):
-        done = case.weir(*argv, expect=USAGE, timeout=20)
+        done = case.weir(*argv, expect=USAGE)
         check(done.stderr.strip(), f"weir {' '.join(argv)}: no message")
     for argv in (["--help"], ["replicate", "--help"], ["restore", "--help"], ["--version"]):
         check(case.weir(*argv).stdout.strip(), f"weir {' '.join(argv)} prints nothing")
@@ -529,7 +528,7 @@ def no_daemon(case):
     """Commands that need a running daemon say that there is none, and which file they looked at."""
     case.run("sqlite3", case.path("app.db"), "PRAGMA journal_mode=WAL; CREATE TABLE t(a)")
     for argv in (["sync", case.path("app.db"), "--wait"], ["snapshot", case.path("app.db")]):
-        done = case.weir(*argv, expect=1, timeout=20)
+        done = case.weir(*argv, expect=1)
         check(case.path("app.db") in done.stderr, f"weir {argv[0]}: {done.stderr}")
 
 

@@ -15,10 +15,11 @@ import re
 import subprocess
 import time
 
-from lib.case import tail
+from lib.case import PATIENCE, tail
 from lib.scene import Scene
 from lib.tap import Fail, check, diag, equal
 
+NEVER = "once:1000000000"  # a fault that the workload does not reach
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES, errno.ENOMEM)
 
 
@@ -29,33 +30,34 @@ class Point:
         self.case, self.fault, self.name = case, fault, fault.replace(":", "-")
         self.scene = Scene(case, self.name, url="file://" + case.path("replica-" + self.name))
         self.promises = []  # (txid, state) that weir sync acknowledged
+        # Where nothing but a death comes, all waits are for what happens.  A replica that fails may never answer.
+        self.deaths_only = fault.startswith(("kill", NEVER))
         self.faulty_log = ""
 
-    def try_sync(self, patience=20):
+    def try_sync(self):
         """Ask for a sync.  Returns False when the daemon is gone or cannot."""
         state = self.scene.recorder.states[-1]
-        end = time.monotonic() + patience
+        end = time.monotonic() + PATIENCE
         while self.scene.daemon.alive() and time.monotonic() < end:
             try:
                 done = subprocess.run([self.case.options.weir, "sync", self.scene.db, "--wait"], capture_output=True, text=True,
-                                      timeout=3 if self.fault.startswith("kill") else 0.7, check=False)
+                                      timeout=PATIENCE if self.deaths_only else 0.7, check=False)
             except subprocess.TimeoutExpired:
-                if not self.fault.startswith("kill"):
-                    return False  # the store fails and weir goes on trying: it may not claim anything else
-                continue
+                check(not self.deaths_only, f"weir sync --wait: no answer in {PATIENCE} s")
+                return False  # the store fails and weir goes on trying: it may not claim anything else
             if done.returncode == 0:
                 self.promises.append((int(done.stdout.split()[0]), state))
                 return True
-            if not self.fault.startswith("kill"):
-                patience = 0.5
-                end = min(end, time.monotonic() + patience)
+            if not self.deaths_only:
+                end = min(end, time.monotonic() + 0.5)
             time.sleep(0.02)
         return False
 
     def workload(self):
         """Returns True when the daemon came through it and ended with 0."""
         scene = self.scene
-        scene.start("--shutdown-timeout", "1s", ready=False, program=self.case.options.program("weir_fault"),
+        quick = () if self.deaths_only else ("--shutdown-timeout", "1s")
+        scene.start(*quick, ready=False, program=self.case.options.program("weir_fault"),
                     env={"WEIR_FAULT": self.fault}, name="weir_fault " + self.fault)
         self.try_sync()
         scene.commit(2)
@@ -65,14 +67,15 @@ class Point:
         self.try_sync()
         if scene.daemon.alive():
             try:
-                subprocess.run([self.case.options.weir, "snapshot", scene.db], capture_output=True, timeout=1.5, check=False)
+                subprocess.run([self.case.options.weir, "snapshot", scene.db], capture_output=True,
+                               timeout=PATIENCE if self.deaths_only else 1.5, check=False)
             except subprocess.TimeoutExpired:
                 pass  # the fault may be one that snapshots are tried again for
         scene.commit(1)
         if not scene.daemon.alive():
             return False
         scene.daemon.process.terminate()
-        code = scene.daemon.wait_exit(timeout=20)
+        code = scene.daemon.wait_exit()
         if code == 0:
             self.promises.append((None, scene.recorder.states[-1]))
         return code == 0
@@ -101,6 +104,7 @@ class Point:
         try:
             through = self.workload()
             self.faulty_log = self.scene.daemon.log()
+            check("--help'" not in self.faulty_log, "this weir does not take the options of the workload")
             self.aftermath()
         except Fail as fail:
             log = tail(self.faulty_log or self.scene.daemon.log(), 15)
@@ -112,7 +116,7 @@ class Point:
 
 def operation_count(case):
     """How many file operations the workload makes when none of them fails."""
-    point = Point(case, "once:1000000000")
+    point = Point(case, NEVER)
     check(point.run(), "the workload does not get through without a fault")
     found = re.search(r"calls=(\d+) fired=0", point.faulty_log)
     check(found, lambda: f"weir_fault did not say how many operations there were\n{tail(point.faulty_log)}")

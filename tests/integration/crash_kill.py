@@ -11,6 +11,7 @@ import time
 
 from concurrently import at_least, check_prefixes, make_journal, restored_sequences, source_state
 from lib import workers
+from lib.case import PATIENCE
 from lib.daemon import Daemon
 from lib.tap import check, diag, equal
 
@@ -70,7 +71,7 @@ class Rounds:
         time.sleep(rng.choice((0, rng.uniform(0, 0.02), rng.uniform(0, 0.1))))
         victims = rng.choice(([], [], [rng.choice(WRITERS)[1]], [name for _, name in WRITERS]))
         self.kill(victims, daemon=not victims or rng.random() < 0.4)
-        out, _ = sync.communicate(timeout=60)
+        out, _ = sync.communicate(timeout=PATIENCE)
         self.case.forget(sync)
         if sync.returncode == 0:
             self.promises.append((int(out.split()[0]), before))
@@ -102,14 +103,14 @@ class Rounds:
 
 def one(case, page_size, seconds):
     """Rounds for a time."""
-    rounds, end, count = Rounds(case, page_size), time.monotonic() + seconds, 0
-    while time.monotonic() < end:
+    rounds, began, count = Rounds(case, page_size), time.monotonic(), 0
+    while time.monotonic() < began + seconds or (not rounds.kept + len(rounds.promises) and time.monotonic() < began + PATIENCE):
         rounds.round()
         count += 1
         if len(rounds.promises) >= PROMISES_BETWEEN_LOOKS:
             rounds.look()
     rounds.finish()
-    check_prefixes(case, rounds.url)
+    check_prefixes(case, rounds.url, 12)
     diag(f"{count} rounds, {rounds.kills} kills, {rounds.kept} acknowledged syncs kept")
     check(rounds.kept > 0, "no sync was ever acknowledged")
 

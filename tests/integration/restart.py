@@ -182,7 +182,7 @@ def check_taken_or_refused(scene, before):
     the difference as a resync and says so.  The history before that stays as it was."""
     scene.start(ready=False)
     wait_until(lambda: not scene.daemon.alive()
-               or scene.case.weir("sync", scene.db, "--wait", expect=None).returncode == 0, 20, "a decision")
+               or scene.case.weir("sync", scene.db, "--wait", expect=None).returncode == 0, "a decision")
     if scene.daemon.alive():
         check(re.search(r"warn|error", scene.daemon.log()), f"taken without a word\n{tail(scene.daemon.log())}")
         scene.stop()
@@ -219,7 +219,7 @@ def replaced_while_running(case):
     replace_file(scene, foreign_database(case, "other.db"))
     case.run("sqlite3", scene.db, "PRAGMA journal_mode=WAL; INSERT INTO foreigner VALUES (randomblob(3000))")
     wait_until(lambda: re.search(r"replac|delet|inode|moved|another file|not the (same|file)", scene.daemon.log_since(mark)),
-               15, "a log line that says that the file was replaced")
+               "a log line that says that the file was replaced")
     if scene.daemon.alive():
         done = case.weir("sync", scene.db, "--wait", expect=None)
         diag(f"sync after the replacement: exit {done.returncode} {done.stderr.strip()[:200]}")
@@ -245,7 +245,7 @@ def deleted_and_recreated(case, running):
     case.run("rm", "-f", scene.db, scene.db + "-wal", scene.db + "-shm")
     case.run("sqlite3", scene.db, "PRAGMA journal_mode=WAL; CREATE TABLE fresh(a); INSERT INTO fresh VALUES (1)")
     if running:
-        wait_until(lambda: scene.daemon.log_since(mark).strip(), 15, "any log line about the deleted database")
+        wait_until(lambda: scene.daemon.log_since(mark).strip(), "any log line about the deleted database")
         if scene.daemon.alive():
             scene.daemon.process.terminate()
         scene.daemon.wait_exit()
@@ -362,10 +362,10 @@ def copied_onto_other_path(case):
     twin.daemon = Daemon(case, twin.db, twin.url, name="twin")
     twin.daemon.start(ready=False)
     wait_until(lambda: not twin.daemon.alive() or case.weir("sync", twin.db, "--wait", expect=None).returncode == 0
-               or not scene.daemon.alive(), 20, "either daemon to give way or to be fenced")
+               or not scene.daemon.alive(), "either daemon to give way or to be fenced")
     ours = scene.commit(2)
     theirs = twin.commit(2)
-    wait_until(lambda: not (scene.daemon.alive() and twin.daemon.alive()), 20, "one of two writers of one replica to stop")
+    wait_until(lambda: not (scene.daemon.alive() and twin.daemon.alive()), "one of two writers of one replica to stop")
     loser, winner, state = (scene, twin, theirs) if not scene.daemon.alive() else (twin, scene, ours)
     code = loser.daemon.wait_exit(expect=(FENCED, 1))
     diag(f"{os.path.basename(loser.db)} gave way with exit {code}")

@@ -19,6 +19,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* SQLite has no queue of writers: on a slow disk one may wait for many turns of the others. */
+enum { BUSY_MS = 300000 };
+
 static void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 static void die(const char *format, ...)
 {
@@ -38,7 +41,7 @@ static sqlite3 *open_db(const char *path)
 
     if (sqlite3_open(path, &db) != SQLITE_OK)
         die("open %s: %s", path, sqlite3_errmsg(db));
-    sqlite3_busy_timeout(db, 30000);
+    sqlite3_busy_timeout(db, BUSY_MS);
     return db;
 }
 
@@ -135,7 +138,7 @@ static void housekeeping(sqlite3 *db)
     rc = sqlite3_wal_checkpoint_v2(db, "main", mode, NULL, NULL);
     if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
         die("checkpoint mode %d: %s", mode, sqlite3_errmsg(db));
-    sqlite3_busy_timeout(db, 30000);
+    sqlite3_busy_timeout(db, BUSY_MS);
 }
 
 static bool told_to_stop(void)

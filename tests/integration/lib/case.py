@@ -19,6 +19,10 @@ from lib.tap import Fail, diag
 
 PR_SET_CHILD_SUBREAPER = 36
 
+# Seconds that anything may take which is waited for.  A wait ends as soon as it can; this is reached only by what hangs.
+# No claim depends on how fast a machine is.
+PATIENCE = 300
+
 
 def become_subreaper():
     """Make orphans of our children our own children, so that nothing left behind can hide."""
@@ -111,7 +115,7 @@ class Case:
         """Take a process off the list that has ended and was waited for."""
         self.processes.remove(process)
 
-    def run(self, *argv, expect=0, timeout=120, env=None, preexec_fn=None):
+    def run(self, *argv, expect=0, timeout=PATIENCE, env=None, preexec_fn=None):
         """Run a command to its end.  `expect` is the exit status, a tuple of allowed ones, or None for any."""
         environment = dict(os.environ, **env) if env else None
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -165,7 +169,7 @@ def children_of(parent):
     return found
 
 
-def wait_until(condition, timeout, what, pause=0.02):
+def wait_until(condition, what, timeout=PATIENCE, pause=0.02):
     """Poll until the condition gives something true, and return that."""
     end = time.monotonic() + timeout
     while True:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from lib.case import show, tail
+from lib.case import PATIENCE, show, tail
 from lib.history import Commit, fingerprint_file
 from lib.tap import Fail, check
 
@@ -22,7 +22,8 @@ class Daemon:
 
     def __init__(self, case, db, *urls, args=(), env=None, program=None, name="weir", preexec_fn=None):
         self.case, self.db, self.urls, self.name = case, db, urls, name
-        self.argv = [program or case.options.weir, "replicate", "--sync-interval", "20ms", *args, db, *urls]
+        patience = () if "--shutdown-timeout" in args else ("--shutdown-timeout", f"{PATIENCE}s")
+        self.argv = [program or case.options.weir, "replicate", "--sync-interval", "20ms", *patience, *args, db, *urls]
         self.env, self.preexec_fn = env, preexec_fn
         self.process, self.pid = None, None
         case.daemon_count += 1
@@ -40,7 +41,7 @@ class Daemon:
             self.wait_ready()
         return self
 
-    def wait_ready(self, timeout=30):
+    def wait_ready(self, timeout=PATIENCE):
         """Wait until the daemon acknowledges a sync."""
         end = time.monotonic() + timeout
         while True:
@@ -54,7 +55,7 @@ class Daemon:
                            f"{tail(done.stderr)}\n{tail(self.log())}")
             time.sleep(0.03)
 
-    def sync(self, timeout=60):
+    def sync(self, timeout=PATIENCE):
         """Return the txid up to which everything is durable in the replica."""
         done = self.case.weir("sync", self.db, "--wait", timeout=timeout)
         words = done.stdout.split()
@@ -73,7 +74,7 @@ class Daemon:
         """True while the process runs."""
         return self.process is not None and self.process.poll() is None
 
-    def wait_exit(self, timeout=15, expect=None):
+    def wait_exit(self, timeout=PATIENCE + 30, expect=None):
         """Wait for the daemon to end by itself and return its status."""
         try:
             code = self.process.wait(timeout)
@@ -86,11 +87,11 @@ class Daemon:
               lambda: f"{show(self.argv)}: exit {code}, expected {expect}\n{tail(self.log())}")
         return code
 
-    def stop(self, sig=signal.SIGTERM, timeout=40, expect=0):
+    def stop(self, sig=signal.SIGTERM, expect=0):
         """End it in order; what is left must have been shipped (exit 0)."""
         check(self.alive(), lambda: f"{show(self.argv)}: ended before it was stopped, exit {self.exit_code()}\n{tail(self.log())}")
         self.process.send_signal(sig)
-        return self.wait_exit(timeout, expect)
+        return self.wait_exit(expect=expect)
 
     def kill(self):
         """kill -9."""

@@ -13,6 +13,8 @@ import dataclasses
 import hashlib
 import sqlite3
 
+from lib.case import PATIENCE
+
 LOCK_BYTE = 1 << 30
 ZERO4 = bytes(4)
 
@@ -86,7 +88,7 @@ class Recorder:
 
     def take(self, note=""):
         """The state right now, from one read transaction."""
-        connection = self.connection or sqlite3.connect(self.db, timeout=30, isolation_level=None)
+        connection = self.connection or sqlite3.connect(self.db, timeout=PATIENCE, isolation_level=None)
         try:
             connection.execute("BEGIN")
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

@@ -198,7 +198,7 @@ class Mix:
     def checkpoint(self):
         """A checkpoint from the application, any mode, with little patience."""
         mode = self.rng.choice(("PASSIVE", "FULL", "RESTART", "TRUNCATE"))
-        return Step(f"checkpoint {mode}", ["PRAGMA busy_timeout=50", f"PRAGMA wal_checkpoint({mode})", "PRAGMA busy_timeout=30000"])
+        return Step(f"checkpoint {mode}", ["PRAGMA busy_timeout=50", f"PRAGMA wal_checkpoint({mode})", "PRAGMA busy_timeout=300000"])
 
     def blob(self):
         """One large value: overflow pages in a row."""

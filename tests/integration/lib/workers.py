@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+from lib.case import PATIENCE
 from lib.tap import Fail, check
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
@@ -21,7 +22,7 @@ KINDS = ("c", "python", "shell")
 class Worker:
     """One application process with one connection."""
 
-    def __init__(self, case, db, kind="c", name=None, timeout_ms=30000):
+    def __init__(self, case, db, kind="c", name=None, timeout_ms=1000 * PATIENCE):
         self.case, self.db, self.kind, self.timeout_ms = case, db, kind, timeout_ms
         self.name = name or kind
         self.process, self.rest, self.tag = None, b"", 0
@@ -47,7 +48,7 @@ class Worker:
         except BrokenPipeError:
             raise Fail(f"worker {self.name} is gone (exit {self.process.poll()}) at: {sql[:200]}") from None
 
-    def receive(self, timeout=90):
+    def receive(self, timeout=PATIENCE + 30):
         """Wait for what was sent.  Returns (output lines, error lines)."""
         end, mark = time.monotonic() + timeout, f"@@{self.tag}\n".encode()
         while mark not in self.rest:
@@ -64,12 +65,12 @@ class Worker:
         errors = [line for line in lines if line.startswith(("error: ", "Error: ", "Runtime error", "Parse error"))]
         return [line for line in lines if line not in errors], errors
 
-    def try_sql(self, sql, timeout=90):
+    def try_sql(self, sql, timeout=PATIENCE + 30):
         """Execute and return (output, errors)."""
         self.send(sql)
         return self.receive(timeout)
 
-    def sql(self, sql, timeout=90):
+    def sql(self, sql, timeout=PATIENCE + 30):
         """Execute; an error fails the case.  Returns the output lines."""
         out, errors = self.try_sql(sql, timeout)
         check(not errors, lambda: f"worker {self.name}: {sql[:300]}: {'; '.join(errors)}")
@@ -80,7 +81,7 @@ class Worker:
         if self.process.poll() is None:
             self.process.stdin.close()
             try:
-                self.process.wait(30)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 raise Fail(f"worker {self.name} does not end") from None
         self._gone()
@@ -119,7 +120,7 @@ def start_actor(case, role, db, *args):
     return process
 
 
-def stop_actor(process, timeout=60):
+def stop_actor(process, timeout=PATIENCE + 30):
     """End an actor in order; it must agree that all went well."""
     process.stdin.close()
     try:
