@@ -17,6 +17,7 @@ import time
 from lib.case import tail, wait_until
 from lib.daemon import Daemon, restore, restore_all, restore_state
 from lib.history import fingerprint_file
+from lib.replica import DirReplica
 from lib.scene import Scene
 from lib.tap import Skip, check, diag, equal
 
@@ -53,18 +54,18 @@ UNUSABLE = {
 
 def unusable(case, make, pattern):
     """The daemon refuses the file, says what it is, and leaves it and the replica alone."""
-    db, replica = case.path("app.db"), case.path("replica")
+    db, replica = case.path("app.db"), case.replica()
     data = make(case)
     with open(db, "wb") as file:
         file.write(data)
-    daemon = Daemon(case, db, "file://" + replica).start(ready=False)
+    daemon = Daemon(case, db, replica.url).start(ready=False)
     code = daemon.wait_exit()
     check(code in (1, USAGE, DAMAGED), f"exit {code}, expected 1, {USAGE} or {DAMAGED}\n{tail(daemon.log())}")
     check(re.search(pattern, daemon.log(), re.I), f"no {pattern!r} in the message\n{tail(daemon.log())}")
     check(db in daemon.log(), f"the message does not name {db}\n{tail(daemon.log())}")
     with open(db, "rb") as file:
         check(file.read() == data, "the file was changed")
-    stored = [name for _, _, names in os.walk(replica) for name in names]
+    stored = sorted(replica.list())
     check(not any("snap" in name for name in stored), f"something was stored for it: {stored}")
 
 
@@ -72,7 +73,7 @@ def a_folder(case):
     """A folder where a database is expected."""
     db = case.path("app.db")
     os.mkdir(db)
-    daemon = Daemon(case, db, "file://" + case.path("replica")).start(ready=False)
+    daemon = Daemon(case, db, case.replica().url).start(ready=False)
     check(daemon.wait_exit() in (1, USAGE) and db in daemon.log(), f"{tail(daemon.log())}")
 
 
@@ -97,7 +98,7 @@ def appears_later(case, empty):
 
 def stopped_while_waiting(case):
     """SIGTERM ends a daemon that waits for its database, with 0: there is nothing to ship."""
-    daemon = Daemon(case, case.path("app.db"), "file://" + case.path("replica")).start(ready=False)
+    daemon = Daemon(case, case.path("app.db"), case.replica().url).start(ready=False)
     wait_until(lambda: "waiting for the database" in daemon.log(), "a log line that says that it waits")
     daemon.stop()
 
@@ -153,7 +154,7 @@ def another_database(case):
     scene.commit(3)
     scene.end()
     before = scene.verify()
-    other = Scene(case, "other", url=scene.url)
+    other = Scene(case, "other", replica=scene.replica)
     other.start(ready=False)
     other.daemon.wait_exit(expect=USAGE)
     check(other.db in other.daemon.log(), f"the message does not name the database\n{tail(other.daemon.log())}")
@@ -181,15 +182,15 @@ def denied(case, what):
         raise Skip("the program cannot be reached by another user")
     os.chmod(case.dir, 0o755)
     os.makedirs(case.path("data"))
-    db, replica = case.path("data", "app.db"), case.path("replica")
-    os.mkdir(replica)
+    db, folder = case.path("data", "app.db"), case.path("replica")
+    os.mkdir(folder)
     case.run("sqlite3", db, "PRAGMA journal_mode=WAL; CREATE TABLE t(a); INSERT INTO t VALUES (1)")
-    for path in (case.path("data"), db, replica):
+    for path in (case.path("data"), db, folder):
         os.chown(path, NOBODY, NOBODY)
-    blocked = {"database": db, "folder": case.path("data"), "replica": replica}[what]
+    blocked = {"database": db, "folder": case.path("data"), "replica": folder}[what]
     os.chown(blocked, 0, 0)
     os.chmod(blocked, 0o600 if what == "database" else 0o555)
-    daemon = Daemon(case, db, "file://" + replica, preexec_fn=as_nobody, args=("--shutdown-timeout", "2s")).start(ready=False)
+    daemon = Daemon(case, db, case.replica().url, preexec_fn=as_nobody, args=("--shutdown-timeout", "2s")).start(ready=False)
     wait_until(lambda: not daemon.alive() or re.search("denied|permi|read-?only|unable to open", daemon.log(), re.I), "a refusal")
     check(re.search("denied|permi|read-?only|unable to open", daemon.log(), re.I), f"the message does not say why\n{tail(daemon.log())}")
     check(case.path() in daemon.log(), f"the message names no path\n{tail(daemon.log())}")
@@ -216,7 +217,7 @@ def full_disk(case, what):
     """The disk of the replica, or of the database and the local state, is full; then there is space again."""
     with small_disk(case, "disk", 1024) as folder:
         scene = Scene(case, name="disk/app" if what == "state" else "app",
-                      url="file://" + (case.path("replica") if what == "state" else folder + "/replica"))
+                      replica=case.replica() if what == "state" else DirReplica(folder + "/replica"))
         scene.start()
         scene.commit(2)
         scene.sync()
@@ -242,7 +243,7 @@ def full_disk(case, what):
 def full_disk_at_stop(case):
     """What cannot be shipped at SIGTERM: not exit 0."""
     with small_disk(case, "disk", 512) as folder:
-        scene = Scene(case, url="file://" + folder + "/replica")
+        scene = Scene(case, replica=DirReplica(folder + "/replica"))
         scene.start("--shutdown-timeout", "2s")
         scene.sync()
         subprocess.run(["dd", "if=/dev/zero", f"of={folder}/filler", "bs=4k"], stderr=subprocess.DEVNULL, check=False)
@@ -297,47 +298,32 @@ def shipped(case, commits=8):
     return scene, scene.verify()
 
 
-def objects(scene):
-    """{key: path} of the replica."""
-    root = scene.url.split("://")[1]
-    found = {}
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = os.path.join(folder, name)
-            key = os.path.relpath(path, root)
-            if not key.startswith(".tmp"):
-                found[key] = path
-    return found
-
-
-def flip(path, rng):
+def flip(replica, key, rng):
     """One bit."""
-    with open(path, "r+b") as file:
-        data = bytearray(file.read())
-        at = rng.randrange(len(data))
-        data[at] ^= 1 << rng.randrange(8)
-        file.seek(0)
-        file.write(data)
+    data = bytearray(replica.read(key))
+    at = rng.randrange(len(data))
+    data[at] ^= 1 << rng.randrange(8)
+    replica.write(key, bytes(data))
     return f"one bit at {at}"
 
 
-def cut(path, rng):
+def cut(replica, key, rng):
     """The end is missing."""
-    size = rng.randrange(os.path.getsize(path))
-    os.truncate(path, size)
+    data = replica.read(key)
+    size = rng.randrange(len(data))
+    replica.write(key, data[:size])
     return f"cut to {size} bytes"
 
 
-def extend(path, rng):
+def extend(replica, key, rng):
     """Bytes too many."""
-    with open(path, "ab") as file:
-        file.write(rng.randbytes(1 + rng.randrange(64)))
+    replica.write(key, replica.read(key) + rng.randbytes(1 + rng.randrange(64)))
     return "bytes appended"
 
 
-def remove(path, _rng):
+def remove(replica, key, _rng):
     """Not there."""
-    os.unlink(path)
+    replica.delete(key)
     return "missing"
 
 
@@ -355,16 +341,15 @@ def damaged(case, damage):
     target = case.path("target.db")
     with open(target, "wb") as file:
         file.write(b"precious")
-    tip, refused = commits[-1].state, 0
-    found = objects(scene)
+    tip, refused, replica = commits[-1].state, 0, scene.replica
+    found = replica.list()
     segments = sorted(key for key in found if "/log/" in key)
     snapshots = [key for key in found if "/snap/" in key]
     check(len(segments) > 3 and len(snapshots) == 1, f"not the replica that was meant: {sorted(found)}")
     last_segment, needed = segments[-1], segments[1:] + snapshots  # the first segment only points at the snapshot
-    for key, path in sorted(found.items()):
-        case.copy(path, path + ".saved")
-        os.rename(path + ".saved", case.path("saved"))
-        what = f"{key}: {damage(path, case.rng)}"
+    for key in sorted(found):
+        saved = replica.read(key)
+        what = f"{key}: {damage(replica, key, case.rng)}"
         done = restore(case, scene.url, target, "--force", "--verify", "state", expect=None)
         if done.returncode == 0:
             # A removed last segment is an earlier tip, and nobody can know better.
@@ -384,7 +369,7 @@ def damaged(case, damage):
                 equal(file.read(), b"precious", f"{what}: the existing target")
         leftover = [name for name in os.listdir(case.dir) if name.startswith("target.db") and name != "target.db"]
         check(not leftover, f"{what}: left behind: {leftover}")
-        os.rename(case.path("saved"), path)
+        replica.write(key, saved)
     equal(scene.tip().full, tip.full, "the mended replica")
     check(refused >= 3, f"only {refused} of {len(found)} damaged objects mattered")
     diag(f"{len(found)} objects, {refused} refusals")
@@ -484,15 +469,17 @@ def old_log_beside_target(case):
 
 def nothing_there(case):
     """No replica at the URL."""
-    url, target = "file://" + case.path("nowhere"), case.path("x.db")
+    replica, target = case.replica("nowhere"), case.path("x.db")
+    url = replica.url
     done = restore(case, url, target, expect=NO_BACKUP)
-    check(case.path("nowhere") in done.stderr, f"the message does not name the replica: {done.stderr}")
+    check(replica.name in done.stderr, f"the message does not name the replica: {done.stderr}")
     restore(case, url, target, "--if-replica-exists")
     check(not os.path.exists(target), "a file was made out of nothing")
     case.weir("ls", url, expect=(0, NO_BACKUP))
     case.weir("log", url, expect=(0, NO_BACKUP))
-    os.mkdir(case.path("nowhere"))
-    restore(case, url, target, expect=NO_BACKUP)
+    if case.options.store.kind == "file":
+        os.mkdir(case.path("nowhere"))
+        restore(case, url, target, expect=NO_BACKUP)
 
 
 def dry_run(case):
@@ -532,8 +519,9 @@ def no_daemon(case):
         check(case.path("app.db") in done.stderr, f"weir {argv[0]}: {done.stderr}")
 
 
-def cases(_options):
-    """All of them."""
+def cases(options):
+    """All of them; what is about a folder only where replicas are folders."""
+    folders = options.store.kind == "file"
     found = [(name, lambda case, a=make, b=pattern: unusable(case, a, b)) for name, (make, pattern) in UNUSABLE.items()]
     found += [
         ("a folder", a_folder),
@@ -545,9 +533,10 @@ def cases(_options):
         ("exclusive locking mode", exclusive_mode),
         ("the replica of another database", another_database),
     ]
-    found += [(f"no permission: {what}", lambda case, a=what: denied(case, a)) for what in ("database", "folder", "replica")]
-    found += [(f"disk full: {what}", lambda case, a=what: full_disk(case, a)) for what in ("replica", "state")]
-    found += [("disk full at stop", full_disk_at_stop), ("the replica's disk goes away", disk_goes_away)]
+    found += [(f"no permission: {what}", lambda case, a=what: denied(case, a)) for what in ("database", "folder", "replica")[:3 if folders else 2]]
+    found += [(f"disk full: {what}", lambda case, a=what: full_disk(case, a)) for what in ("state", "replica")[:2 if folders else 1]]
+    if folders:
+        found += [("disk full at stop", full_disk_at_stop), ("the replica's disk goes away", disk_goes_away)]
     found += [(f"damaged objects: {damage.__name__}", lambda case, a=damage: damaged(case, a)) for damage in (flip, cut, extend, remove)]
     found += [
         ("times", times), ("unknown txid", unknown_txid), ("existing target", existing_target),

@@ -95,7 +95,7 @@ def check_prefixes(case, url, most=40):
 
 def one(case, page_size, auto_vacuum, seconds):
     """One seed."""
-    db, url = case.path("app.db"), "file://" + case.path("replica")
+    db, url = case.path("app.db"), case.replica().url
     make_journal(case, db, page_size, auto_vacuum)
     daemon = Daemon(case, db, url).start()
     writers = start_writers(case, db)

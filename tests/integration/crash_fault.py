@@ -28,7 +28,7 @@ class Point:
 
     def __init__(self, case, fault):
         self.case, self.fault, self.name = case, fault, fault.replace(":", "-")
-        self.scene = Scene(case, self.name, url="file://" + case.path("replica-" + self.name))
+        self.scene = Scene(case, self.name, replica=case.replica("replica-" + self.name))
         self.promises = []  # (txid, state) that weir sync acknowledged
         # Where nothing but a death comes, all waits are for what happens.  A replica that fails may never answer.
         self.deaths_only = fault.startswith(("kill", NEVER))
@@ -109,7 +109,9 @@ class Point:
         except Fail as fail:
             log = tail(self.faulty_log or self.scene.daemon.log(), 15)
             raise Fail(f"WEIR_FAULT={self.fault}: {fail}\n--- log of the faulty daemon\n{log}") from None
-        self.case.run("rm", "-rf", *self.scene.files(), self.case.path("replica-" + self.name))
+        self.case.run("rm", "-rf", *self.scene.files())
+        for key in self.scene.replica.list():
+            self.scene.replica.delete(key)
         self.case.daemons.clear()
         return through
 

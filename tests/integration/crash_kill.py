@@ -23,7 +23,7 @@ class Rounds:
     """The cast of one case."""
 
     def __init__(self, case, page_size):
-        self.case, self.db, self.url = case, case.path("app.db"), "file://" + case.path("replica")
+        self.case, self.db, self.url = case, case.path("app.db"), case.replica().url
         make_journal(case, self.db, page_size)
         self.daemon = Daemon(case, self.db, self.url)
         self.writers, self.done = {}, {}

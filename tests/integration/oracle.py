@@ -80,7 +80,7 @@ def around(recorder, commits):
 
 def one(case, page_size, auto_vacuum, commits):
     """One seed."""
-    db, url = case.path("app.db"), "file://" + case.path("replica")
+    db, url = case.path("app.db"), case.replica().url
     mix = Mix(case.rng, page_size, auto_vacuum)
     first = workers.Worker(case, db, "c")
     for line in mix.setup():

@@ -144,7 +144,7 @@ def state_lost_and_changed(case):
     refused = scene.start(ready=False)
     refused.wait_exit(expect=USAGE)
     text = refused.log()
-    check(scene.db in text and scene.url.split("//")[1] in text and str(tip) in text,
+    check(scene.db in text and scene.replica.name in text and str(tip) in text,
           f"the refusal does not name the file, the replica and its txid {tip}:\n{tail(text)}")
     check("--adopt" in text, f"the refusal does not say which option solves it:\n{tail(text)}")
     equal(len(scene.log()), tip, "commits in the replica after the refusal")
@@ -356,7 +356,7 @@ def copied_onto_other_path(case):
     case.copy(scene.state_dir, twin_db + "-weir")
     scene.open()
     scene.start()
-    twin = Scene(case, "twin", url=scene.url, create=False)
+    twin = Scene(case, "twin", replica=scene.replica, create=False)
     twin.open()
     twin.rows = scene.rows
     twin.daemon = Daemon(case, twin.db, twin.url, name="twin")

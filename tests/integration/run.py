@@ -12,13 +12,15 @@ import resource
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from lib import case as case_module  # noqa: E402  pylint: disable=wrong-import-position
-from lib import tap  # noqa: E402  pylint: disable=wrong-import-position
+from lib import replica, tap  # noqa: E402  pylint: disable=wrong-import-position
+from servers import process  # noqa: E402  pylint: disable=wrong-import-position
+from servers.ceph import Ceph  # noqa: E402  pylint: disable=wrong-import-position
 
-SUITES = ("oracle", "concurrently", "crash_fault", "crash_kill", "restart", "takeover", "wal_reset_bug", "bad_input", "odd_logs",
-          "selftest")
+SUITES = ("oracle", "concurrently", "crash_fault", "crash_kill", "restart", "takeover", "wal_reset_bug", "bad_input", "odd_logs", "outage",
+          "selftest", "s3_servers", "s3_proxy")
 
 
 def arguments():
@@ -27,12 +29,22 @@ def arguments():
     parser.add_argument("suite", choices=SUITES)
     parser.add_argument("--weir", required=True, help="the program under test")
     parser.add_argument("--bindir", required=True, help="where writer, reset_bug and weir_fault were built")
+    parser.add_argument("--store", choices=("file", "s3"), default="file", help="where the replicas are: folders, or a radosgw")
     parser.add_argument("--case", default="*", help="only cases whose name matches this pattern")
     parser.add_argument("--seeds", type=int, help="how many seeds, where a suite has seeds")
     parser.add_argument("--commits", type=int, help="how many commits per seed")
     parser.add_argument("--seconds", type=float, help="how long, where a suite runs for a time")
     parser.add_argument("--full", action="store_true", help="every point, however long it takes")
     return parser.parse_args()
+
+
+def clean_environment():
+    """Nothing of the developer's own set-up may leak into a test: language, proxies, accounts in the cloud."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+            del os.environ[name]
+    os.environ.update(LC_ALL="C.UTF-8", TZ="UTC", AWS_CONFIG_FILE="/dev/null", AWS_SHARED_CREDENTIALS_FILE="/dev/null",
+                      AWS_EC2_METADATA_DISABLED="true")
 
 
 def main():
@@ -42,8 +54,12 @@ def main():
     seed = random.SystemRandom().randrange(1 << 31) if seed == "random" else int(seed)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     case_module.become_subreaper()
-    os.environ.update(LC_ALL="C.UTF-8", TZ="UTC")
-    options = case_module.Options(args.weir, args.bindir, seed, args.seeds, args.commits, args.seconds, args.full)
+    clean_environment()
+    try:
+        store = replica.S3Store(process.shared(Ceph)) if args.store == "s3" else replica.DirStore()
+    except process.ServerError as error:
+        sys.exit(f"run.py: {error}")
+    options = case_module.Options(args.weir, args.bindir, seed, args.seeds, args.commits, args.seconds, args.full, store)
     module = importlib.import_module(args.suite)
     chosen = [(name, body) for name, body in module.cases(options)
               if fnmatch.fnmatch(name, args.case) or args.case in name]

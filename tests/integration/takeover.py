@@ -17,7 +17,7 @@ FENCED = 5
 
 def restored_copy(case, scene, name):
     """A scene on a fresh restore of another scene's replica."""
-    copy = Scene(case, name, url=scene.url, create=False)
+    copy = Scene(case, name, replica=scene.replica, create=False)
     restore(case, scene.url, copy.db)
     copy.rows = scene.rows
     copy.open()
@@ -109,7 +109,7 @@ def fork_of_the_past(case):
     scene.end()
     before = scene.verify()
     middle = before[len(before) // 2]
-    copy = Scene(case, "past", url=scene.url, create=False)
+    copy = Scene(case, "past", replica=scene.replica, create=False)
     restore(case, scene.url, copy.db, "--txid", middle.txid)
     copy.rows = scene.rows
     copy.open()

@@ -38,7 +38,7 @@ def shows_without(case):
 
 def never_with(case, prefill):
     """With weir attached the same run is harmless, and the replica is exact."""
-    db, url = case.path("app.db"), "file://" + case.path("replica")
+    db, url = case.path("app.db"), case.replica().url
     case.run("sqlite3", db, "PRAGMA journal_mode=WAL; CREATE TABLE before(a)")
     daemon = Daemon(case, db, url).start()
     for turn in range(3):

@@ -15,7 +15,9 @@ import subprocess
 import tempfile
 import time
 
+from lib.replica import DirStore
 from lib.tap import Fail, diag
+from servers.process import KEPT
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -37,9 +39,10 @@ def tail(text, lines=40):
 class Options:
     """What the command line of run.py said."""
 
-    def __init__(self, weir, bindir, seed, seeds, commits, seconds, full):
+    def __init__(self, weir, bindir, seed, seeds, commits, seconds, full, store=None):
         self.weir, self.bindir = os.path.abspath(weir), os.path.abspath(bindir)
         self.seed, self.seeds, self.commits, self.seconds, self.full = seed, seeds, commits, seconds, full
+        self.store = store or DirStore()
 
     def program(self, name):
         """The path of a helper program that the build made: in the suites' own folder, or in the one above."""
@@ -105,6 +108,10 @@ class Case:
         """A path below the case's folder, as text."""
         return str(self.dir.joinpath(*parts))
 
+    def replica(self, name="replica"):
+        """One of this case's replicas, wherever this run keeps replicas: see lib/replica.py."""
+        return self.options.store.replica(self, name)
+
     def spawn(self, argv, **options):
         """Start a process that belongs to this case."""
         process = subprocess.Popen(argv, **options)  # pylint: disable=consider-using-with
@@ -149,10 +156,11 @@ def show(argv):
 
 
 def children_of(parent):
-    """(pid, command) of the live children of a process; dead ones that nobody waited for are collected."""
+    """(pid, command) of the live children of a process, test servers aside; dead ones that nobody waited for are
+    collected."""
     found = []
     for entry in os.listdir("/proc"):
-        if not entry.isdigit():
+        if not entry.isdigit() or int(entry) in KEPT:
             continue
         try:
             with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:

@@ -12,9 +12,10 @@ from lib.workers import Worker
 class Scene:
     """See the module.  Every commit made through it is recorded."""
 
-    def __init__(self, case, name="app", url=None, worker="c", page_size=4096, create=True):
+    def __init__(self, case, name="app", replica=None, worker="c", page_size=4096, create=True):
         self.case, self.db = case, case.path(f"{name}.db")
-        self.url = url or "file://" + case.path("replica")
+        self.replica = replica or case.replica()
+        self.url = self.replica.url
         self.worker_kind, self.app, self.daemon = worker, None, None
         self.recorder = Recorder(self.db, keep_open=False)
         self.rows = 0

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A replica as somebody else sees it who is not weir: list, read, write and delete its objects, in a folder or a bucket.
+
+`url` is what weir is told, `name` what a message about the replica must contain.
+"""
+
+import os
+
+BUCKET = "weir-test"
+
+
+class DirReplica:
+    """Files below a folder."""
+
+    def __init__(self, folder):
+        self.folder, self.url, self.name = folder, "file://" + folder, folder
+
+    def _path(self, key):
+        return os.path.join(self.folder, key)
+
+    def list(self):
+        """{key: size}."""
+        found = {}
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                key = os.path.relpath(os.path.join(folder, name), self.folder)
+                if not key.startswith(".tmp"):
+                    found[key] = os.path.getsize(os.path.join(folder, name))
+        return found
+
+    def read(self, key):
+        """The bytes of an object."""
+        with open(self._path(key), "rb") as file:
+            return file.read()
+
+    def write(self, key, data):
+        """Make an object, or replace it."""
+        os.makedirs(os.path.dirname(self._path(key)), exist_ok=True)
+        with open(self._path(key), "wb") as file:
+            file.write(data)
+
+    def delete(self, key):
+        """Remove an object."""
+        os.unlink(self._path(key))
+
+
+class S3Replica:
+    """Objects below a prefix, by a client that shares nothing with weir's."""
+
+    def __init__(self, server, prefix, bucket=BUCKET):
+        self.server, self.bucket, self.prefix = server, bucket, prefix
+        self.url, self.name = server.url(bucket, prefix), f"{bucket}/{prefix}"
+        self._client = None
+
+    @property
+    def client(self):
+        """The botocore client; imported here, because suites without S3 do without it."""
+        if self._client is None:
+            from servers.client import connect  # pylint: disable=import-outside-toplevel
+            self._client = connect(self.server)
+        return self._client
+
+    def _key(self, key):
+        return f"{self.prefix}/{key}"
+
+    def list(self):
+        """{key: size}."""
+        from servers.client import keys_of  # pylint: disable=import-outside-toplevel
+        found = keys_of(self.client, self.bucket, self.prefix + "/")
+        return {key[len(self.prefix) + 1:]: size for key, size in found.items()}
+
+    def read(self, key):
+        """The bytes of an object."""
+        return self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read()
+
+    def write(self, key, data):
+        """Make an object, or replace it."""
+        self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
+
+    def delete(self, key):
+        """Remove an object."""
+        self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
+
+
+class DirStore:
+    """Replicas in the folders of the cases."""
+
+    kind = "file"
+
+    def replica(self, case, name):
+        """One of a case's replicas."""
+        return DirReplica(case.path(name))
+
+
+class S3Store:
+    """Replicas in one bucket of a server; each case has a prefix of its own."""
+
+    kind = "s3"
+
+    def __init__(self, server):
+        self.server = server
+        os.environ.update(server.environment())
+        from servers.client import connect  # pylint: disable=import-outside-toplevel
+        connect(server).create_bucket(Bucket=BUCKET)
+
+    def replica(self, case, name):
+        """One of a case's replicas."""
+        return S3Replica(self.server, f"{case.dir.name}/{name}")
