@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config_print - the settings in force, as YAML that could be a configuration file: every key of every database with
+ * its value and where that comes from, secrets hidden.
+ */
+#ifndef CONFIG_PRINT_H
+#define CONFIG_PRINT_H
+
+#include "config.h"
+
+enum { CONFIG_PRINT_MAX = 16 << 20 };
+
+/* Append to `out`.  With `places` each value is followed by a comment that says where it was given, or "default". */
+void config_print(const struct config *c, bool places, struct buf *out);
+
+#endif

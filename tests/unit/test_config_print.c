@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The golden file, and that what was printed says the same when it is read. */
+#include "check.h"
+
+#include "alloc.h"
+#include "config_print.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char dir[] = "/tmp/test-config-print-XXXXXX";
+static char path[64];
+
+static struct config *load(const char *text, const char *const *environ_pairs)
+{
+    struct config *c = NULL;
+    struct err err;
+
+    assert_ok_err(fsys_write_atomic(&fsys_real, path, text, strlen(text), 0600, &err), &err);
+    assert_ok_err(
+        config_load(&c,
+            &(struct config_request){.fs = &fsys_real, .file = path, .environ_pairs = environ_pairs, .any_count = true},
+            &err),
+        &err);
+    return c;
+}
+
+static char *print(const struct config *c, bool places)
+{
+    struct buf out;
+    char *text;
+    struct err err;
+
+    buf_init(&out, CONFIG_PRINT_MAX);
+    config_print(c, places, &out);
+    assert_ok_err(buf_check(&out, "print", &err), &err);
+    text = mem_strdup(buf_str(&out));
+    buf_fini(&out);
+    return text;
+}
+
+/* The configuration of the golden file. */
+static const char source[] = "databases:\n"
+                             "  - path: /var/lib/app/app.db\n"
+                             "    replica:\n"
+                             "      url: s3://backups/app?region=eu-central-1&session-token=T0KEN\n"
+                             "      access-key: AKIA\n"
+                             "      secret-key: ${SECRET}\n"
+                             "      proxy: http://me:S3CRET@proxy:3128\n"
+                             "    sync: {interval: 250ms}\n"
+                             "    retention: {exact: 24h}\n"
+                             "  - dir: /srv/tenants\n"
+                             "    pattern: \"*.db\"\n"
+                             "    seed: '/odd \"name\" \\ $${X} # ü'\n"
+                             "    replica: file:///backup\n"
+                             "socket: /run/weir.sock\n";
+static const char *const env[] = {"SECRET=S3CRET", "WEIR_LOG_LEVEL=warn", NULL};
+
+static void test_golden(void **state)
+{
+    struct config *c = load(source, env);
+    CLEANUP(mem_freep) char *got = print(c, false);
+
+    (void)state;
+    assert_string_equal(got, "socket: /run/weir.sock\n"
+                             "log:\n"
+                             "  level: warn\n"
+                             "  format: text\n"
+                             "shutdown-timeout: 30s\n"
+                             "databases:\n"
+                             "  - path: /var/lib/app/app.db\n"
+                             "    replica:\n"
+                             "      url: \"s3://backups/app?region=eu-central-1&session-token=<hidden>\"\n"
+                             "      access-key: AKIA\n"
+                             "      secret-key: \"<hidden>\"\n"
+                             "      proxy: \"http://me:<hidden>@proxy:3128\"\n"
+                             "    sync:\n"
+                             "      interval: 250ms\n"
+                             "      commits: 0\n"
+                             "    snapshot:\n"
+                             "      interval: 1d\n"
+                             "    retention:\n"
+                             "      exact: 1d\n"
+                             "      daily: 0\n"
+                             "      weekly: 0\n"
+                             "      monthly: 0\n"
+                             "    restore-if-missing: false\n"
+                             "    no-switch: false\n"
+                             "    log-limit: 256MiB\n"
+                             "    spool-limit: 1GiB\n"
+                             "    fencing: require\n"
+                             "  - dir: /srv/tenants\n"
+                             "    pattern: \"*.db\"\n"
+                             "    watch: false\n"
+                             "    recursive: false\n"
+                             "    replica: file:///backup\n"
+                             "    sync:\n"
+                             "      interval: 1s\n"
+                             "      commits: 0\n"
+                             "    snapshot:\n"
+                             "      interval: 1d\n"
+                             "    restore-if-missing: false\n"
+                             "    seed: \"/odd \\\"name\\\" \\\\ $${X} # ü\"\n"
+                             "    no-switch: false\n"
+                             "    log-limit: 256MiB\n"
+                             "    spool-limit: 1GiB\n"
+                             "    fencing: require\n");
+    config_free(c);
+}
+
+static void test_reads_its_own(void **state)
+{
+    struct config *c = load(source, env);
+    CLEANUP(mem_freep) char *first = print(c, true), *second = NULL, *plain = print(c, false);
+    struct config *again = load(first, NULL);
+
+    (void)state;
+    assert_null(strstr(first, "S3CRET"));
+    assert_null(strstr(first, "T0KEN"));
+    second = print(again, false);
+    assert_string_equal(second, plain);
+    config_free(c);
+    config_free(again);
+}
+
+static void test_places(void **state)
+{
+    struct config *c = load("databases: [{path: /a, replica: 'file:///r'}]\n", env);
+    CLEANUP(mem_freep) char *got = print(c, true), *head = mem_printf("# %s\nlog:\n", path);
+    CLEANUP(mem_freep) char *at = mem_printf("  - path: /a  # %s:1:20\n", path);
+
+    (void)state;
+    assert_memory_equal(got, head, strlen(head));
+    assert_non_null(strstr(got, at));
+    assert_non_null(strstr(got, "  level: warn  # WEIR_LOG_LEVEL\n"));
+    assert_non_null(strstr(got, "      interval: 1s  # default\n"));
+    config_free(c);
+}
+
+static void test_nothing(void **state)
+{
+    struct config *c = load("", NULL);
+    CLEANUP(mem_freep) char *got = print(c, false);
+
+    (void)state;
+    assert_string_equal(got, "log:\n  level: info\n  format: text\nshutdown-timeout: 30s\ndatabases: []\n");
+    config_free(c);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (mkdtemp(dir) == NULL)
+        return 1;
+    (void)snprintf(path, sizeof path, "%s/weir.yml", dir);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    (void)unlink(path);
+    return rmdir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_reads_its_own),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
