@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# demo.sh WEIR - lose a database in two ways and get it back; every step is checked, so this is a test as well.
+# demo.sh WEIR [URL] - lose a database in two ways and get it back; every step is checked, so this is a test as well.
+# The replica is in a folder of its own, or at the URL, where nothing may be yet.
 set -euo pipefail
-weir=$(readlink -f "${1:?usage: demo.sh PATH-OF-WEIR}")
+weir=$(readlink -f "${1:?usage: demo.sh PATH-OF-WEIR [URL]}")
 orders=1000
 folder=$(mktemp -d "${TMPDIR:-/tmp}/weir-demo-XXXXXX")
 db=$folder/shop.db
-replica=file://$folder/replica
+replica=${2:-file://$folder/replica}
 daemon=
 
 cleanup() {
@@ -43,8 +44,12 @@ ask "$db" <"$folder/shop" >"$folder/shop.log" 2>&1 & # the application: one proc
 shop=$!
 exec 3>"$folder/shop"
 
-step "2. weir copies every commit to a folder (a bucket, another day), while the shop writes."
-show weir replicate shop.db file://replica
+case $replica in
+  file:*) where="a folder" shown=file://replica ;;
+  *) where="a bucket" shown=${replica%%\?*} ;; # without endpoint and region
+esac
+step "2. weir copies every commit to $where, while the shop writes."
+show "weir replicate shop.db $shown"
 "$weir" replicate --sync-interval 100ms "$db" "$replica" >"$folder/weir.log" 2>&1 3>&- &
 daemon=$!
 wait_for_sync() {
@@ -95,7 +100,7 @@ if message=$(ask "$db" 'SELECT count(*) FROM orders' 2>&1); then fail "the wreck
 say "$message"
 
 step "5. What happened, and when?  The replica knows every commit."
-show weir log file://replica
+show "weir log $shown"
 "$weir" log "$replica" >"$folder/log" || fail "weir log"
 head -n 1 "$folder/log" | sed 's/^/   /'
 say ...
@@ -112,7 +117,7 @@ good=$((accident - 1))
 say "txid $accident changed by far the most pages: that is the DELETE.  $good was the last good one."
 
 step "6. Back to the moment before."
-show weir restore file://replica --txid "$good" -o restored.db
+show "weir restore $shown --txid $good -o restored.db"
 "$weir" restore "$replica" --txid "$good" -o "$folder/restored.db" >"$folder/restore.log" 2>&1 ||
   fail "weir restore: $(cat "$folder/restore.log")"
 expect "orders in the restored database" "$orders" "$(ask "$folder/restored.db" 'SELECT count(*) FROM orders')"
@@ -121,7 +126,7 @@ expect "contents of the restored database" "$before" "$(contents "$folder/restor
 say "$orders orders, integrity_check: ok, every row as it was"
 
 step "7. Nothing else is lost either: the newest state, with the 5 late orders."
-show weir restore file://replica -o newest.db
+show "weir restore $shown -o newest.db"
 "$weir" restore "$replica" -o "$folder/newest.db" >"$folder/restore.log" 2>&1 ||
   fail "weir restore: $(cat "$folder/restore.log")"
 expect integrity_check ok "$(ask "$folder/newest.db" 'PRAGMA integrity_check')"

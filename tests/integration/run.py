@@ -16,20 +16,21 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from lib import case as case_module  # noqa: E402  pylint: disable=wrong-import-position
 from lib import replica, tap  # noqa: E402  pylint: disable=wrong-import-position
-from servers import process  # noqa: E402  pylint: disable=wrong-import-position
-from servers.ceph import Ceph  # noqa: E402  pylint: disable=wrong-import-position
+from servers import ceph, process, s3rver, swift  # noqa: E402  pylint: disable=wrong-import-position
 
 SUITES = ("oracle", "concurrently", "crash_fault", "crash_kill", "restart", "takeover", "wal_reset_bug", "bad_input", "odd_logs", "outage",
-          "selftest", "s3_servers", "s3_proxy")
+          "selftest")
+S3_SUITES = ("s3_servers", "s3_proxy", "s3_requests", "s3_interop")
+SERVERS = {"s3": ceph.Ceph, "swift": swift.Swift, "s3rver": s3rver.S3rver}
 
 
 def arguments():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", choices=SUITES)
+    parser.add_argument("suite", choices=SUITES + S3_SUITES)
     parser.add_argument("--weir", required=True, help="the program under test")
     parser.add_argument("--bindir", required=True, help="where writer, reset_bug and weir_fault were built")
-    parser.add_argument("--store", choices=("file", "s3"), default="file", help="where the replicas are: folders, or a radosgw")
+    parser.add_argument("--store", choices=("file", *SERVERS), help="where the replicas are: folders (default), radosgw, or ...")
     parser.add_argument("--case", default="*", help="only cases whose name matches this pattern")
     parser.add_argument("--seeds", type=int, help="how many seeds, where a suite has seeds")
     parser.add_argument("--commits", type=int, help="how many commits per seed")
@@ -56,7 +57,8 @@ def main():
     case_module.become_subreaper()
     clean_environment()
     try:
-        store = replica.S3Store(process.shared(Ceph)) if args.store == "s3" else replica.DirStore()
+        kind = args.store or ("s3" if args.suite in S3_SUITES else "file")
+        store = replica.DirStore() if kind == "file" else replica.S3Store(process.shared(SERVERS[kind]))
     except process.ServerError as error:
         sys.exit(f"run.py: {error}")
     options = case_module.Options(args.weir, args.bindir, seed, args.seeds, args.commits, args.seconds, args.full, store)

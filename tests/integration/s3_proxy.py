@@ -209,7 +209,7 @@ def answers(_case):
             got = stage.refused(stage.put, "x", bytes(3000))
             check(got and got[1] == status and code in (None, got[2]), f"{fault}: {got}")
         stage.proxy.add(faults.Answer(503, "SlowDown", early=True))
-        equal(stage.refused(stage.put, "x", bytes(3000))[1], 503, "before the body was read")
+        equal(stage.refused(stage.put, "x", bytes(3000000))[1], 503, "before the body was read")
         equal(keys_of(stage.direct, BUCKET), {}, "objects")
         for fault, status in ((faults.wrong_region("eu-central-1"), 400), (faults.moved("eu-west-1"), 301)):  # botocore obeys
             client, mark = connect(stage.server, stage.proxy.endpoint), stage.proxy.mark()

@@ -270,6 +270,15 @@ class Connection:
             self.writer.close()
         self.drop_server()
 
+    async def _linger(self):
+        """Read what the client still sends, for a while: a close with bytes unread becomes a reset, which can overtake the
+        answer."""
+        self.writer.write_eof()
+        with contextlib.suppress(asyncio.TimeoutError):
+            async with asyncio.timeout(2):
+                while await self.reader.read(HEAD_MAX):
+                    pass
+
     async def serve(self):
         """One exchange after the other."""
         try:
@@ -279,6 +288,8 @@ class Connection:
                     await self.proxy.fault_for(exchange.record).play(exchange)
                 finally:
                     exchange.record.ended = time.monotonic()
+                if exchange.left:
+                    await self._linger()
                 if not exchange.reusable or exchange.left:
                     break
             self.end("close")

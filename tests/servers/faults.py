@@ -66,7 +66,8 @@ class CutRequest(Fault):
 
 
 class CutAnswer(Fault):
-    """The client gets so many bytes of the answer's body, with the headers of the whole; `after` None: not even these."""
+    """The client gets so many bytes of the answer's body (fewer when it is reset), with the headers of the whole; `after`
+    None: not even these."""
 
     def __init__(self, after, how="close"):
         self.after, self.how = after, how

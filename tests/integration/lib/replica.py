@@ -45,11 +45,11 @@ class DirReplica:
 
 
 class S3Replica:
-    """Objects below a prefix, by a client that shares nothing with weir's."""
+    """Objects below a prefix, by a client that shares nothing with weir's.  With `endpoint` weir goes through a proxy."""
 
-    def __init__(self, server, prefix, bucket=BUCKET):
+    def __init__(self, server, prefix, bucket=BUCKET, endpoint=None):
         self.server, self.bucket, self.prefix = server, bucket, prefix
-        self.url, self.name = server.url(bucket, prefix), f"{bucket}/{prefix}"
+        self.url, self.name = server.url(bucket, prefix, endpoint), f"{bucket}/{prefix}"
         self._client = None
 
     @property
@@ -67,7 +67,8 @@ class S3Replica:
         """{key: size}."""
         from servers.client import keys_of  # pylint: disable=import-outside-toplevel
         found = keys_of(self.client, self.bucket, self.prefix + "/")
-        return {key[len(self.prefix) + 1:]: size for key, size in found.items()}
+        found = {key[len(self.prefix) + 1:]: size for key, size in found.items()}
+        return {key: size for key, size in found.items() if not key.startswith(".tmp/")}
 
     def read(self, key):
         """The bytes of an object."""
