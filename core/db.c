@@ -2,6 +2,7 @@
 #include "db.h"
 
 #include "alloc.h"
+#include "db_spool.h"
 #include "db_sync.h"
 #include "slog.h"
 
@@ -147,9 +148,12 @@ static void start_failed(struct db *db)
 static void started(struct db *db)
 {
     db->live = MOVE(db->start.live);
+    db->live->spool = db->spool;
+    db->spool_bytes = spool_bytes(db->spool);
+    db->spool_error.code = E_OK;
+    db->log_bytes = 0;
     db->timeline = db->live->timeline;
-    db->shipper.timeline = db->live->timeline;
-    db->shipper.run = db->live->run;
+    shipper_follow(&db->shipper, db->live->timeline, &db->live->run);
     db->shipped_txid = db->start.shipped.txid;
     db->shipped_time_ms = db->start.shipped.time_ms;
     db->txid = db->live->cap.txid;
@@ -161,6 +165,9 @@ static void started(struct db *db)
     }
     db->break_count = 0;
     db->resync_count += db->start.resynced;
+    if (db->start.resynced)
+        db->last_gap = db->start.gap;
+    db->in_gap = false;
     db->start_count++;
     db->error.code = E_OK;
     db->must_compare = false;
@@ -197,6 +204,15 @@ static void run_start(struct work_item *item)
     db->job_rc = db_start_run(&db->start, &db->step_err);
 }
 
+/* The replica does not answer; the start holds the log and tries again. */
+static void on_start_waits(void *ctx, const struct err *err)
+{
+    struct db *db = ctx;
+
+    db->error = *err;
+    LOG_WARN("the replica does not answer; the log is held until it does", F_STR("db", db->settings->path), F_ERR(err));
+}
+
 static void begin_start(struct db *db)
 {
     const struct db_settings *set = db->settings;
@@ -209,6 +225,10 @@ static void begin_start(struct db *db)
         .clock = db->clock,
         .path = set->path,
         .local = db->local,
+        .spool = db->spool,
+        .log_limit = set->log_limit,
+        .on_wait = on_start_waits,
+        .ctx = db,
         .may_switch = set->may_switch,
         /* Each is for one beginning: a later start must not fork or adopt again. */
         .fork = set->fork && db->timeline == 0,
@@ -254,7 +274,8 @@ static bool may_close(const struct db *db)
 {
     bool shipped = shipper_idle(&db->shipper) || db->shipper.fenced || db->abandon;
 
-    return !db->in_step && !db->in_snap && shipped && !db->shipper.in_flight && db->close_item.run == NULL;
+    return !db->in_step && !db->in_snap && shipped && !db->shipper.in_flight && db->loading == NULL
+           && db->close_item.run == NULL;
 }
 
 /* Called again whenever something that was under way has come back. */
@@ -292,6 +313,10 @@ static void on_trouble(void *ctx)
     else if ((s->backoff.failure_count & (s->backoff.failure_count - 1)) == 0) /* at growing intervals */
         LOG_WARN("shipping fails, will try again", F_STR("db", db->settings->path), F_ERR(&s->last_error),
             F_U64("failures", s->backoff.failure_count));
+    if (s->last_error.code != E_OK && db->state == DB_CLOSING)
+        shipper_drop(&db->shipper); /* not acknowledged, so the next start reads it again */
+    if (db->state == DB_CLOSING)
+        db_close_live(db);
 }
 
 static void on_dropped(void *ctx)
@@ -325,10 +350,12 @@ struct rc db_begin(struct db *db, struct err *err)
     db->start_item.owner = db->step_item.owner = db->close_item.owner = db->snap_item.owner = db;
     db->retry = (struct backoff){.base_ms = RETRY_BASE_MS, .max_ms = RETRY_MAX_MS};
     TRY(local_state_open(&db->local, db->fs, dir, err));
-    struct rc rc =
-        store_open(db->env, db->settings->url, db->settings->options, db->settings->option_count, &db->store, err);
+    struct rc rc = db_spool_open(db, err);
 
+    if (!rc_failed(rc))
+        rc = store_open(db->env, db->settings->url, db->settings->options, db->settings->option_count, &db->store, err);
     if (rc_failed(rc)) {
+        db_spool_close(db);
         local_state_close(db->local);
         db->local = NULL;
         return rc;
@@ -340,6 +367,7 @@ struct rc db_begin(struct db *db, struct err *err)
     db->shipper.on_fenced = db_fenced;
     db->shipper.on_trouble = on_trouble;
     db->shipper.on_dropped = on_dropped;
+    db->shipper.on_load = db_spool_load;
     db->shipper.ctx = db;
     begin_start(db);
     return RC_OK;
@@ -400,6 +428,7 @@ static void on_shipper_closed(void *ctx)
 {
     struct db *db = ctx;
 
+    db_spool_close(db);
     store_stop(db->store, on_store_stopped, db);
 }
 

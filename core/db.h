@@ -41,7 +41,8 @@ struct db_settings {
     uint64_t sync_interval_ms;
     uint64_t sync_commits;         /* 0: no limit */
     uint64_t snapshot_interval_ms; /* 0: only the first, and on demand */
-    uint64_t log_limit;            /* bytes of log that are held back for a replica that does not answer */
+    uint64_t log_limit;            /* bytes of log that are held back for a replica that does not answer ... */
+    uint64_t spool_limit;          /* ... and then of segments on the local disk; 0: none */
     bool may_switch, fork, adopt;
 };
 
@@ -74,6 +75,12 @@ struct db {
     struct db_live *live;      /* owned; the lane's while a step, a close or a snapshot is under way */
     struct shipper shipper;
     bool shipper_open;
+    struct spool *spool; /* owned; the lane's, or the start's job's */
+    struct work_item load_item;
+    struct db_segment *loading; /* the shipper's; its bytes are being read from the spool */
+    struct err load_error, spool_error;
+    uint64_t spool_bytes, spool_retry_ms;
+    bool spooling; /* it was told that segments go there */
 
     uv_timer_t timer;       /* the next step, or the next try to start */
     uv_fs_event_t watch[2]; /* the log; the database file (checkpoints, removal) */
@@ -111,6 +118,8 @@ struct db {
     uint64_t snapshot_txid;
     int64_t snapshot_ms;
     uint64_t start_count, resync_count, snapshot_count;
+    bool in_gap; /* exact history has stopped; the next start compares */
+    struct db_gap last_gap;
     uint64_t commits_since_snapshot;
     int64_t snapshot_try_ms; /* when one failed last */
 };

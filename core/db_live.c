@@ -277,21 +277,72 @@ static struct rc checkpoint_state(struct db_live *l, const struct pos *pos, stru
 
 /* Replication does not depend on the local state: a failure is reported, and costs a comparison after the next start.
  */
-static void note_acknowledged(struct db_live *l, struct db_step *step)
+static void note(struct db_live *l, struct db_step *step, struct rc rc, const struct db_segment *last)
 {
-    struct db_segment *last = NULL;
-    struct rc rc = RC_OK;
-
-    for (; step->parts_done > 0; step->parts_done--)
-        db_live_part_done(l);
-    for (struct db_segment *s = step->acknowledged; s != NULL && !rc_failed(rc); s = s->next) {
-        rc = local_state_acknowledge(l->local, s->mark, &s->pos, &step->local_err);
-        last = s;
-    }
     if (last != NULL && (rc_failed(rc) || l->quiesce || local_state_wants_checkpoint(l->local)))
         rc = checkpoint_state(l, &last->pos, &step->local_err);
     if (!rc_failed(rc))
         step->local_err.code = E_OK;
+}
+
+static void note_acknowledged(struct db_live *l, struct db_step *step)
+{
+    const struct db_segment *last = NULL;
+    struct rc rc = RC_OK;
+
+    for (; step->parts_done > 0; step->parts_done--)
+        db_live_part_done(l);
+    for (struct db_segment *s = step->acknowledged; s != NULL; s = s->next) {
+        if (s->spooled) { /* it counted when it was spooled */
+            spool_drop(l->spool, &s->name);
+            continue;
+        }
+        if (!rc_failed(rc))
+            rc = local_state_acknowledge(l->local, s->mark, &s->pos, &step->local_err);
+        last = s;
+    }
+    note(l, step, rc, last);
+}
+
+/* --- the spool ------------------------------------------------------------------------------------------------------
+ */
+
+static struct rc spool_one(struct db_live *l, struct db_segment *s, struct err *err)
+{
+    s->name = (struct spool_name){.timeline = l->timeline,
+        .first_txid = s->first_txid,
+        .is_part = s->is_part,
+        .number = s->part_number,
+        .run = l->run};
+    TRY(spool_put(l->spool, &s->name, buf_span(&s->bytes), err));
+    s->spooled = true;
+    if (s->is_part)
+        db_live_part_done(l);
+    return RC_OK;
+}
+
+/* In order, until the spool takes no more.  What is in it counts as ours: the log may be started over, and the next
+ * start ships it. */
+static void spool_segments(struct db_live *l, struct db_step *step, struct db_segment *first)
+{
+    const struct db_segment *last = NULL;
+    struct rc rc = RC_OK;
+
+    step->spool_err.code = E_OK;
+    for (struct db_segment *s = first; s != NULL; s = s->next) {
+        if (s->spooled)
+            continue;
+        if (rc_failed(spool_one(l, s, &step->spool_err)))
+            break;
+        if (s->is_part)
+            continue;
+        if (!rc_failed(rc))
+            rc = local_state_acknowledge(l->local, s->mark, &s->pos, &step->local_err);
+        last = s;
+    }
+    if (last != NULL && !rc_failed(rc))
+        rc = local_state_sync(l->local, &step->local_err);
+    note(l, step, rc, last);
 }
 
 /* --- the log ------------------------------------------------------------------------------------------------------ */
@@ -384,6 +435,8 @@ struct rc db_live_step(struct db_live *l, struct db_step *step, struct err *err)
 {
     step->state = WAL_READER_MORE; /* nobody may take the log for read to its end while capturing is paused */
     note_acknowledged(l, step);
+    if (step->to_spool)
+        spool_segments(l, step, step->waiting);
     step->paused = l->hold || l->quiesce;
     if (!step->paused)
         TRY(capture(l, step, err));
@@ -392,6 +445,9 @@ struct rc db_live_step(struct db_live *l, struct db_step *step, struct err *err)
         step->due = step->may_finish =
             true; /* what was read before is whole and exact: ship it before the comparison */
     TRY(finish_if_due(l, step, err));
+    if (step->to_spool && step->spool_err.code == E_OK)
+        spool_segments(l, step, step->ready);
+    step->spool_bytes = l->spool != NULL ? spool_bytes(l->spool) : 0;
     step->txid = l->cap.txid;
     step->time_ms = l->cap.time_ms;
     step->log_frames = wal_reader_log_frames(l->reader);

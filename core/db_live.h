@@ -14,6 +14,7 @@
 
 #include "bitmap.h"
 #include "local_state.h"
+#include "spool.h"
 #include "wal_capture.h"
 #include "wal_gate.h"
 
@@ -34,6 +35,8 @@ struct db_segment {
     uint64_t mark;        /* segments: local_state_mark() */
     size_t commit_count;
     uint64_t raw_bytes; /* page bytes it stands for */
+    bool spooled;       /* it is on the local disk, too; `bytes` may be empty then */
+    struct spool_name name;
     struct db_segment *next;
 };
 void db_live_free_segment(struct db_segment *s);
@@ -43,6 +46,7 @@ struct db_live {
     const struct fsys *fs;
     const struct clock *clock;
     struct local_state *local; /* borrowed from the actor, which keeps the lock over restarts */
+    struct spool *spool;       /* likewise; NULL: none */
     struct nonce database, run;
     uint32_t timeline;
 
@@ -91,6 +95,8 @@ struct db_step {
     struct db_segment
         *acknowledged;   /* durable in the replica since the last step: noted in the local state; stay the caller's */
     unsigned parts_done; /* parts that are durable in the replica since the last step */
+    bool to_spool;       /* finished segments go to the local disk first ... */
+    struct db_segment *waiting; /* ... beginning with these, which wait for their upload; they stay the caller's */
     /* Out. */
     struct db_segment *ready;    /* parts and at most one segment, in order; owned by the receiver */
     enum wal_reader_state state; /* MORE while capturing is paused */
@@ -104,6 +110,8 @@ struct db_step {
     const char *reset_obstacle; /* why the last try did not work; NULL: it did */
     uint64_t frame_count;       /* frames that were read */
     struct err local_err;       /* the local state could not be written (code E_OK: it could) */
+    struct err spool_err;       /* likewise the spool */
+    uint64_t spool_bytes;
 };
 
 /* Capture, finish the segment if it is due, look after the log (reset, waiting checkpointers). */

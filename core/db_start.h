@@ -19,6 +19,12 @@
 
 #include <stdatomic.h>
 
+/* Commits that could not be told apart: the one with `txid` stands for all after `after_txid`. */
+struct db_gap {
+    uint64_t after_txid, txid; /* 0: there was none */
+    int64_t after_ms, time_ms;
+};
+
 struct db_start {
     struct work *work;
     struct store *store;
@@ -26,6 +32,10 @@ struct db_start {
     const struct clock *clock;
     const char *path;
     struct local_state *local; /* borrowed, locked */
+    struct spool *spool;       /* borrowed */
+    uint64_t log_limit;        /* while the replica does not answer the log is held up to this size */
+    void (*on_wait)(void *ctx, const struct err *err); /* that it does not; on the loop */
+    void *ctx;
     bool may_switch, fork, adopt;
     bool must_compare; /* the log is known to have a hole, or could not be read: trust no position in it */
     const atomic_bool *stop;
@@ -37,6 +47,7 @@ struct db_start {
     bool took_snapshot;
     int64_t snapshot_ms;
     bool resynced;
+    struct db_gap gap; /* if so */
 };
 
 MUST_USE struct rc db_start_run(struct db_start *s, struct err *err);

@@ -2,6 +2,7 @@
 #include "db_sync.h"
 
 #include "db_snapshot.h"
+#include "db_spool.h"
 #include "slog.h"
 
 #include <assert.h>
@@ -213,8 +214,8 @@ static const char *must_reattach(struct db *db)
         return "the database file was replaced";
     if (db->identity == WAL_CONN_GONE)
         return "the database file is gone";
-    if (db->shipper.last_error.code != E_OK && db->log_bytes > db->settings->log_limit)
-        return "the replica does not answer and the log has reached its limit: exact history stops here";
+    if (db_spool_exhausted(db))
+        return "the replica takes nothing, and the log and the spool have reached their limits: exact history stops here";
     return NULL;
 }
 
@@ -223,8 +224,10 @@ static void reattach(struct db *db, const char *reason)
     LOG_WARN("attaching anew", F_STR("db", db->settings->path), F_STR("reason", reason));
     db->must_compare = true;
     db->error.code = E_OK;
-    if (db->log_bytes > db->settings->log_limit)
+    if (db_spool_exhausted(db)) {
+        db->in_gap = true;
         shipper_drop(&db->shipper);
+    }
     db_close_live(db);
 }
 
@@ -254,6 +257,7 @@ static void on_step_done(struct work_item *item)
         next = s->next;
         db_live_free_segment(s);
     }
+    db_spool_after(db);
     hand_to_shipper(db);
     if (db->state == DB_CLOSING || db->shipper.fenced || db->abandon) {
         db_close_live(db);
@@ -299,6 +303,7 @@ static void take_step(struct db *db)
         .parts_done = db->parts_done,
         .local_err = db->local_error,
     };
+    db_spool_before(db);
     db->acknowledged = NULL;
     db->parts_done = 0;
     db->in_step = true;
@@ -331,14 +336,16 @@ void db_sync_shipped(void *ctx, struct db_segment *s)
 {
     struct db *db = ctx;
 
-    if (s->is_part) {
+    if (s->is_part && !s->spooled) {
         db->parts_done++;
         db_live_free_segment(s);
     } else {
         struct db_segment **last = &db->acknowledged;
 
-        db->shipped_txid = s->pos.txid;
-        db->shipped_time_ms = s->pos.time_ms;
+        if (!s->is_part) {
+            db->shipped_txid = s->pos.txid;
+            db->shipped_time_ms = s->pos.time_ms;
+        }
         buf_fini(&s->bytes);
         while (*last != NULL)
             last = &(*last)->next;

@@ -72,6 +72,15 @@ static void decide_replica_behind(const struct lineage_facts *f, struct lineage_
     out->parent = f->newest;
     out->fork = f->tip_txid;
     out->fork_checksum = f->tip_checksum;
+    if (f->spool_damaged) {
+        (void)snprintf(out->note, sizeof out->note,
+            "the spool is damaged, so the commits between the replica's end (%s) and this database's position (%s) "
+            "cannot "
+            "be told apart any more; exact history begins anew with a snapshot on a new timeline",
+            state_text(theirs, f->tip_txid, f->tip_time_ms),
+            state_text(mine, f->local->pos.txid, f->local->pos.time_ms));
+        return;
+    }
     (void)snprintf(out->note, sizeof out->note,
         "the replica lost commits that it had acknowledged: it ends at %s, this database is at %s; exact history "
         "begins anew "

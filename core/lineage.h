@@ -27,6 +27,8 @@ struct lineage_facts {
     int64_t tip_time_ms;
     bool foreign_after; /* a segment behind the local position was written by a run that is not ours */
     char foreign_run[NONCE_TEXT_SIZE];
+    bool spool_damaged; /* what lies between the replica's tip and the local position was in the spool, which is damaged
+                         */
     bool local_on_path; /* the local position's txid and checksum are a commit of this history */
 
     /* The local state.  A good one without pages knows only which runs were ours. */

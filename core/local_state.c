@@ -408,20 +408,31 @@ static struct rc stale(const struct local_state *ls, struct err *err)
     return rc_of(err);
 }
 
-struct rc local_state_add_run(struct local_state *ls, const struct nonce *run, struct err *err)
+static struct rc sync_log(struct local_state *ls, struct err *err)
 {
-    struct local_fmt_record record = {.type = LOCAL_FMT_RUN, .run = *run};
     struct rc rc;
 
-    if (ls->why.code != E_OK)
-        return stale(ls, err);
-    TRY(flush(ls, err));
-    TRY(append(ls, &record, err));
     if (ls->fs->fsync(ls->fs, ls->log_fd) == 0)
         return RC_OK;
     rc = rc_raise_sys(err, rc_from_errno(errno), errno, "fsync %s", ls->log_path);
     drop_log(ls, err);
     return rc;
+}
+
+struct rc local_state_sync(struct local_state *ls, struct err *err)
+{
+    return ls->why.code != E_OK ? stale(ls, err) : sync_log(ls, err);
+}
+
+struct rc local_state_add_run(struct local_state *ls, const struct nonce *run, struct err *err)
+{
+    struct local_fmt_record record = {.type = LOCAL_FMT_RUN, .run = *run};
+
+    if (ls->why.code != E_OK)
+        return stale(ls, err);
+    TRY(flush(ls, err));
+    TRY(append(ls, &record, err));
+    return sync_log(ls, err);
 }
 
 struct rc local_state_page(struct local_state *ls, uint32_t pgno, uint64_t hash, struct err *err)

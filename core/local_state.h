@@ -119,6 +119,10 @@ uint64_t local_state_mark(struct local_state *ls);
 MUST_USE struct rc local_state_acknowledge(
     struct local_state *ls, uint64_t mark, const struct pos *pos, struct err *err);
 
+/* What was acknowledged so far is on the disk: for when the log that it was read from may be started over before the
+ * replica has it (core/spool). */
+MUST_USE struct rc local_state_sync(struct local_state *ls, struct err *err);
+
 /* Remove the state (the directory stays, for its lock). */
 MUST_USE struct rc local_state_discard(struct local_state *ls, struct err *err);
 

@@ -38,7 +38,7 @@ static void drop_queue(struct shipper *s)
         s->first = next;
     }
     s->last = &s->first;
-    s->segment_count = 0;
+    s->segment_count = s->spooled_count = 0;
     s->waiting = false;
     (void)uv_timer_stop(&s->retry); /* stopping a timer cannot fail */
 }
@@ -72,6 +72,14 @@ static void trouble(struct shipper *s, const struct err *err)
     s->on_trouble(s->ctx);
 }
 
+static void count(struct shipper *s, const struct db_segment *seg, int by)
+{
+    unsigned *n = seg->spooled ? &s->spooled_count : &s->segment_count;
+
+    if (!seg->is_part)
+        *n += (unsigned)by;
+}
+
 static void shipped(struct shipper *s)
 {
     struct db_segment *done = s->first;
@@ -81,7 +89,7 @@ static void shipped(struct shipper *s)
     if (s->first == NULL)
         s->last = &s->first;
     done->next = NULL;
-    s->segment_count -= !done->is_part;
+    count(s, done, -1);
     s->put_count++;
     s->put_bytes += done->bytes.size;
     s->raw_bytes += done->raw_bytes;
@@ -124,6 +132,13 @@ struct rc shipper_explain_conflict(const char *key, struct span object, struct e
         key, nonce_format(&head.writer, writer));
 }
 
+/* While the queue is frozen an answer waits in its request. */
+static bool hold_answer(struct shipper *s)
+{
+    s->answered = s->paused;
+    return s->paused;
+}
+
 /* --- a taken key -------------------------------------------------------------------------------------------------- */
 
 static void on_read_back(struct store_req *req)
@@ -132,6 +147,8 @@ static void on_read_back(struct store_req *req)
     struct err err;
     struct rc rc;
 
+    if (hold_answer(s))
+        return;
     s->in_flight = false;
     if (s->closing || s->dropping) {
         store_req_fini(req);
@@ -176,8 +193,11 @@ static void on_put(struct store_req *req)
 {
     struct shipper *s = req->ctx;
     struct err err;
-    struct rc rc = store_result(req, &err);
+    struct rc rc;
 
+    if (hold_answer(s))
+        return;
+    rc = store_result(req, &err);
     s->in_flight = false;
     if (s->closing || s->dropping) {
         store_req_fini(req);
@@ -200,8 +220,13 @@ static void send_first(struct shipper *s)
     struct db_segment *seg = s->first;
     layout_text key;
 
-    if (seg == NULL || s->in_flight || s->waiting || s->fenced || s->closing)
+    if (seg == NULL || s->in_flight || s->waiting || s->fenced || s->closing || s->paused || s->loading)
         return;
+    if (seg->spooled && seg->bytes.size == 0) {
+        s->loading = true;
+        s->on_load(s->ctx, seg);
+        return;
+    }
     if (seg->is_part)
         layout_part(key, s->timeline, seg->first_txid, &s->run, seg->part_number);
     else
@@ -225,12 +250,25 @@ void shipper_start(struct shipper *s, uv_loop_t *loop, struct store *store)
     s->first = NULL;
     s->last = &s->first;
     s->backoff = (struct backoff){.base_ms = RETRY_BASE_MS, .max_ms = RETRY_MAX_MS};
-    s->segment_count = 0;
-    s->in_flight = s->waiting = s->fenced = s->dropping = s->closing = false;
+    s->segment_count = s->spooled_count = 0;
+    s->in_flight = s->waiting = s->fenced = s->dropping = s->closing = s->paused = s->answered = s->loading = false;
     s->last_error.code = E_OK;
     rc = uv_timer_init(loop, &s->retry);
     assert(rc == 0);
     s->retry.data = s;
+}
+
+void shipper_follow(struct shipper *s, uint32_t timeline, const struct nonce *run)
+{
+    bool was_failing = s->last_error.code != E_OK;
+
+    assert(s->first == NULL && !s->in_flight);
+    s->timeline = timeline;
+    s->run = *run;
+    s->last_error.code = E_OK;
+    backoff_reset(&s->backoff);
+    if (was_failing)
+        s->on_trouble(s->ctx);
 }
 
 void shipper_put(struct shipper *s, struct db_segment *segment)
@@ -238,8 +276,48 @@ void shipper_put(struct shipper *s, struct db_segment *segment)
     segment->next = NULL;
     *s->last = segment;
     s->last = &segment->next;
-    s->segment_count += !segment->is_part;
+    count(s, segment, 1);
+    if (segment->spooled)
+        buf_fini(&segment->bytes);
     send_first(s);
+}
+
+/* --- the spool ------------------------------------------------------------------------------------------------- */
+
+struct db_segment *shipper_pause(struct shipper *s)
+{
+    assert(!s->paused);
+    s->paused = true;
+    return s->first;
+}
+
+void shipper_resume(struct shipper *s)
+{
+    assert(s->paused);
+    s->paused = false;
+    s->segment_count = s->spooled_count = 0;
+    for (struct db_segment *seg = s->first; seg != NULL; seg = seg->next) {
+        count(s, seg, 1);
+        if (seg->spooled && !(seg == s->first && (s->in_flight || s->loading)))
+            buf_fini(&seg->bytes);
+    }
+    if (s->answered) {
+        s->answered = false;
+        s->req.on_done(&s->req);
+        return;
+    }
+    send_first(s);
+}
+
+void shipper_loaded(struct shipper *s, const struct err *err)
+{
+    s->loading = false;
+    if (s->closing || s->dropping)
+        ending(s);
+    else if (err->code != E_OK)
+        trouble(s, err);
+    else
+        send_first(s);
 }
 
 bool shipper_has_room(const struct shipper *s)
@@ -249,7 +327,7 @@ bool shipper_has_room(const struct shipper *s)
 
 bool shipper_idle(const struct shipper *s)
 {
-    return s->first == NULL && !s->in_flight;
+    return s->first == NULL && !s->in_flight && !s->loading;
 }
 
 void shipper_hurry(struct shipper *s)
@@ -264,13 +342,13 @@ void shipper_hurry(struct shipper *s)
 void shipper_stop(struct shipper *s)
 {
     s->closing = true;
-    if (!s->in_flight)
+    if (!s->in_flight && !s->loading)
         ending(s);
 }
 
 void shipper_drop(struct shipper *s)
 {
-    if (s->in_flight)
+    if (s->in_flight || s->loading)
         s->dropping = true;
     else
         drop_queue(s);

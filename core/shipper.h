@@ -7,7 +7,11 @@
  * there decides: our own bytes (the answer of an earlier try got lost) are an acknowledgement, anything else means that
  * another writer owns the history: the shipper is fenced and sends nothing more.
  *
- * Memory: at most SHIPPER_QUEUE_MAX segments and their parts; callers ask shipper_has_room() first.
+ * Memory: at most SHIPPER_QUEUE_MAX segments and their parts; callers ask shipper_has_room() first.  Segments in the
+ * queue that were spooled (core/spool) do not count: their bytes are read back when it is their turn.
+ *
+ * shipper_pause() freezes the queue, so that a lane may read what waits in it; what comes back meanwhile is looked at
+ * by shipper_resume().
  *
  * Threads: loop thread only.
  */
@@ -25,8 +29,11 @@ struct shipper {
     struct store *store; /* borrowed */
     uv_timer_t retry;
     struct db_segment *first, **last;
-    unsigned segment_count; /* in the queue, without parts */
+    unsigned segment_count; /* in the queue and in memory, without parts */
+    unsigned spooled_count; /* in the queue and on disk */
     bool in_flight, waiting, fenced, dropping, closing;
+    bool paused, answered; /* answered: a request came back while paused */
+    bool loading;          /* the first one's bytes are being read from the spool */
     struct store_req req;
     struct backoff backoff;
 
@@ -42,6 +49,8 @@ struct shipper {
     void (*on_shipped)(void *ctx, struct db_segment *s);
     /* Another writer owns the history. */
     void (*on_fenced)(void *ctx, const struct err *err);
+    /* Read the bytes of this spooled segment; answer with shipper_loaded(). */
+    void (*on_load)(void *ctx, struct db_segment *s);
     /* The state of failure changed: for log and status. */
     void (*on_trouble)(void *ctx);
     void (*on_dropped)(void *ctx); /* after shipper_drop(), when it had to wait for a request in flight */
@@ -52,9 +61,16 @@ struct shipper {
 };
 
 void shipper_start(struct shipper *s, uv_loop_t *loop, struct store *store);
+/* A start has found the replica in order: from here on segments of this timeline and run. */
+void shipper_follow(struct shipper *s, uint32_t timeline, const struct nonce *run);
 /* Takes the segment. */
 void shipper_put(struct shipper *s, struct db_segment *segment);
 bool shipper_has_room(const struct shipper *s);
+/* What waits, in order; stays the shipper's.  Until shipper_resume() it is not touched. */
+struct db_segment *shipper_pause(struct shipper *s);
+void shipper_resume(struct shipper *s);
+/* The first segment has its bytes, or `err` tells why not. */
+void shipper_loaded(struct shipper *s, const struct err *err);
 bool shipper_idle(const struct shipper *s);
 /* Try at once instead of at the end of the pause. */
 void shipper_hurry(struct shipper *s);

@@ -48,12 +48,19 @@ const struct err *status_trouble(const struct db *db)
         return &db->shipper.last_error;
     if (db->local_error.code != E_OK)
         return &db->local_error;
+    if (db->spool_error.code != E_OK)
+        return &db->spool_error;
     return db->snap_err.code != E_OK ? &db->snap_err : NULL;
 }
 
-/* "behind" is a replicating database whose uploads fail; everything else is the actor's state. */
+/* "behind" is a replicating database whose uploads fail, "spooling" one whose segments wait on the local disk, "gap"
+ * one whose exact history has stopped; everything else is the actor's state. */
 static const char *state_name(const struct db *db)
 {
+    if (db->in_gap)
+        return "gap";
+    if (db->state == DB_RUNNING && db->spool_bytes > 0)
+        return "spooling";
     if (db->state == DB_RUNNING && db->shipper.last_error.code != E_OK)
         return "behind";
     return db_state_name(db->state);
@@ -101,6 +108,31 @@ static json_t *log_object(const struct db *db)
     return o;
 }
 
+static json_t *spool_object(const struct db *db)
+{
+    json_t *o = json_object();
+
+    put(o, "bytes", json_u64(db->spool_bytes));
+    put(o, "limit_bytes", json_u64(db->settings->spool_limit));
+    return o;
+}
+
+/* The last place where commits could not be told apart. */
+static json_t *gap_object(const struct db *db)
+{
+    const struct db_gap *gap = &db->last_gap;
+    json_t *o;
+
+    if (gap->txid == 0)
+        return json_null();
+    o = json_object();
+    put(o, "after_txid", json_u64(gap->after_txid));
+    put(o, "after_time", json_time(gap->after_ms));
+    put(o, "txid", json_u64(gap->txid));
+    put(o, "time", json_time(gap->time_ms));
+    return o;
+}
+
 /* Seconds since the oldest commit that is not shipped was made, as far as it is known: the last shipped one is older.
  */
 static json_t *lag_object(const struct db *db)
@@ -128,6 +160,8 @@ json_t *status_database(const struct db *db)
     put(o, "shipped_time", json_time(db->shipped_time_ms));
     put(o, "lag", lag_object(db));
     put(o, "log", log_object(db));
+    put(o, "spool", spool_object(db));
+    put(o, "gap", gap_object(db));
     put(o, "snapshot_txid", db->snapshot_txid != 0 ? json_u64(db->snapshot_txid) : json_null());
     put(o, "snapshot_time", json_time(db->snapshot_ms));
     put(o, "resyncs", json_u64(db->resync_count));

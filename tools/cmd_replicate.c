@@ -86,9 +86,12 @@ static int parse_and_run(struct replicate *r, int argc, char **argv, const struc
             "take a snapshot this often if anything changed (default 24h; 0s: only the first)", cli_duration,
             &c->snapshot_interval_ms, NULL},
         {0, "log-limit", "SIZE",
-            "how much log is held back for a replica that does not answer (default 1GiB); beyond it exact history has "
-            "a gap",
+            "how much log is held back for a replica that does not answer (default 256MiB); then segments go to the "
+            "spool",
             cli_size, &c->log_limit, NULL},
+        {0, "spool-limit", "SIZE",
+            "how much waits on the local disk for such a replica (default 1GiB); beyond it exact history has a gap",
+            cli_size, &c->spool_limit, NULL},
         {0, "no-switch", NULL, "refuse a database in rollback mode instead of switching it to WAL mode", NULL,
             &r->no_switch, NULL},
         {0, "fork", NULL,
@@ -143,7 +146,8 @@ int cmd_replicate(int argc, char **argv, const struct fsys *fs)
     r->common = (struct db_settings){
         .sync_interval_ms = 1000,
         .snapshot_interval_ms = 24ULL * 3600 * 1000,
-        .log_limit = 1ULL << 30,
+        .log_limit = 256ULL << 20,
+        .spool_limit = 1ULL << 30,
     };
     r->shutdown_ms = 30000;
     r->log_level = "info";
