@@ -100,7 +100,7 @@ static struct rc take_place(struct s3_config *c, const struct s3_uri *uri, struc
     path += path[0] == '/';
     TRY(s3_uri_decode(span_of(path, strlen(path)), "url", &prefix, err));
     n = prefix.size;
-    if (n > 0 && prefix.data[n - 1] == '/')
+    if (n > 1 && prefix.data[n - 1] == '/')
         buf_trim(&prefix, n - 1);
     if (prefix.size > S3_CONFIG_PREFIX_MAX)
         return rc_raise(err, E_CONFIG, "url: the prefix has more than %d bytes", S3_CONFIG_PREFIX_MAX);

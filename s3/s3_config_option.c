@@ -186,10 +186,10 @@ static struct rc set_provider(struct s3_config *c, const struct fsys *fs, const 
     CLEANUP(buf_fini) struct buf names;
 
     (void)fs;
+    buf_init(&names, 1024);
     c->quirk = s3_quirk_by_name(value);
     if (c->quirk != NULL)
         return RC_OK;
-    buf_init(&names, 1024);
     for (size_t i = 0; s3_quirk_at(i) != NULL; i++)
         buf_printf(&names, "%s%s", i > 0 ? "|" : "", s3_quirk_at(i)->provider);
     return rc_raise(err, E_CONFIG, "'%.*s' is not one of %s", QUOTE_MAX, value, buf_str(&names));

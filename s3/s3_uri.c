@@ -53,9 +53,11 @@ void s3_uri_encode(const char *text, enum s3_uri_slash slash, struct buf *out)
 
 struct rc s3_uri_decode(struct span text, const char *what, struct buf *out, struct err *err)
 {
-    const char *at = (const char *)text.data, *end = at + text.size;
+    const char *at = (const char *)text.data, *end;
 
-    for (; at < end; at++) {
+    if (text.size == 0)
+        return RC_OK;
+    for (end = at + text.size; at < end; at++) {
         int high = 0, low = 0;
 
         if ((uint8_t)*at <= ' ' || *at == 0x7f)
