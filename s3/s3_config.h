@@ -10,7 +10,7 @@
  * anonymous, storage-class, sse (AES256, aws:kms, customer), sse-kms-key, sse-customer-key (base64 of 32 bytes, or
  * file:/path), ca-file, proxy, part-size, parallel, upload-rate, download-rate, http2, provider, if-match (quoted,
  * unquoted), conditional (auto, none), stall-timeout, connect-timeout.  secret-key, session-token and sse-customer-key
- * are refused in a URL: it is seen in process lists and logs.
+ * (unless it is a file:) are refused in a URL: it is seen in process lists and logs.  docs/s3.md has them as a table.
  *
  * Environment: AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL (endpoint), AWS_REGION and AWS_DEFAULT_REGION, AWS_CA_BUNDLE.
  *

@@ -146,7 +146,7 @@ static void test_places(void **state)
         const char *const env[] = {"HOME=/", places[i].env != NULL ? places[i].env : "AWS_REGION=", "AWS_X=1", NULL};
         struct s3_config *c;
 
-        print_message("%s\n", places[i].url);
+        print_message("# %s\n", places[i].url);
         c = parse(places[i].url, NULL, env);
         assert_string_equal(c->host, places[i].host);
         if (places[i].region == NULL)
@@ -439,7 +439,6 @@ static void test_refused_options(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         const char *const pairs[] = {cases[i].option, NULL};
 
-        print_message("%s\n", cases[i].option);
         refused("s3://bkt", pairs, no_environ, cases[i].text);
     }
 }

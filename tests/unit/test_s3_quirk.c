@@ -46,7 +46,7 @@ static void test_by_host(void **state)
         const struct s3_quirk *q = s3_quirk_by_host(cases[i].host);
         char region[S3_QUIRK_REGION_SIZE] = "";
 
-        print_message("%s\n", cases[i].host);
+        print_message("# %s\n", cases[i].host);
         assert_non_null(q);
         assert_string_equal(q->provider, cases[i].provider);
         assert_int_equal(s3_quirk_host_region(q, cases[i].host, region), cases[i].region != NULL);

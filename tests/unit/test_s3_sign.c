@@ -199,7 +199,7 @@ static void test_general_suite(void **state)
             "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=%s, "
             "Signature=%s",
             suite[i].signed_headers, suite[i].signature);
-        print_message("%s\n", suite[i].name);
+        print_message("# %s\n", suite[i].name);
         expect(&key, &in, want);
     }
 }

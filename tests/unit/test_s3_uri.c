@@ -186,7 +186,7 @@ static void test_hosts(void **state)
         size_t size = 0;
         unsigned port = 0;
 
-        print_message("%s\n", cases[i].host);
+        print_message("# %s\n", cases[i].host);
         assert_int_equal(s3_uri_host(cases[i].host, &size, &port), cases[i].ok);
         assert_int_equal(size, cases[i].size);
         assert_int_equal(port, cases[i].port);
