@@ -13,8 +13,9 @@
  * a transfer ends with E_TIMEOUT when it moves less than S3_HTTP_STALL_BYTES a second for `stall_ms`, or when no
  * connection is made within `connect_ms`, or after `total_ms` when the request asks for that.
  *
- * The answer's body goes to memory and is bounded by `answer_max`; more is E_CORRUPT.  Headers are bounded in number
- * and size; names are compared without case.  Redirects are never followed here: the caller decides.
+ * The answer's body goes to memory and is bounded by `answer_max`; more is E_CORRUPT (of an answer with
+ * status 300 or more at least S3_HTTP_ERROR_BYTES_MAX are taken).  Headers are bounded in number and size; names are
+ * compared without case.  Redirects are never followed here: the caller decides.
  *
  * Errors: any answer with a status line is E_OK, whatever the status.  E_NETWORK (connection refused, reset, host not
  * found, TLS: the text says which, and for certificates what is wrong with them; an answer shorter than announced),
@@ -43,7 +44,9 @@ enum {
     S3_HTTP_STALL_BYTES = 1,
     S3_HTTP_HEADERS_MAX = 64,
     S3_HTTP_HEADER_BYTES_MAX = 32 << 10, /* all headers of an answer */
+    S3_HTTP_ERROR_BYTES_MAX = 64 << 10,  /* of the body from status 300 on, where answer_max is less */
     S3_HTTP_QUEUE_MAX = 4096,
+    S3_HTTP_URL_MAX = 64 << 10,
 };
 
 struct s3_http_opts {
@@ -67,6 +70,7 @@ struct s3_http_req {
     struct span body;  /* borrowed; its size is always sent as Content-Length with PUT and POST */
     size_t answer_max; /* bytes */
     uint64_t total_ms; /* 0: no limit */
+    uint64_t stall_ms; /* 0: as in the options; for what a server has to think about for long */
     bool no_proxy;     /* link-local credential endpoints */
     void (*on_done)(struct s3_http_req *req);
     void *ctx;

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ struct conn {
     SSL *tls;
     BIO *tls_in, *tls_out; /* owned by tls */
     struct bytes in, out;
-    size_t out_at;
+    size_t out_at, head_size;
     struct http_answer answer; /* what is being sent; only its plain fields are used */
     bool answering, closing;
     uint8_t scratch[READ_SIZE];
@@ -209,11 +210,6 @@ static void write_bytes(struct conn *c, const void *data, size_t n)
         flush_tls(c, true);
 }
 
-static void on_pause_over(uv_timer_t *timer)
-{
-    send_more(timer->data);
-}
-
 static void answer_sent(struct conn *c)
 {
     enum http_how how = c->answer.how;
@@ -230,26 +226,41 @@ static void answer_sent(struct conn *c)
     }
 }
 
-/* The next piece of what is in `out`. */
-static void send_more(struct conn *c)
+static void on_pause_over(uv_timer_t *timer);
+
+static void pause_ms(struct conn *c, unsigned ms)
 {
-    size_t left = c->out.size - c->out_at, n = c->answer.how == HTTP_BYTES ? 1 : left;
+    (void)uv_timer_start(&c->timer, on_pause_over, ms, 0);
+    uv_unref((uv_handle_t *)&c->timer);
+}
+
+/* The next piece of what is in `out`. */
+static void send_now(struct conn *c)
+{
+    size_t n = c->out.size - c->out_at;
     const uint8_t *at = c->out.data + c->out_at;
 
-    if (left == 0) {
+    if (n == 0) {
         answer_sent(c);
         return;
     }
-    if (c->answer.how == HTTP_BYTES && c->answer.drip_ms > 0 && c->answer.delay_ms == 0) {
-        c->answer.delay_ms = 1; /* the pause before this byte is over next time */
-        (void)uv_timer_start(&c->timer, on_pause_over, c->answer.drip_ms, 0);
-        uv_unref((uv_handle_t *)&c->timer);
-        return;
-    }
     if (c->answer.how == HTTP_BYTES)
-        c->answer.delay_ms = 0;
+        n = c->answer.drip_ms > 0 && c->out_at == 0 ? c->head_size : 1;
     c->out_at += n;
     write_bytes(c, at, n);
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    send_now(timer->data);
+}
+
+static void send_more(struct conn *c)
+{
+    if (c->answer.how == HTTP_BYTES && c->answer.drip_ms > 0 && c->out_at > 0)
+        pause_ms(c, c->answer.drip_ms);
+    else
+        send_now(c);
 }
 
 static bool headers_have(const char *headers, const char *name)
@@ -281,6 +292,7 @@ static void compose(struct conn *c, const struct http_answer *a, bool head)
         (void)snprintf(line, sizeof line, "Content-Length: %zu\r\n", size);
     bytes_put(&c->out, line, strlen(line));
     bytes_put(&c->out, "\r\n", 2);
+    c->head_size = c->out.size;
     if (head)
         return;
     if (a->how != HTTP_CHUNKED) {
@@ -309,11 +321,9 @@ static void answer(struct conn *c, const struct http_answer *a, bool head)
         return;
     }
     compose(c, a, head);
-    c->answer.delay_ms = 0;
-    if (a->delay_ms > 0) {
-        (void)uv_timer_start(&c->timer, on_pause_over, a->delay_ms, 0);
-        uv_unref((uv_handle_t *)&c->timer);
-    } else
+    if (a->delay_ms > 0)
+        pause_ms(c, a->delay_ms);
+    else
         send_more(c);
 }
 
@@ -506,6 +516,7 @@ struct http_script *http_script_start_tls(uv_loop_t *loop, struct ssl_ctx_st *tl
     struct sockaddr_in at;
     int size = sizeof at, rc;
 
+    (void)signal(SIGPIPE, SIG_IGN); /* clients go away in the middle of answers */
     s->loop = loop;
     s->tls = tls;
     s->last = &s->first;

@@ -14,7 +14,8 @@
  * was asked.  With an empty list and no callback the answer is a 500 that says so.  Every request is recorded, also one
  * whose answer is a broken one.
  *
- * Its handles do not keep the loop alive: uv_run returns when the client has nothing left to do.
+ * Starting it makes the process ignore SIGPIPE, as weir does.  Its handles do not keep the loop alive: uv_run returns
+ * when the client has nothing left to do.
  */
 #ifndef HTTP_SCRIPT_H
 #define HTTP_SCRIPT_H
@@ -30,7 +31,7 @@ enum { HTTP_SCRIPT_FIELDS_MAX = 64, HTTP_SCRIPT_SEEN_MAX = 4096 };
 enum http_how {
     HTTP_WHOLE,       /* in one piece, with Content-Length unless `headers` has one (or chunked) */
     HTTP_CHUNKED,     /* the body in chunks of 7 bytes */
-    HTTP_BYTES,       /* in single bytes, or every `drip_ms` one */
+    HTTP_BYTES,       /* in single bytes; with `drip_ms` the headers at once, then a byte each so often */
     HTTP_THEN_CLOSE,  /* whole, then the connection is closed without a warning in the headers */
     HTTP_RAW,         /* `body` is all that is sent, as it is; then the connection is closed */
     HTTP_CLOSE,       /* read the request, close without an answer */

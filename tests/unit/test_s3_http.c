@@ -1,0 +1,882 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http_kit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct s3_http_opts quick = {.stall_ms = 1000, .connect_ms = 2000};
+
+static uint64_t now_ms(void)
+{
+    return uv_hrtime() / 1000000;
+}
+
+/* --- a request and its answer ------------------------------------------------------------------------------------ */
+
+static void test_get(void **state)
+{
+    struct http_kit k;
+    struct http_ask a;
+    const struct http_seen *seen;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    http_script_add(
+        k.script, &(struct http_answer){
+                      .status = 206, .headers = "ETag: \"x\"\r\nEmpty:\r\nX-Spaces: \t a b  \r\n", .body = "hello"});
+    kit_ask(&k, &a, "GET", "/bucket/a/../b%2Fc?x=1&y");
+    s3_http_header(&a.req, "Range", "bytes=0-4");
+    s3_http_header(&a.req, "X-Nothing", "");
+    kit_run(&k, &a);
+    assert_status(&a, 206);
+    assert_body(&a, "hello");
+    assert_string_equal(s3_http_answer(&a.req, "etag"), "\"x\"");
+    assert_string_equal(s3_http_answer(&a.req, "EMPTY"), "");
+    assert_string_equal(s3_http_answer(&a.req, "x-spaces"), "a b");
+    assert_null(s3_http_answer(&a.req, "x-space"));
+    assert_in_range(a.req.first_byte_us, 1, a.req.total_us);
+    assert_false(a.req.maybe_sent);
+    assert_false(a.req.resent);
+    seen = http_script_seen(k.script, 0);
+    assert_string_equal(seen->method, "GET");
+    assert_string_equal(seen->target, "/bucket/a/../b%2Fc?x=1&y"); /* as given: it is signed */
+    assert_string_equal(http_script_field(seen, "range"), "bytes=0-4");
+    assert_string_equal(http_script_field(seen, "x-nothing"), "");
+    assert_non_null(strstr(http_script_field(seen, "user-agent"), "weir/"));
+    assert_null(http_script_field(seen, "content-length"));
+    assert_null(http_script_field(seen, "accept-encoding"));
+    assert_null(http_script_field(seen, "upgrade"));
+    s3_http_req_fini(&a.req);
+    kit_end(&k);
+}
+
+/* PUT and POST always have a length and never wait for "100 Continue"; the connection is used again. */
+static void test_bodies(void **state)
+{
+    static const char *const methods[] = {"PUT", "POST", "DELETE"};
+    const size_t sizes[] = {0, 1, 3 << 20};
+    uint8_t *data = malloc(3 << 20);
+    uint64_t seed = 7;
+    struct http_kit k;
+    size_t n = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 3 << 20; i++)
+        data[i] = (uint8_t)check_random(&seed);
+    kit_begin(&k, NULL);
+    for (size_t m = 0; m < 3; m++)
+        for (size_t i = 0; i < 3; i++) {
+            const struct http_seen *seen;
+            char length[32];
+            struct http_ask a;
+
+            http_script_add(k.script, &(struct http_answer){.body = "done"});
+            kit_ask(&k, &a, methods[m], "/key");
+            a.req.body = span_of(data, sizes[i]);
+            kit_run(&k, &a);
+            assert_status(&a, 200);
+            assert_body(&a, "done");
+            seen = http_script_seen(k.script, n++);
+            assert_string_equal(seen->method, methods[m]);
+            assert_int_equal(seen->body_size, sizes[i]);
+            assert_memory_equal(seen->body, data, sizes[i]);
+            (void)snprintf(length, sizeof length, "%zu", sizes[i]);
+            if (m < 2 || sizes[i] > 0)
+                assert_string_equal(http_script_field(seen, "content-length"), length);
+            else
+                assert_null(http_script_field(seen, "content-length"));
+            assert_null(http_script_field(seen, "expect"));
+            assert_null(http_script_field(seen, "content-type"));
+            assert_null(http_script_field(seen, "transfer-encoding"));
+            s3_http_req_fini(&a.req);
+        }
+    assert_int_equal(http_script_connections(k.script), 1);
+    kit_end(&k);
+    free(data);
+}
+
+static void test_head_and_204(void **state)
+{
+    struct http_kit k;
+    struct http_ask a;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    http_script_add(k.script, &(struct http_answer){.headers = "Content-Length: 123456789012\r\n"});
+    kit_ask(&k, &a, "HEAD", "/key");
+    a.req.answer_max = 0;
+    kit_run(&k, &a);
+    assert_status(&a, 200);
+    assert_string_equal(s3_http_answer(&a.req, "content-length"), "123456789012");
+    assert_int_equal(a.req.data.size, 0);
+    s3_http_req_fini(&a.req);
+    http_script_add(k.script, &(struct http_answer){.status = 204});
+    kit_ask(&k, &a, "DELETE", "/key");
+    a.req.answer_max = 0;
+    kit_run(&k, &a);
+    assert_status(&a, 204);
+    s3_http_req_fini(&a.req);
+    assert_int_equal(http_script_connections(k.script), 1);
+    kit_end(&k);
+}
+
+/* The same request object may be sent again; what it got before is forgotten. */
+static void test_again(void **state)
+{
+    struct http_kit k;
+    struct http_ask a;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    http_script_add(k.script, &(struct http_answer){.how = HTTP_HALF_CLOSE, .headers = "A: b\r\n", .body = "first"});
+    http_script_add(k.script, &(struct http_answer){.headers = "C: d\r\n", .body = "second"});
+    kit_get(&k, &a, "/key");
+    assert_failure(&a, E_NETWORK, "curl 18");
+    a.done = 0;
+    kit_run(&k, &a);
+    assert_status(&a, 200);
+    assert_body(&a, "second");
+    assert_null(s3_http_answer(&a.req, "a"));
+    assert_string_equal(s3_http_answer(&a.req, "c"), "d");
+    assert_false(a.req.maybe_sent);
+    s3_http_req_fini(&a.req);
+    kit_end(&k);
+}
+
+/* --- answers in odd shapes that are fine ------------------------------------------------------------------------- */
+
+static void test_shapes(void **state)
+{
+    static const struct http_answer answers[] = {
+        {.how = HTTP_BYTES, .headers = "X: y\r\n", .body = "in single bytes"},
+        {.how = HTTP_BYTES, .headers = "X: y\r\n", .body = "dripping", .drip_ms = 5},
+        {.how = HTTP_CHUNKED, .headers = "X: y\r\n", .body = "in chunks of seven bytes, not of eight"},
+        {.how = HTTP_CHUNKED, .headers = "X: y\r\n", .body = ""},
+        {.how = HTTP_THEN_CLOSE, .headers = "X: y\r\n", .body = "and then gone"},
+        {.headers = "X: y\r\nConnection: close\r\n", .body = "and then gone, as announced"},
+        {.delay_ms = 300, .headers = "X: y\r\n", .body = "late"},
+        {.status = 302, .headers = "X: y\r\nLocation: /elsewhere\r\n", .body = "elsewhere"}, /* not followed */
+        {.status = 503, .headers = "X: y\r\n", .body = "slow down"},
+        {.how = HTTP_RAW, .body = "HTTP/1.1 100 Continue\r\nX: no\r\n\r\nHTTP/1.1 200 OK\r\nX: y\r\n\r\nto the end"},
+        {.how = HTTP_RAW, .body = "HTTP/1.0 200 OK\nX: y\nContent-Length: 4\n\nbare"},
+    };
+    struct http_kit k;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        const char *body = answers[i].body;
+        struct http_ask a;
+
+        http_script_add(k.script, &answers[i]);
+        kit_get(&k, &a, "/key");
+        assert_status(&a, answers[i].status == 0 ? 200 : answers[i].status);
+        if (answers[i].how == HTTP_RAW)
+            body = strstr(body, "to the end") != NULL ? "to the end" : "bare";
+        assert_body(&a, body);
+        assert_string_equal(s3_http_answer(&a.req, "x"), "y");
+        s3_http_req_fini(&a.req);
+    }
+    assert_int_equal(http_script_count(k.script), sizeof answers / sizeof answers[0]);
+    kit_end(&k);
+}
+
+/* An error that comes before the body was sent is an answer like any other. */
+static void test_early_answer(void **state)
+{
+    uint8_t *data = calloc(1, 32 << 20);
+    struct http_kit k;
+    struct http_ask a;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    http_script_add(k.script, &(struct http_answer){.status = 403, .headers = "Connection: close\r\n", .body = "no"});
+    http_script_add(k.script, &(struct http_answer){.how = HTTP_EARLY_CLOSE});
+    kit_ask(&k, &a, "PUT", "/key");
+    a.req.body = span_of(data, 1 << 20);
+    kit_run(&k, &a);
+    assert_status(&a, 403);
+    assert_body(&a, "no");
+    s3_http_req_fini(&a.req);
+    /* Closed with most of the body unread: nobody knows what became of the request. */
+    kit_ask(&k, &a, "PUT", "/key");
+    a.req.body = span_of(data, 32 << 20);
+    kit_run(&k, &a);
+    assert_int_equal(a.req.err.code, E_NETWORK);
+    assert_true(a.req.maybe_sent);
+    s3_http_req_fini(&a.req);
+    kit_end(&k);
+    free(data);
+}
+
+/* --- answers that are wrong -------------------------------------------------------------------------------------- */
+
+static char *many_headers(unsigned count, unsigned size)
+{
+    char *text = malloc((size_t)count * (size + 16) + 1), *at = text;
+
+    for (unsigned i = 0; i < count; i++) {
+        at += sprintf(at, "X-%u: ", i);
+        memset(at, 'v', size);
+        at += size;
+        at += sprintf(at, "\r\n");
+    }
+    *at = 0;
+    return text;
+}
+
+static void test_broken(void **state)
+{
+    static const struct {
+        struct http_answer answer;
+        enum err_code code;
+        const char *text;
+    } table[] = {
+        {{.how = HTTP_CLOSE}, E_NETWORK, "Empty reply from server (curl 52)"},
+        {{.how = HTTP_RESET}, E_NETWORK, "reset by peer (curl 56)"},
+        {{.how = HTTP_HALF_CLOSE, .body = "half of this"}, E_NETWORK, "(curl 18)"},
+        {{.how = HTTP_HALF_RESET, .body = "half of this"}, E_NETWORK, "(curl 56)"},
+        {{.how = HTTP_RAW, .body = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort"}, E_NETWORK, "(curl 18)"},
+        {{.how = HTTP_RAW, .body = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nshort"}, E_NETWORK,
+            "(curl 18)"},
+        {{.how = HTTP_RAW, .body = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\nshort"}, E_NETWORK,
+            "(curl 56)"},
+        {{.how = HTTP_RAW, .body = "SSH-2.0-OpenSSH_9.2p1 Debian\r\n"}, E_CORRUPT, "HTTP/0.9"},
+        {{.how = HTTP_RAW, .body = "HTTP/1.1 999999 What\r\n\r\n"}, E_CORRUPT, "(curl "},
+        {{.how = HTTP_RAW, .body = "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nbody"}, E_CORRUPT, "(curl 8)"},
+        {{.how = HTTP_HANG}, E_TIMEOUT, "(curl 28)"},
+        {{.how = HTTP_HALF_HANG, .body = "half of this"}, E_TIMEOUT, "(curl 28)"},
+    };
+    struct http_kit k;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct http_ask a;
+        char *prefix;
+
+        http_script_add(k.script, &table[i].answer);
+        kit_ask(&k, &a, "PUT", "/key?X-Amz-Signature=secret");
+        a.req.body = span_of("body", 4);
+        s3_http_header(&a.req, "Authorization", "secret");
+        kit_run(&k, &a);
+        assert_failure(&a, table[i].code, table[i].text);
+        prefix = mem_printf("PUT http://127.0.0.1:%d/key: ", http_script_port(k.script));
+        assert_memory_equal(a.req.err.msg, prefix, strlen(prefix));
+        mem_free(prefix);
+        assert_null(strstr(a.req.err.msg, "secret"));
+        assert_true(a.req.maybe_sent);
+        assert_false(a.req.resent);
+        s3_http_req_fini(&a.req);
+    }
+    kit_end(&k);
+}
+
+static void test_limits(void **state)
+{
+    char *headers[] = {many_headers(60, 10), many_headers(100, 10), many_headers(40, 1000), many_headers(1, 40000),
+        many_headers(1, 200000)}; /* the last is a line of more than libcurl takes */
+    static const char *const wrong[] = {
+        NULL, "more than 64 headers", "more than 32768 bytes of headers", "more than 32768 bytes of headers", ""};
+    struct http_kit k;
+    struct http_ask a;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    for (size_t i = 0; i < 5; i++) {
+        http_script_add(k.script, &(struct http_answer){.headers = headers[i], .body = "x"});
+        kit_get(&k, &a, "/key");
+        if (wrong[i] == NULL)
+            assert_status(&a, 200);
+        else if (a.req.err.code != E_NOMEM) /* libcurl's own word for a line of more than 100 KiB */
+            assert_failure(&a, E_CORRUPT, wrong[i]);
+        else
+            assert_failure(&a, E_NOMEM, "curl 27");
+        s3_http_req_fini(&a.req);
+        free(headers[i]);
+    }
+    kit_end(&k);
+}
+
+/* The body may be as large as was said, announced or not; an error's text has room of its own. */
+static void test_answer_max(void **state)
+{
+    static const struct {
+        enum http_how how;
+        int status;
+        size_t max;
+        bool fits;
+    } table[] = {
+        {HTTP_WHOLE, 200, 10, true},
+        {HTTP_WHOLE, 200, 9, false},
+        {HTTP_CHUNKED, 200, 10, true},
+        {HTTP_CHUNKED, 200, 9, false},
+        {HTTP_CHUNKED, 200, 0, false},
+        {HTTP_WHOLE, 404, 0, true},
+        {HTTP_CHUNKED, 500, 3, true},
+    };
+    char *large = calloc(1, S3_HTTP_ERROR_BYTES_MAX + 1);
+    struct http_kit k;
+    struct http_ask a;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        http_script_add(
+            k.script, &(struct http_answer){.how = table[i].how, .status = table[i].status, .body = "ten bytes."});
+        kit_ask(&k, &a, "GET", "/key");
+        a.req.answer_max = table[i].max;
+        kit_run(&k, &a);
+        if (table[i].fits) {
+            assert_status(&a, table[i].status);
+            assert_body(&a, "ten bytes.");
+        } else
+            assert_failure(&a, E_CORRUPT, "expected");
+        s3_http_req_fini(&a.req);
+    }
+    http_script_add(
+        k.script, &(struct http_answer){.status = 500, .body = large, .body_size = S3_HTTP_ERROR_BYTES_MAX + 1});
+    kit_ask(&k, &a, "GET", "/key");
+    a.req.answer_max = 10;
+    kit_run(&k, &a);
+    assert_failure(&a, E_CORRUPT, "65537 bytes where at most 65536");
+    s3_http_req_fini(&a.req);
+    kit_end(&k);
+    free(large);
+}
+
+/* Memory for the body is asked for and may be refused. */
+static void test_no_memory(void **state)
+{
+    struct http_kit k;
+    struct http_ask a;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    http_script_add(k.script, &(struct http_answer){.body = "hello"});
+    kit_ask(&k, &a, "GET", "/key");
+    mem_fail_after(1, true);
+    kit_run(&k, &a);
+    mem_fail_after(0, false);
+    assert_failure(&a, E_NOMEM, "no memory");
+    s3_http_req_fini(&a.req);
+    kit_end(&k);
+}
+
+/* --- what never reaches a server --------------------------------------------------------------------------------- */
+
+static void test_not_sent(void **state)
+{
+    static const struct {
+        const char *url;
+        enum err_code code;
+        const char *text;
+    } table[] = {
+        {"http://127.0.0.1:1/key", E_NETWORK, "Connection refused"},
+        {"http://no-such-host.invalid/key", E_NETWORK, "resolve host"},
+        {"ftp://127.0.0.1/key", E_CONFIG, "curl 1"},
+        {"http://user:pass@127.0.0.1:1/key", E_CONFIG, "GET http://...@127.0.0.1:1/key: "},
+        {"http://[::1/key", E_CONFIG, "curl 3"},
+        {"http://127.0.0.1:1/a\r\nX: y", E_CONFIG, "line break"},
+    };
+    struct http_kit k;
+    struct http_ask a;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        kit_ask_url(&k, &a, "GET", table[i].url);
+        kit_run(&k, &a);
+        assert_failure(&a, table[i].code, table[i].text);
+        assert_null(strstr(a.req.err.msg, "pass"));
+        assert_false(a.req.maybe_sent);
+        s3_http_req_fini(&a.req);
+    }
+    kit_ask(&k, &a, "GET", "/key");
+    s3_http_header(&a.req, "X-Class", "STANDARD\r\nX-More: secret");
+    kit_run(&k, &a);
+    assert_failure(&a, E_CONFIG, "header X-Class has a line break");
+    assert_null(strstr(a.req.err.msg, "secret"));
+    assert_false(a.req.maybe_sent);
+    s3_http_req_fini(&a.req);
+    assert_int_equal(http_script_count(k.script), 0);
+    kit_end(&k);
+}
+
+/* A connection that nobody accepts: the backlog of a listener is full. */
+static void test_connect_timeout(void **state)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fill[8];
+    uint64_t began;
+    struct http_kit k;
+    struct http_ask a;
+    char *url;
+
+    (void)state;
+    assert_int_equal(bind(listener, (const struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+    for (size_t i = 0; i < 8; i++) {
+        fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(fill[i], (const struct sockaddr *)&at, sizeof at);
+    }
+    kit_begin(&k, &(struct s3_http_opts){.connect_ms = 300});
+    url = mem_printf("http://127.0.0.1:%d/key", ntohs(at.sin_port));
+    kit_ask_url(&k, &a, "PUT", url);
+    mem_free(url);
+    began = now_ms();
+    kit_run(&k, &a);
+    assert_in_range(now_ms() - began, 290, 5000);
+    assert_failure(&a, E_TIMEOUT, "curl 28");
+    assert_false(a.req.maybe_sent);
+    s3_http_req_fini(&a.req);
+    kit_end(&k);
+    for (size_t i = 0; i < 8; i++)
+        (void)close(fill[i]);
+    (void)close(listener);
+}
+
+/* A body that moves is not stalled, however long it takes; a limit on the whole counts all the same. */
+static void test_slow_is_not_stalled(void **state)
+{
+    struct http_kit k;
+    struct http_ask a;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    http_script_add(
+        k.script, &(struct http_answer){.how = HTTP_BYTES, .drip_ms = 50, .body = "slow, but not stalled: it moves"});
+    http_script_add(
+        k.script, &(struct http_answer){.how = HTTP_BYTES, .drip_ms = 50, .body = "slow, but not stalled: it moves"});
+    kit_get(&k, &a, "/key"); /* about 30 bytes */
+    assert_status(&a, 200);
+    assert_in_range(a.req.total_us, 1000000, 60000000);
+    s3_http_req_fini(&a.req);
+    kit_ask(&k, &a, "GET", "/key");
+    a.req.total_ms = 400;
+    kit_run(&k, &a);
+    assert_failure(&a, E_TIMEOUT, "curl 28");
+    assert_true(a.req.maybe_sent);
+    s3_http_req_fini(&a.req);
+    kit_end(&k);
+}
+
+/* --- many at once ------------------------------------------------------------------------------------------------ */
+
+struct most {
+    struct http_kit *k;
+    size_t open;
+};
+
+static void count_open(void *ctx, const struct http_seen *seen, struct http_answer *answer)
+{
+    struct most *m = ctx;
+
+    if (http_script_open(m->k->script) > m->open)
+        m->open = http_script_open(m->k->script);
+    answer->delay_ms = 5;
+    answer->body = seen->target;
+}
+
+static void test_parallel(void **state)
+{
+    enum { COUNT = 200 };
+    struct http_ask *asks = calloc(COUNT, sizeof *asks);
+    struct http_kit k;
+    struct most most = {.k = &k};
+
+    (void)state;
+    kit_begin(&k, &(struct s3_http_opts){.parallel_max = 5});
+    http_script_on_request(k.script, count_open, &most);
+    for (unsigned i = 0; i < COUNT; i++) {
+        char path[32];
+
+        (void)snprintf(path, sizeof path, "/key-%u", i);
+        kit_ask(&k, &asks[i], "GET", path);
+        s3_http_submit(k.http, &asks[i].req);
+    }
+    (void)uv_run(&k.loop, UV_RUN_DEFAULT);
+    for (unsigned i = 0; i < COUNT; i++) {
+        char path[32];
+
+        (void)snprintf(path, sizeof path, "/key-%u", i);
+        assert_int_equal(asks[i].done, 1);
+        assert_status(&asks[i], 200);
+        assert_body(&asks[i], path);
+        s3_http_req_fini(&asks[i].req);
+    }
+    assert_int_equal(most.open, 5);
+    assert_int_equal(http_script_connections(k.script), 5); /* kept and used again */
+    assert_int_equal(http_script_open(k.script), 5);
+    kit_end(&k);
+    free(asks);
+}
+
+/* As many as time out come back: libcurl's own example loses the last one. */
+static void test_all_time_out(void **state)
+{
+    enum { COUNT = 16 };
+    struct http_ask asks[COUNT];
+    struct http_kit k;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    for (unsigned i = 0; i < COUNT; i++) {
+        http_script_add(k.script, &(struct http_answer){.how = HTTP_HANG});
+        kit_ask(&k, &asks[i], "GET", "/key");
+        asks[i].req.total_ms = 200;
+        s3_http_submit(k.http, &asks[i].req);
+    }
+    (void)uv_run(&k.loop, UV_RUN_DEFAULT);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(asks[i].done, 1);
+        assert_failure(&asks[i], E_TIMEOUT, "curl 28");
+        s3_http_req_fini(&asks[i].req);
+    }
+    kit_end(&k);
+}
+
+static void test_queue_is_bounded(void **state)
+{
+    enum { COUNT = S3_HTTP_QUEUE_MAX + 2 };
+    struct http_ask *asks = calloc(COUNT, sizeof *asks);
+    struct http_kit k;
+    unsigned busy = 0;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    for (unsigned i = 0; i < COUNT; i++) {
+        kit_ask(&k, &asks[i], "GET", "/key");
+        s3_http_submit(k.http, &asks[i].req);
+    }
+    for (unsigned i = 0; i < S3_HTTP_QUEUE_MAX; i++)
+        s3_http_cancel(k.http, &asks[i].req);
+    (void)uv_run(&k.loop, UV_RUN_DEFAULT);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(asks[i].done, 1);
+        busy += asks[i].req.err.code == E_BUSY;
+        assert_false(asks[i].req.maybe_sent);
+        s3_http_req_fini(&asks[i].req);
+    }
+    assert_int_equal(busy, 2);
+    assert_int_equal(http_script_count(k.script), 0);
+    kit_end(&k);
+    free(asks);
+}
+
+/* --- kept connections -------------------------------------------------------------------------------------------- */
+
+/* The server may close a kept connection at any time: the next request does not fail. */
+static void test_kept_connection_closed(void **state)
+{
+    struct http_kit k;
+    struct http_ask a;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        http_script_add(k.script, &(struct http_answer){.body = "fine"});
+        kit_ask(&k, &a, "PUT", "/key");
+        a.req.body = span_of("data", 4);
+        kit_run(&k, &a);
+        assert_status(&a, 200);
+        s3_http_req_fini(&a.req);
+        assert_int_equal(http_script_open(k.script), 1);
+        http_script_drop_idle(k.script);
+        (void)uv_run(&k.loop, UV_RUN_DEFAULT);
+    }
+    assert_int_equal(http_script_connections(k.script), 3);
+    kit_end(&k);
+}
+
+/* Closed with the next request already on its way: libcurl sends it once more, whole, and it can be seen. */
+static void test_resent(void **state)
+{
+    uint8_t *data = calloc(1, 200000);
+    struct http_kit k;
+    struct http_ask a;
+
+    (void)state;
+    memset(data, 'x', 200000);
+    kit_begin(&k, NULL);
+    http_script_add(k.script, &(struct http_answer){.body = "fine"});
+    http_script_add(k.script, &(struct http_answer){.how = HTTP_CLOSE});
+    http_script_add(k.script, &(struct http_answer){.status = 412, .body = "it is there already"});
+    kit_get(&k, &a, "/key");
+    assert_status(&a, 200);
+    s3_http_req_fini(&a.req);
+    kit_ask(&k, &a, "PUT", "/key");
+    a.req.body = span_of(data, 200000);
+    kit_run(&k, &a);
+    assert_status(&a, 412);
+    assert_true(a.req.resent);
+    assert_int_equal(http_script_count(k.script), 3);
+    for (size_t i = 1; i < 3; i++) {
+        assert_int_equal(http_script_seen(k.script, i)->body_size, 200000);
+        assert_memory_equal(http_script_seen(k.script, i)->body, data, 200000);
+    }
+    s3_http_req_fini(&a.req);
+    /* The second attempt finds no server: the first may have been carried out all the same. */
+    http_script_add(k.script, &(struct http_answer){.how = HTTP_CLOSE});
+    kit_ask(&k, &a, "PUT", "/key");
+    a.req.body = span_of(data, 200000);
+    http_script_deafen(k.script);
+    kit_run(&k, &a);
+    assert_failure(&a, E_NETWORK, "Connection refused");
+    assert_true(a.req.maybe_sent);
+    s3_http_req_fini(&a.req);
+    kit_end(&k);
+    free(data);
+}
+
+/* With connections kept, nothing of ours keeps the loop awake. */
+static void test_idle_loop(void **state)
+{
+    struct http_kit k;
+    struct http_ask a;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    assert_int_equal(uv_loop_alive(&k.loop), 0);
+    http_script_add(k.script, &(struct http_answer){.body = "fine"});
+    kit_get(&k, &a, "/key");
+    assert_status(&a, 200);
+    s3_http_req_fini(&a.req);
+    assert_int_equal(http_script_open(k.script), 1);
+    assert_int_equal(uv_loop_alive(&k.loop), 0);
+    assert_int_equal(uv_backend_timeout(&k.loop), 0);
+    kit_end(&k);
+}
+
+/* --- proxies ----------------------------------------------------------------------------------------------------- */
+
+static void test_proxy(void **state)
+{
+    struct http_kit k;
+    struct http_ask a;
+    char *proxy, *url;
+
+    (void)state;
+    kit_begin(&k, NULL);
+    proxy = mem_printf("http://user:pass@127.0.0.1:%d", http_script_port(k.script));
+    /* From the environment. */
+    assert_int_equal(setenv("http_proxy", proxy, 1), 0);
+    http_script_add(k.script, &(struct http_answer){.body = "by proxy"});
+    kit_ask_url(&k, &a, "GET", "http://store.invalid/key");
+    kit_run(&k, &a);
+    assert_status(&a, 200);
+    assert_string_equal(http_script_seen(k.script, 0)->target, "http://store.invalid/key");
+    assert_non_null(http_script_field(http_script_seen(k.script, 0), "proxy-authorization"));
+    s3_http_req_fini(&a.req);
+    /* Not for link-local endpoints. */
+    http_script_add(k.script, &(struct http_answer){.body = "direct"});
+    kit_ask(&k, &a, "GET", "/key");
+    a.req.no_proxy = true;
+    kit_run(&k, &a);
+    assert_status(&a, 200);
+    assert_string_equal(http_script_seen(k.script, 1)->target, "/key");
+    assert_null(http_script_field(http_script_seen(k.script, 1), "proxy-authorization"));
+    s3_http_req_fini(&a.req);
+    kit_end(&k);
+    assert_int_equal(unsetenv("http_proxy"), 0);
+    mem_free(proxy);
+
+    /* By option; no password in what goes wrong. */
+    static const struct {
+        const char *proxy, *text;
+    } wrong[] = {
+        {"http://user:pass@127.0.0.1:1", "Connection refused"},
+        {"http://user:pass@no-such-host.invalid:1", "resolve proxy"},
+        {"http://user:pass@[::1", "proxy"},
+        {"gopher://user:pass@127.0.0.1:1", "proxy"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        kit_begin(&k, &(struct s3_http_opts){.proxy = wrong[i].proxy});
+        kit_get(&k, &a, "/key");
+        assert_failure(&a, a.req.err.code, wrong[i].text);
+        assert_null(strstr(a.req.err.msg, "pass"));
+        assert_false(a.req.maybe_sent);
+        s3_http_req_fini(&a.req);
+        kit_end(&k);
+    }
+
+    /* A tunnel that the proxy refuses: the request was never sent. */
+    kit_begin(&k, NULL);
+    proxy = mem_printf("http://127.0.0.1:%d", http_script_port(k.script));
+    assert_int_equal(setenv("https_proxy", proxy, 1), 0);
+    http_script_add(k.script, &(struct http_answer){.status = 407, .body = "who are you?"});
+    url = mem_strdup("https://store.invalid/key");
+    kit_ask_url(&k, &a, "PUT", url);
+    kit_run(&k, &a);
+    assert_failure(&a, E_NETWORK, "407");
+    assert_false(a.req.maybe_sent);
+    assert_string_equal(http_script_seen(k.script, 0)->method, "CONNECT");
+    s3_http_req_fini(&a.req);
+    kit_end(&k);
+    assert_int_equal(unsetenv("https_proxy"), 0);
+    mem_free(proxy);
+    mem_free(url);
+}
+
+/* --- the end ----------------------------------------------------------------------------------------------------- */
+
+static void test_cancel(void **state)
+{
+    struct http_ask flying, waiting, after;
+    struct http_kit k;
+
+    (void)state;
+    kit_begin(&k, &(struct s3_http_opts){.parallel_max = 1});
+    http_script_add(k.script, &(struct http_answer){.how = HTTP_HALF_HANG, .body = "half of this"});
+    http_script_add(k.script, &(struct http_answer){.body = "after"});
+    kit_ask(&k, &flying, "PUT", "/flying");
+    kit_ask(&k, &waiting, "PUT", "/waiting");
+    kit_ask(&k, &after, "GET", "/after");
+    s3_http_submit(k.http, &flying.req);
+    s3_http_submit(k.http, &waiting.req);
+    s3_http_submit(k.http, &after.req);
+    while (http_script_count(k.script) == 0)
+        (void)uv_run(&k.loop, UV_RUN_ONCE);
+    s3_http_cancel(k.http, &waiting.req);
+    s3_http_cancel(k.http, &flying.req);
+    s3_http_cancel(k.http, &flying.req); /* twice is fine */
+    assert_int_equal(flying.done + waiting.done, 0);
+    (void)uv_run(&k.loop, UV_RUN_DEFAULT);
+    assert_int_equal(flying.done, 1);
+    assert_int_equal(waiting.done, 1);
+    assert_failure(&flying, E_CANCELED, "/flying: canceled");
+    assert_failure(&waiting, E_CANCELED, "/waiting: canceled");
+    assert_true(flying.req.maybe_sent);
+    assert_false(waiting.req.maybe_sent);
+    assert_status(&after, 200);
+    assert_int_equal(http_script_count(k.script), 2);
+    s3_http_req_fini(&flying.req);
+    s3_http_req_fini(&waiting.req);
+    s3_http_req_fini(&after.req);
+    kit_end(&k);
+}
+
+/* Stop with connections idle, transfers in all states, and a queue; `steps` turns of the loop before. */
+static void stop_after(unsigned steps)
+{
+    enum { COUNT = 12 };
+    static const enum http_how hows[] = {HTTP_HANG, HTTP_HALF_HANG, HTTP_WHOLE, HTTP_CLOSE, HTTP_RESET, HTTP_BYTES};
+    uint8_t *data = calloc(1, 4 << 20);
+    struct http_ask asks[COUNT];
+    struct http_kit k;
+
+    kit_begin(&k, &(struct s3_http_opts){.parallel_max = 6});
+    for (unsigned i = 0; i < COUNT; i++) {
+        http_script_add(k.script, &(struct http_answer){.how = hows[i % 6], .body = "half of this"});
+        kit_ask(&k, &asks[i], i % 2 == 0 ? "PUT" : "GET", "/key");
+        if (i % 2 == 0)
+            asks[i].req.body = span_of(data, i % 4 == 0 ? 4 << 20 : 10);
+        s3_http_submit(k.http, &asks[i].req);
+    }
+    for (unsigned i = 0; i < steps; i++)
+        (void)uv_run(&k.loop, UV_RUN_ONCE);
+    kit_end(&k);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(asks[i].done, 1);
+        if (steps == 0) {
+            assert_failure(&asks[i], E_CANCELED, "canceled");
+            assert_false(asks[i].req.maybe_sent);
+        }
+        s3_http_req_fini(&asks[i].req);
+    }
+    free(data);
+}
+
+static void test_stop(void **state)
+{
+    (void)state;
+    for (unsigned steps = 0; steps < 40; steps += steps < 10 ? 1 : 7)
+        stop_after(steps);
+}
+
+/* Whoever asks again from inside the answer, also while we stop, is answered. */
+struct again {
+    struct http_ask ask;
+    struct http_kit *k;
+    unsigned left;
+    bool stop;
+};
+
+static void ask_again(struct s3_http_req *req)
+{
+    struct again *again = req->ctx;
+
+    if (again->stop) {
+        again->stop = false;
+        s3_http_stop(again->k->http, kit_on_stopped, again->k);
+    }
+    if (again->left-- > 0)
+        s3_http_submit(again->k->http, req);
+}
+
+static void test_stop_from_inside(void **state)
+{
+    struct http_kit k;
+    struct again again = {.k = &k, .left = 3, .stop = true};
+
+    (void)state;
+    kit_begin(&k, NULL);
+    http_script_add(k.script, &(struct http_answer){.body = "fine"});
+    kit_ask(&k, &again.ask, "GET", "/key");
+    again.ask.req.on_done = ask_again;
+    again.ask.req.ctx = &again;
+    s3_http_submit(k.http, &again.ask.req);
+    (void)uv_run(&k.loop, UV_RUN_DEFAULT);
+    assert_true(k.stopped);
+    assert_int_equal(again.left, UINT32_MAX);
+    assert_failure(&again.ask, E_CANCELED, "canceled");
+    assert_int_equal(http_script_count(k.script), 1);
+    s3_http_req_fini(&again.ask.req);
+    http_script_stop(k.script);
+    (void)uv_run(&k.loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&k.loop), 0);
+}
+
+/* A name server that does not answer must not hold up the end; nor a stop without any request. */
+static void test_stop_unused(void **state)
+{
+    struct http_kit k;
+
+    (void)state;
+    kit_begin(&k, &quick);
+    kit_end(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_get),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_head_and_204),
+        cmocka_unit_test(test_again),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_early_answer),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_answer_max),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_not_sent),
+        cmocka_unit_test(test_connect_timeout),
+        cmocka_unit_test(test_slow_is_not_stalled),
+        cmocka_unit_test(test_parallel),
+        cmocka_unit_test(test_all_time_out),
+        cmocka_unit_test(test_queue_is_bounded),
+        cmocka_unit_test(test_kept_connection_closed),
+        cmocka_unit_test(test_resent),
+        cmocka_unit_test(test_idle_loop),
+        cmocka_unit_test(test_proxy),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_stop_from_inside),
+        cmocka_unit_test(test_stop_unused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
