@@ -218,6 +218,8 @@ static struct rc note_segment(
         (void)nonce_format(&info->pack.writer, out->facts.foreign_run);
         return RC_OK;
     }
+    if (out->checksum_count == 0)
+        out->base_checksum = info->base_checksum;
     if (out->checksum_count + info->commit_count > BEHIND_MAX)
         return rc_raise(err, E_NOMEM, "the replica is more than %d commits ahead of the local state", BEHIND_MAX);
     grown = mem_resize(out->checksums, out->checksum_count + info->commit_count, sizeof *grown);
@@ -280,6 +282,18 @@ static struct rc check_on_path(struct db_survey *out, struct work *w, struct sto
     return RC_OK;
 }
 
+/* What the replica says about the state at the local position; where it says nothing, that is right. */
+static uint64_t checksum_there(const struct db_survey *s)
+{
+    const struct pos *pos = &s->facts.local->pos;
+
+    if (s->facts.local->restored || s->facts.newest_sealed || s->facts.foreign_after)
+        return pos->checksum;
+    if (s->checksum_count > 0)
+        return s->base_checksum;
+    return s->facts.tip_txid == pos->txid ? s->facts.tip_checksum : pos->checksum;
+}
+
 /* --- all of it
  * ---------------------------------------------------------------------------------------------------------- */
 
@@ -301,6 +315,10 @@ static struct rc survey_newest(struct db_survey *out, struct work *w, struct sto
     if (here
         && !f->local->restored) /* a restored position may lie inside a segment; it never reads on, but takes over */
         TRY(read_behind(out, w, s, &keys, err));
+    if (here && f->local->pos.checksum != checksum_there(out)) {
+        f->found = LOCAL_STATE_BROKEN; /* an index of another state would drop pages as unchanged */
+        here = known = false;
+    }
     if (known && (!here || f->newest_sealed || f->local->restored || f->foreign_after))
         TRY(check_on_path(out, w, s, err));
     return RC_OK;

@@ -147,6 +147,72 @@ def kill(case, seconds, full):
     check(tried > through, "no point was inside the workload")
 
 
+class Retrace:
+    """A start that has more to do than most: the replica is ahead of the local state, so commits that it has already are
+    read from the log once more.  A transaction that is too large for one step lies right behind them, so the step ends inside
+    it, when the commits before are all accounted for and some of its pages are in the index already."""
+
+    def __init__(self, case):
+        self.case, self.scene = case, Scene(case, "behind", replica=case.replica("behind"), page_size=16384)
+        scene, early = self.scene, case.path("early")
+        scene.start()
+        scene.commit(2)
+        scene.sync()
+        case.copy(scene.state_dir, early)
+        scene.commit(4)
+        scene.sync()
+        scene.daemon.kill()
+        scene.commit(1, size=12000000)  # more than one step takes in
+        scene.commit(2)
+        scene.app.kill()
+        scene.app = None
+        case.run("rm", "-r", scene.state_dir)
+        case.copy(early, scene.state_dir)
+        self.image = scene.save("image")
+        self.objects = {key: scene.replica.read(key) for key in scene.replica.list()}
+        self.states = list(scene.recorder.states)
+
+    def bring_back(self):
+        """Everything as it was."""
+        self.scene.bring_back(self.image)
+        for key in self.scene.replica.list():
+            self.scene.replica.delete(key)
+        for key, data in self.objects.items():
+            self.scene.replica.write(key, data)
+        self.scene.recorder.states[:] = self.states
+
+    def killed_at(self, number):
+        """True when the start and the first sync came before the N-th operation."""
+        scene = self.scene
+        self.bring_back()
+        scene.start(ready=False, program=self.case.options.program("weir_fault"),
+                    env={"WEIR_FAULT": f"kill:{number}", "WEIR_FAULT_CHANGES": "1"})
+        through = False
+        while scene.daemon.alive() and not through:
+            through = self.case.weir("sync", scene.db, "--wait", expect=None).returncode == 0
+        scene.daemon.kill()
+        scene.open()
+        scene.start()
+        scene.commit(2)
+        scene.end()
+        try:
+            scene.verify(gaps=True)
+            scene.verify_tip()
+        except Fail as fail:
+            raise Fail(f"WEIR_FAULT=kill:{number}: {fail}") from None
+        self.case.daemons.clear()
+        return through
+
+
+def kill_retrace(case, full):
+    """kill -9 at operations of such a start that change something on the disk."""
+    retrace, number = Retrace(case), 1
+    while not retrace.killed_at(number):
+        number += 1 if full else 6
+    diag(f"{number} points")
+    check(number > 40, "the start hardly does anything")
+
+
 def errors(case, mode, seconds, full):
     """The N-th operation fails: once, or from then on."""
     limit = operation_count(case)
@@ -158,10 +224,11 @@ def errors(case, mode, seconds, full):
 
 
 def cases(options):
-    """Three ways to fail."""
+    """Ways to fail."""
     seconds = options.seconds or 25
     return [
         ("killed at the N-th operation", lambda case: kill(case, seconds, options.full)),
+        ("killed at the N-th operation of a start that retraces", lambda case: kill_retrace(case, options.full)),
         ("the N-th operation fails once", lambda case: errors(case, "once", seconds, options.full)),
         ("all operations fail from the N-th on", lambda case: errors(case, "forever", seconds, options.full)),
     ]
