@@ -23,8 +23,8 @@ struct db_survey {
     uint64_t *checksums; /* of txids local + 1 ... */
     size_t checksum_count;
     uint64_t base_checksum; /* of the state before them */
-    struct bitmap *pages; /* that those commits changed */
-    uint32_t page_count;  /* of the database at the tip; 0 when nothing lies behind */
+    struct bitmap *pages;   /* that those commits changed */
+    uint32_t page_count;    /* of the database at the tip; 0 when nothing lies behind */
 };
 
 /* `local` must stay as long as the survey.  Fills facts but the file's. */
