@@ -3,7 +3,9 @@
 
 #include "alloc.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -294,6 +296,47 @@ static struct rc discard_state(const struct restore_target *t, struct local_stat
     return local_state_discard(*state, err);
 }
 
+/* `st`: whose the file is to be. */
+static struct rc give_one(const struct fsys *fs, const char *path, const struct stat *st, struct err *err)
+{
+    CLEANUP(fsys_closep) struct fsys_fd f = {fs, -1};
+    struct stat own;
+
+    if (fs->stat(fs, path, &own) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", path);
+    if (!S_ISREG(own.st_mode) && !S_ISDIR(own.st_mode))
+        return RC_OK; /* a control socket that a daemon left behind */
+    TRY(fsys_open(fs, path, O_RDONLY | O_NOFOLLOW, 0, &f.fd, err));
+    if (fs->give(fs, f.fd, st->st_uid, st->st_gid, own.st_mode & 0777) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "give %s to the owner of the database", path);
+    return RC_OK;
+}
+
+/* Who owns the replaced file, and so the new one, must be able to go on with the state beside it. */
+static struct rc give_state(const struct restore_target *t, struct err *err)
+{
+    struct stat st;
+    DIR *dir;
+    const struct dirent *entry;
+    struct rc rc = RC_OK;
+
+    if (!t->exists || t->fs->give == NULL)
+        return RC_OK;
+    if (t->fs->stat(t->fs, t->path, &st) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", t->path);
+    dir = t->fs->opendir(t->fs, t->state_dir);
+    if (dir == NULL)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "open %s", t->state_dir);
+    while (!rc_failed(rc) && (entry = readdir(dir)) != NULL) {
+        CLEANUP(mem_freep) char *path = mem_printf("%s/%s", t->state_dir, entry->d_name);
+
+        if (strcmp(entry->d_name, "..") != 0) /* "." is the directory itself */
+            rc = give_one(t->fs, path, &st, err);
+    }
+    (void)closedir(dir); /* read-only */
+    return rc;
+}
+
 static struct rc write_state(const struct restore_target *t, struct local_state *state, struct image *image,
     const struct local_state_content *content, struct err *err)
 {
@@ -305,7 +348,8 @@ static struct rc write_state(const struct restore_target *t, struct local_state 
         state = fresh;
     }
     TRY(image_hashes(image, hashes, err));
-    return local_state_checkpoint(state, content, hashes, err);
+    TRY(local_state_checkpoint(state, content, hashes, err));
+    return give_state(t, err);
 }
 
 struct rc restore_target_publish(struct restore_target *t, struct image *image,
@@ -327,7 +371,9 @@ struct rc restore_target_publish(struct restore_target *t, struct image *image,
     rc = write_state(t, state, image, content, &ignored);
     if (rc_failed(rc))
         (void)snprintf(warning, ERR_MSG_SIZE,
-            "the local state could not be written, so the first start of replication reads the whole file: %.900s",
+            "the local state could not be written as it should be, so replication may have to read the whole file "
+            "first: "
+            "%.900s",
             ignored.msg);
     return RC_OK;
 }

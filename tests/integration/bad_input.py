@@ -454,6 +454,24 @@ def existing_target(case):
     check(not os.path.exists(target + "-wal"), "an old log lies beside the restored file")
 
 
+def owner_of_target(case):
+    """Root replaces a database of somebody else: the new file and the local state beside it are theirs, too."""
+    if os.getuid() != 0:
+        raise Skip("only root can give files away")
+    scene, _ = shipped(case, 2)
+    target = case.path("target.db")
+    case.run("sqlite3", target, "CREATE TABLE mine(a)")
+    os.chown(target, NOBODY, NOBODY)
+    os.chmod(target, 0o640)
+    for turn in ("new", "replaced"):
+        restore(case, scene.url, target, "--force")
+        equal(os.stat(target).st_mode & 0o777, 0o640, f"{turn}: mode of the file")
+        found = [target, target + "-weir"] + [entry.path for entry in os.scandir(target + "-weir")]
+        check(len(found) > 3, f"hardly any local state: {found}")
+        for path in found:
+            equal((os.stat(path).st_uid, os.stat(path).st_gid), (NOBODY, NOBODY), f"{turn}: owner of {path}")
+
+
 def old_log_beside_target(case):
     """A log of the old file must not be played into the restored one."""
     scene, commits = shipped(case, 2)
@@ -540,6 +558,7 @@ def cases(options):
     found += [(f"damaged objects: {damage.__name__}", lambda case, a=damage: damaged(case, a)) for damage in (flip, cut, extend, remove)]
     found += [
         ("times", times), ("unknown txid", unknown_txid), ("existing target", existing_target),
+        ("the owner of a replaced database", owner_of_target),
         ("an old log beside the target", old_log_beside_target), ("nothing there", nothing_there), ("dry run", dry_run),
         ("parallel and verify", parallel_and_verify), ("wrong usage", wrong_usage), ("no daemon", no_daemon),
     ]
