@@ -16,7 +16,7 @@ int cmd_snapshot(int argc, char **argv, const struct fsys *fs)
         .synopsis = "DB",
         .about = "Take a snapshot of a database that is being replicated now; returns when it is in the replica, and "
                  "prints its txid.",
-        .examples = "weir snapshot /var/lib/app/app.db",
+        .examples = "  weir snapshot /var/lib/app/app.db\n",
         .options = options,
         .operands = operands,
         .operand_min = 1,

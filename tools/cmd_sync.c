@@ -22,7 +22,7 @@ int cmd_sync(int argc, char **argv, const struct fsys *fs)
         .command = "sync",
         .synopsis = "DB [--wait]",
         .about = "Ship what is committed now instead of at the end of the sync interval.",
-        .examples = "weir sync /var/lib/app/app.db --wait",
+        .examples = "  weir sync /var/lib/app/app.db --wait\n",
         .options = options,
         .operands = operands,
         .operand_min = 1,
