@@ -101,6 +101,8 @@ static struct rc add_entry(struct builder *b, const struct store_entry *e, struc
         return RC_OK;
     case LAYOUT_TIMELINE:
         return timeline_of(b, k.timeline, &t, err);
+    case LAYOUT_FOLD:
+    case LAYOUT_MERGE:
     case LAYOUT_IDENTITY_KEY:
     case LAYOUT_OTHER:
         break;

@@ -18,6 +18,8 @@ enum {
     TXID_DIGITS = 16,
     TIME_DIGITS = 16,
     PART_DIGITS = 8,
+    LEVEL_DIGITS = 2,
+    LEVEL_MAX = 0xff,
 };
 
 /* --- keys ----------------------------------------------------------------------------------------------------------
@@ -58,6 +60,19 @@ void layout_snapshot(layout_text out, uint32_t timeline, uint64_t txid, int64_t 
     print_key(out, TIMELINES "%08" PRIx32 "/snap/%016" PRIx64 "-%016" PRIx64, timeline, txid, (uint64_t)time_ms);
 }
 
+void layout_fold(layout_text out, uint32_t timeline, uint64_t first_txid, uint64_t last_txid)
+{
+    print_key(out, TIMELINES "%08" PRIx32 "/fold/%016" PRIx64 "-%016" PRIx64, timeline, first_txid, last_txid);
+}
+
+void layout_merge(
+    layout_text out, uint32_t timeline, unsigned level, uint64_t base_txid, uint64_t txid, int64_t time_ms)
+{
+    assert(level >= 1 && level <= LEVEL_MAX);
+    print_key(out, TIMELINES "%08" PRIx32 "/merge/%02x/%016" PRIx64 "-%016" PRIx64 "-%016" PRIx64, timeline, level,
+        base_txid, txid, (uint64_t)time_ms);
+}
+
 void layout_timelines_prefix(layout_text out)
 {
     print_key(out, TIMELINES);
@@ -76,6 +91,16 @@ void layout_log_prefix(layout_text out, uint32_t timeline)
 void layout_snapshot_prefix(layout_text out, uint32_t timeline)
 {
     print_key(out, TIMELINES "%08" PRIx32 "/snap/", timeline);
+}
+
+void layout_fold_prefix(layout_text out, uint32_t timeline)
+{
+    print_key(out, TIMELINES "%08" PRIx32 "/fold/", timeline);
+}
+
+void layout_merge_prefix(layout_text out, uint32_t timeline)
+{
+    print_key(out, TIMELINES "%08" PRIx32 "/merge/", timeline);
 }
 
 /* --- and back ------------------------------------------------------------------------------------------------------
@@ -129,6 +154,27 @@ static bool take_snapshot(const char *at, struct layout_key *k)
     return k->txid > 0 && time <= INT64_MAX;
 }
 
+static bool take_fold(const char *at, struct layout_key *k)
+{
+    k->kind = LAYOUT_FOLD;
+    return take_hex(&at, TXID_DIGITS, &k->txid) && take_text(&at, "-") && take_hex(&at, TXID_DIGITS, &k->last_txid)
+           && *at == 0 && k->txid > 0 && k->txid <= k->last_txid;
+}
+
+static bool take_merge(const char *at, struct layout_key *k)
+{
+    uint64_t level, time;
+
+    if (!take_hex(&at, LEVEL_DIGITS, &level) || !take_text(&at, "/") || !take_hex(&at, TXID_DIGITS, &k->base_txid)
+        || !take_text(&at, "-") || !take_hex(&at, TXID_DIGITS, &k->txid) || !take_text(&at, "-")
+        || !take_hex(&at, TIME_DIGITS, &time) || *at != 0)
+        return false;
+    k->kind = LAYOUT_MERGE;
+    k->level = (unsigned)level;
+    k->time_ms = (int64_t)time;
+    return level > 0 && k->base_txid > 0 && k->base_txid < k->txid && time <= INT64_MAX;
+}
+
 static bool take_key(const char *at, struct layout_key *k)
 {
     uint64_t timeline;
@@ -146,6 +192,10 @@ static bool take_key(const char *at, struct layout_key *k)
         return take_snapshot(at, k);
     if (take_text(&at, "/part/"))
         return take_part(at, k);
+    if (take_text(&at, "/fold/"))
+        return take_fold(at, k);
+    if (take_text(&at, "/merge/"))
+        return take_merge(at, k);
     k->kind = LAYOUT_TIMELINE;
     return strcmp(at, "/timeline.json") == 0;
 }

@@ -30,6 +30,10 @@ static void try_key(const uint8_t *data, size_t size)
         layout_log(again, k.timeline, k.txid);
     else if (k.kind == LAYOUT_SNAPSHOT)
         layout_snapshot(again, k.timeline, k.txid, k.time_ms);
+    else if (k.kind == LAYOUT_FOLD)
+        layout_fold(again, k.timeline, k.txid, k.last_txid);
+    else if (k.kind == LAYOUT_MERGE)
+        layout_merge(again, k.timeline, k.level, k.base_txid, k.txid, k.time_ms);
     else
         return;
     require(strcmp(text, again) == 0);

@@ -23,6 +23,10 @@ static void test_keys(void **state)
     assert_string_equal(key, "t/00000002/part/0000000000000011-deadbeef-00000003");
     layout_snapshot(key, UINT32_MAX, 18, 1790000000000);
     assert_string_equal(key, "t/ffffffff/snap/0000000000000012-000001a0c4506c00");
+    layout_fold(key, 3, 1, 32);
+    assert_string_equal(key, "t/00000003/fold/0000000000000001-0000000000000020");
+    layout_merge(key, 3, 2, 17, 18, 1790000000000);
+    assert_string_equal(key, "t/00000003/merge/02/0000000000000011-0000000000000012-000001a0c4506c00");
     layout_timelines_prefix(key);
     assert_string_equal(key, "t/");
     layout_timeline_prefix(key, 10);
@@ -31,6 +35,10 @@ static void test_keys(void **state)
     assert_string_equal(key, "t/0000000a/log/");
     layout_snapshot_prefix(key, 10);
     assert_string_equal(key, "t/0000000a/snap/");
+    layout_fold_prefix(key, 10);
+    assert_string_equal(key, "t/0000000a/fold/");
+    layout_merge_prefix(key, 10);
+    assert_string_equal(key, "t/0000000a/merge/");
 }
 
 static void test_keys_are_in_order(void **state)
@@ -73,6 +81,18 @@ static void test_parse(void **state)
     assert_int_equal(k.kind, LAYOUT_SNAPSHOT);
     assert_int_equal(k.txid, 1000);
     assert_int_equal(k.time_ms, 1790000000123);
+    layout_fold(key, 7, 1000, 1031);
+    k = layout_parse(key);
+    assert_int_equal(k.kind, LAYOUT_FOLD);
+    assert_int_equal(k.txid, 1000);
+    assert_int_equal(k.last_txid, 1031);
+    layout_merge(key, 7, 0xff, 1000, 2000, 1790000000123);
+    k = layout_parse(key);
+    assert_int_equal(k.kind, LAYOUT_MERGE);
+    assert_int_equal(k.level, 0xff);
+    assert_int_equal(k.base_txid, 1000);
+    assert_int_equal(k.txid, 2000);
+    assert_int_equal(k.time_ms, 1790000000123);
 }
 
 static void test_parse_refuses(void **state)
@@ -84,7 +104,15 @@ static void test_parse_refuses(void **state)
         "t/00000001/snap/0000000000000001-", "t/00000001/snap/0000000000000001-ffffffffffffffff",
         "t/00000001/snap/0000000000000000-0000000000000001", "t/00000001/part/0000000000000001-deadbeef",
         "t/00000001/part/0000000000000001-deadbeef-0000000g", "t/00000001/part/0000000000000001-deadbeef-00000000/x",
-        "t/00000001/timeline.json/", "t/00000001/timeline", "x/00000001/log/0000000000000001"};
+        "t/00000001/fold/0000000000000001", "t/00000001/fold/0000000000000002-0000000000000001",
+        "t/00000001/fold/0000000000000000-0000000000000001", "t/00000001/fold/0000000000000001-0000000000000001x",
+        "t/00000001/merge/00/0000000000000001-0000000000000002-0000000000000003",
+        "t/00000001/merge/01/0000000000000000-0000000000000002-0000000000000003",
+        "t/00000001/merge/01/0000000000000002-0000000000000002-0000000000000003",
+        "t/00000001/merge/1/0000000000000001-0000000000000002-0000000000000003",
+        "t/00000001/merge/01/0000000000000001-0000000000000002-ffffffffffffffff",
+        "t/00000001/merge/01/0000000000000001-0000000000000002", "t/00000001/timeline.json/", "t/00000001/timeline",
+        "x/00000001/log/0000000000000001"};
 
     (void)state;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
