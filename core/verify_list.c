@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "verify_list.h"
+
+#include "verify_report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct rc (*entry_fn)(struct verify_job *j, const struct store_entry *e, struct err *err);
+
+static struct rc list(
+    struct verify_job *j, const char *prefix, const char *behind, bool by_folder, entry_fn fn, struct err *err)
+{
+    layout_text after;
+    bool more = true;
+
+    (void)snprintf(after, sizeof after, "%s", behind);
+    while (more) {
+        CLEANUP(verify_intern_finip) struct store_req req;
+
+        store_req_init(&req, STORE_LIST, prefix, NULL, NULL);
+        memcpy(req.after, after, sizeof req.after);
+        req.by_folder = by_folder;
+        TRY_CTX(work_store(j->work, j->store, &req, err), err, "list %s", prefix[0] != 0 ? prefix : j->store->url);
+        for (size_t i = 0; i < req.entry_count; i++)
+            TRY(fn(j, &req.entries[i], err));
+        more = req.more && req.entry_count > 0;
+        if (more)
+            (void)snprintf(after, sizeof after, "%s", req.entries[req.entry_count - 1].key); /* a key fits */
+    }
+    return RC_OK;
+}
+
+/* --- sorting out ---------------------------------------------------------------------------------------------------
+ */
+
+static struct rc out_of_order(const struct store_entry *e, struct err *err)
+{
+    return rc_raise(err, E_CORRUPT, "listing of the replica is not in order at %s", e->key);
+}
+
+/* Listings are in order, so a new number is behind all others. */
+static struct rc timeline_of(struct verify_job *j, uint32_t number, struct verify_work **out, struct err *err)
+{
+    struct verify_work *found = verify_intern_find(j, number);
+
+    if (found == NULL) {
+        TRY(verify_report_grow(&j->timelines, j->timeline_count, &j->timeline_room, sizeof *j->timelines, err));
+        found = &j->timelines[j->timeline_count++];
+        *found = (struct verify_work){.number = number};
+    }
+    *out = found;
+    return RC_OK;
+}
+
+static struct rc add_log(
+    struct verify_work *t, const struct layout_key *k, const struct store_entry *e, struct err *err)
+{
+    if (t->log_count > 0 && t->logs[t->log_count - 1].first_txid >= k->txid)
+        return out_of_order(e, err);
+    TRY(verify_report_grow(&t->logs, t->log_count, &t->log_room, sizeof *t->logs, err));
+    t->logs[t->log_count++] = (struct verify_log_key){k->txid, e->size};
+    return RC_OK;
+}
+
+static struct rc add_part(
+    struct verify_work *t, const struct layout_key *k, const struct store_entry *e, struct err *err)
+{
+    TRY(verify_report_grow(&t->parts, t->part_count, &t->part_room, sizeof *t->parts, err));
+    t->parts[t->part_count++] =
+        (struct verify_part_key){.first_txid = k->txid, .size = e->size, .writer = k->writer, .number = k->number};
+    return RC_OK;
+}
+
+static struct rc add_snap(
+    struct verify_work *t, const struct layout_key *k, const struct store_entry *e, struct err *err)
+{
+    TRY(verify_report_grow(&t->snaps, t->snap_count, &t->snap_room, sizeof *t->snaps, err));
+    t->snaps[t->snap_count++] = (struct verify_snap_key){.txid = k->txid, .size = e->size, .time_ms = k->time_ms};
+    return RC_OK;
+}
+
+static void unexpected(struct verify_job *j, const char *key)
+{
+    verify_report_find(j, NULL, VERIFY_UNEXPECTED, LAYOUT_OTHER, key, "not weir's");
+}
+
+static struct rc on_entry(struct verify_job *j, const struct store_entry *e, struct err *err)
+{
+    struct layout_key k = layout_parse(e->key);
+    struct verify_work *t = NULL;
+
+    if (++j->object_count > CATALOG_OBJECTS_MAX)
+        return rc_raise(err, E_NOMEM, "the replica has more than %d objects; prune it", CATALOG_OBJECTS_MAX);
+    if (k.kind == LAYOUT_OTHER || k.kind == LAYOUT_IDENTITY_KEY) {
+        unexpected(j, e->key);
+        return RC_OK;
+    }
+    TRY(timeline_of(j, k.timeline, &t, err));
+    t->bytes += e->size;
+    switch (k.kind) {
+    case LAYOUT_LOG:
+        return add_log(t, &k, e, err);
+    case LAYOUT_PART:
+        return add_part(t, &k, e, err);
+    case LAYOUT_SNAPSHOT:
+        return add_snap(t, &k, e, err);
+    case LAYOUT_TIMELINE:
+        t->has_origin = true;
+        break;
+    case LAYOUT_FOLD:
+    case LAYOUT_MERGE:
+        unexpected(j, e->key);
+        break;
+    case LAYOUT_IDENTITY_KEY:
+    case LAYOUT_OTHER:
+        break;
+    }
+    return RC_OK;
+}
+
+/* Anything else there was listed before. */
+static struct rc on_newer(struct verify_job *j, const struct store_entry *e, struct err *err)
+{
+    return layout_parse(e->key).kind == LAYOUT_LOG ? on_entry(j, e, err) : RC_OK;
+}
+
+/* What stands beside weir.json and t/. */
+static struct rc on_top(struct verify_job *j, const struct store_entry *e, struct err *err)
+{
+    layout_text timelines;
+
+    (void)err;
+    layout_timelines_prefix(timelines);
+    if (strcmp(e->key, LAYOUT_IDENTITY) == 0)
+        j->has_identity = true;
+    else if (strcmp(e->key, timelines) != 0)
+        unexpected(j, e->key);
+    return RC_OK;
+}
+
+struct rc verify_list_run(struct verify_job *j, struct err *err)
+{
+    layout_text prefix;
+
+    layout_timelines_prefix(prefix);
+    TRY(list(j, prefix, "", false, on_entry, err));
+    return list(j, "", "", true, on_top, err);
+}
+
+struct rc verify_list_newer(struct verify_job *j, struct err *err)
+{
+    const size_t count = j->timeline_count;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct verify_work *t = &j->timelines[i];
+        layout_text prefix, last = "";
+
+        if (!t->wanted)
+            continue;
+        layout_log_prefix(prefix, t->number);
+        if (t->log_count > 0)
+            layout_log(last, t->number, t->logs[t->log_count - 1].first_txid);
+        TRY(list(j, prefix, last, false, on_newer, err));
+    }
+    return RC_OK;
+}

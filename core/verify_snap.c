@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "verify_snap.h"
+
+#include "alloc.h"
+#include "digest.h"
+#include "snap_frame.h"
+#include "verify_report.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+enum { PIECES = 16, PIECE_SIZE = 1 << 20 };
+
+/* Consecutive bytes of the object, and the frames [begin, end) that they hold. */
+struct piece {
+    struct work_item item; /* must be first */
+    const struct snap_index *index;
+    struct span bytes; /* borrowed from the request */
+    uint64_t offset, size;
+    size_t begin, end;
+    struct zstr_dec *zstd; /* owned */
+    uint8_t *pages;        /* owned; SNAP_FRAME_RAW_MAX */
+    uint64_t sum;          /* XOR of the page hashes */
+    struct rc rc;
+    struct err err;
+};
+
+struct reader {
+    struct verify_job *job;
+    const char *key;
+    uint64_t size;
+    struct snap_index *index; /* owned */
+    struct digest *digest;    /* owned */
+    uint8_t trailer[PACK_TRAILER_SIZE];
+    uint64_t at; /* bytes that were taken */
+    size_t frame;
+    uint64_t sum;
+    struct piece pieces[PIECES];
+    struct store_req reqs[PIECES];
+};
+
+static void reader_free(struct reader *r)
+{
+    if (r == NULL)
+        return;
+    for (size_t i = 0; i < PIECES; i++) {
+        zstr_dec_free(r->pieces[i].zstd);
+        mem_free(r->pieces[i].pages);
+        store_req_fini(&r->reqs[i]);
+    }
+    snap_index_free(r->index);
+    digest_free(r->digest);
+    mem_free(r);
+}
+
+static void reader_freep(struct reader **r)
+{
+    reader_free(*r);
+    *r = NULL;
+}
+
+static struct rc reader_new(struct reader **out, struct verify_job *j, const char *key, uint64_t size, struct err *err)
+{
+    CLEANUP(reader_freep) struct reader *r = mem_new(sizeof *r);
+
+    r->job = j;
+    r->key = key;
+    r->size = size;
+    r->digest = digest_new();
+    for (size_t i = 0; i < PIECES; i++) {
+        store_req_init(&r->reqs[i], STORE_GET, key, NULL, NULL);
+        r->pieces[i].zstd = zstr_dec_new();
+        r->pieces[i].pages = mem_try(SNAP_FRAME_RAW_MAX, 1);
+        if (r->pieces[i].pages == NULL)
+            return rc_raise(err, E_NOMEM, "decode a snapshot");
+    }
+    *out = MOVE(r);
+    return RC_OK;
+}
+
+static struct rc check_answer(const struct reader *r, const struct store_req *req, struct err *err)
+{
+    if (req->data.size != req->length || req->size != r->size)
+        return rc_raise(err, E_CORRUPT, "%zu bytes at %" PRIu64 " of %" PRIu64 ", expected %" PRIu64 " of %" PRIu64,
+            req->data.size, req->offset, req->size, req->length, r->size);
+    return RC_OK;
+}
+
+/* --- the index -----------------------------------------------------------------------------------------------------
+ */
+
+static struct rc open_index(struct reader *r, struct err *err)
+{
+    uint64_t need = r->size < SNAP_TAIL_SIZE ? r->size : SNAP_TAIL_SIZE, have = 0;
+
+    if (r->size == 0)
+        return rc_raise(err, E_CORRUPT, "empty");
+    while (need > have) {
+        CLEANUP(verify_intern_finip) struct store_req req;
+
+        if (need > STORE_GET_MAX)
+            return rc_raise(err, E_UNSUPPORTED, "an index of %" PRIu64 " bytes is too large", need);
+        have = need;
+        store_req_init(&req, STORE_GET, r->key, NULL, NULL);
+        req.offset = r->size - have;
+        req.length = have;
+        TRY(work_store(r->job->work, r->job->store, &req, err));
+        TRY(check_answer(r, &req, err));
+        TRY(snap_index_open(&r->index, buf_span(&req.data), r->size, &need, err));
+    }
+    return RC_OK;
+}
+
+static struct rc check_meta(const struct reader *r, const struct layout_key *k, struct err *err)
+{
+    const struct snap_meta *m = snap_index_meta(r->index);
+    char mine[NONCE_TEXT_SIZE], theirs[NONCE_TEXT_SIZE];
+
+    if (m->timeline != k->timeline || m->txid != k->txid || m->time_ms != k->time_ms)
+        return rc_raise(err, E_CORRUPT,
+            "it says that it is txid %" PRIu64 " of timeline %" PRIu32 ", taken at %" PRIi64 " ms", m->txid,
+            m->timeline, m->time_ms);
+    if (!nonce_equal(&m->database, &r->job->report->database))
+        return rc_raise(err, E_CORRUPT, "it belongs to database %s, not to %s", nonce_format(&m->database, theirs),
+            nonce_format(&r->job->report->database, mine));
+    return RC_OK;
+}
+
+/* --- the rest ------------------------------------------------------------------------------------------------------
+ */
+
+static struct rc decode(struct piece *p, struct err *err)
+{
+    const uint32_t page_size = snap_index_meta(p->index)->page_size;
+
+    for (size_t i = p->begin; i < p->end; i++) {
+        struct snap_index_frame f = snap_index_frame(p->index, i);
+        struct span stored = span_of(p->bytes.data + (f.offset - p->offset), f.size);
+
+        TRY(snap_frame_decode(p->zstd, p->index, i, stored, p->pages, err));
+        for (uint32_t k = 0; k < f.page_count; k++)
+            if (f.superseded[k] == 0)
+                p->sum ^= digest_page(f.pgnos[k], p->pages + (size_t)k * page_size, page_size);
+    }
+    return RC_OK;
+}
+
+static void run_piece(struct work_item *item)
+{
+    struct piece *p = (struct piece *)item;
+
+    p->rc = decode(p, &p->err);
+}
+
+/* The header goes with the first frame; behind the last one come index, footer and trailer. */
+static void plan_piece(struct reader *r, struct piece *p)
+{
+    const size_t count = snap_index_frame_count(r->index);
+    uint64_t end = r->at;
+
+    p->index = r->index;
+    p->offset = r->at;
+    p->begin = r->frame;
+    p->sum = 0;
+    p->rc = RC_OK;
+    while (r->frame < count) {
+        struct snap_index_frame f = snap_index_frame(r->index, r->frame);
+
+        if (r->frame > p->begin && f.offset + f.size - r->at > PIECE_SIZE)
+            break;
+        end = f.offset + f.size;
+        r->frame++;
+    }
+    p->end = r->frame;
+    if (p->end == p->begin)
+        end = r->size - r->at > PIECE_SIZE ? r->at + PIECE_SIZE : r->size;
+    p->size = end - r->at;
+    r->at = end;
+}
+
+/* All bytes but the trailer are under it. */
+static void digest_piece(struct reader *r, const struct piece *p)
+{
+    const uint64_t limit = r->size - PACK_TRAILER_SIZE;
+    uint64_t n = p->offset >= limit ? 0 : limit - p->offset;
+
+    if (n > p->size)
+        n = p->size;
+    digest_update(r->digest, p->bytes.data, (size_t)n);
+    for (uint64_t i = n; i < p->size; i++)
+        r->trailer[p->offset + i - limit] = p->bytes.data[i];
+}
+
+static struct rc take_pieces(struct reader *r, struct err *err)
+{
+    struct work_item *items[PIECES];
+    size_t n = 0;
+
+    for (; n < PIECES && r->at < r->size; n++) {
+        struct piece *p = &r->pieces[n];
+
+        plan_piece(r, p);
+        p->item = (struct work_item){.run = run_piece};
+        items[n] = &p->item;
+        r->reqs[n].offset = p->offset;
+        r->reqs[n].length = p->size;
+    }
+    TRY(work_store_all(r->job->work, r->job->store, r->reqs, n, err));
+    for (size_t i = 0; i < n; i++) {
+        TRY(check_answer(r, &r->reqs[i], err));
+        r->pieces[i].bytes = buf_span(&r->reqs[i].data);
+        digest_piece(r, &r->pieces[i]);
+        verify_intern_read(r->job, r->pieces[i].size);
+    }
+    work_spread_wait(r->job->work, items, n);
+    for (size_t i = 0; i < n; i++) {
+        if (rc_failed(r->pieces[i].rc)) {
+            *err = r->pieces[i].err;
+            return r->pieces[i].rc;
+        }
+        r->sum ^= r->pieces[i].sum;
+    }
+    return RC_OK;
+}
+
+static struct rc read_all(struct reader *r, const struct layout_key *k, struct err *err)
+{
+    const struct snap_meta *m;
+    struct cursor trailer;
+
+    TRY(open_index(r, err));
+    TRY(check_meta(r, k, err));
+    m = snap_index_meta(r->index);
+    while (r->at < r->size)
+        TRY(take_pieces(r, err));
+    trailer = cursor_of(span_of(r->trailer, sizeof r->trailer));
+    if (cursor_u64(&trailer) != digest_value(r->digest))
+        return rc_raise(err, E_CORRUPT, "checksum mismatch over %" PRIu64 " bytes", r->size);
+    if (r->sum != m->checksum)
+        return rc_raise(err, E_CORRUPT, "the state checksum of its pages is %016" PRIx64 ", it says %016" PRIx64,
+            r->sum, m->checksum);
+    return RC_OK;
+}
+
+static struct rc read_snapshot(
+    struct verify_job *j, struct verify_snap_key *s, const struct layout_key *k, const char *key, struct err *err)
+{
+    CLEANUP(reader_freep) struct reader *r = NULL;
+    const struct snap_meta *m;
+
+    TRY(reader_new(&r, j, key, s->size, err));
+    TRY(read_all(r, k, err));
+    m = snap_index_meta(r->index);
+    s->usable = true;
+    s->checksum = m->checksum;
+    s->page_size = m->page_size;
+    s->page_count = m->page_count;
+    s->writer = m->writer;
+    return RC_OK;
+}
+
+struct rc verify_snap_run(struct verify_job *j, struct verify_work *t, struct err *err)
+{
+    for (size_t i = 0; i < t->snap_count; i++) {
+        struct verify_snap_key *s = &t->snaps[i];
+        const struct layout_key k = {.timeline = t->number, .txid = s->txid, .time_ms = s->time_ms};
+        const uint64_t before = j->done;
+        struct err damage;
+        layout_text key;
+        struct rc rc;
+
+        layout_snapshot(key, t->number, s->txid, s->time_ms);
+        rc = read_snapshot(j, s, &k, key, &damage);
+        if (verify_intern_is_damage(rc)) { /* once more: it may have been the way */
+            j->done = before;
+            rc = read_snapshot(j, s, &k, key, &damage);
+        }
+        if (rc_failed(rc) && !verify_intern_is_damage(rc)) {
+            *err = damage;
+            return rc_wrap(err, "%s", key);
+        }
+        if (rc_failed(rc))
+            verify_report_damage(j, t, LAYOUT_SNAPSHOT, key, &damage);
+    }
+    return RC_OK;
+}
