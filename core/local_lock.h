@@ -7,8 +7,9 @@
  *     pid 4711
  *     socket /run/weir/control
  *
- * Who reads it takes the lock SHARED for a moment to find out whether it is held.  Taking it waits for such a one, who may
- * lose the processor in that moment, and turns away only from a lock that is held exclusively.  The file is never removed: a lock on a removed file protects nothing.
+ * Who reads it takes the lock SHARED for a moment to find out whether it is held.  Taking it waits for such a one, who
+ * may lose the processor in that moment, and turns away only from a lock that is held exclusively.  The file is never
+ * removed: a lock on a removed file protects nothing.
  */
 #ifndef LOCAL_LOCK_H
 #define LOCAL_LOCK_H
