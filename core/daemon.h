@@ -1,26 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * daemon - the process that replicates: loop, signals, control socket, and one actor per database.
+ * daemon - the process that replicates: loop, signals, control sockets, and one actor per database.
  *
- * SIGTERM and SIGINT ship what is left within `shutdown_ms` and end it; a second one ends it at once.  It also ends
- * when no database is left to work on (all fenced or failed).
+ * Databases do not disturb each other: one that cannot begin, fails or is fenced is told in the log and in the status,
+ * and the others go on.  The daemon ends when none is left to work on.
+ *
+ * SIGTERM and SIGINT ship what is left within `shutdown_ms` and end it; a second one ends it at once.
+ *
+ * SIGHUP loads the settings again.  What did not change goes on untouched; numbers that a running database can take
+ * (intervals, limits of commits and log) are changed in place; a database whose replica changed is stopped in order and
+ * begun anew, one that is gone is shipped and stopped, each within `shutdown_ms`; new ones are begun, failed ones get
+ * another chance.  Settings that cannot be loaded or carried out change nothing, and that is told in the log and in the
+ * status.
+ *
+ * daemon.c is the loop and the end, daemon_member.c the life of one database in it, daemon_call.c the control sockets,
+ * daemon_reload.c SIGHUP.
  */
 #ifndef DAEMON_H
 #define DAEMON_H
 
 #include "db.h"
+#include "slog.h"
 
 struct daemon_settings {
     struct db_settings *databases;
     size_t database_count;
-    char *socket_path; /* NULL: in the local state of the first database */
+    char *socket_path; /* NULL: one in the local state of each database */
     uint64_t shutdown_ms;
+    enum slog_level log_level;
+    enum slog_format log_format;
+};
+
+/* Where settings come from, at the start and at SIGHUP. */
+struct daemon_source {
+    const char *file; /* for log and status; NULL: there is none, and SIGHUP does nothing */
+    /* What is handed out is borrowed until the next call, or the end of daemon_run(). */
+    struct rc (*load)(void *ctx, const struct daemon_settings **out, struct err *err);
+    void *ctx;
 };
 
 /*
  * Run until stopped.  RC_OK: everything was shipped.  Otherwise the worst of what happened: E_FENCED, the cause of a
  * failed database, E_TIMEOUT what could not be shipped in time.
  */
-MUST_USE struct rc daemon_run(const struct daemon_settings *settings, const struct fsys *fs, struct err *err);
+MUST_USE struct rc daemon_run(const struct daemon_source *source, const struct fsys *fs, struct err *err);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "status.h"
 
+#include "alloc.h"
+#include "config_replica.h"
 #include "strx.h"
 
 #include <assert.h>
@@ -146,12 +148,36 @@ static json_t *lag_object(const struct db *db)
     return o;
 }
 
+json_t *status_configuration(const char *file, int64_t loaded_ms, const struct err *error, int64_t error_ms)
+{
+    json_t *o = json_object(), *e = NULL;
+
+    put(o, "file", file != NULL ? json_text(file) : json_null());
+    put(o, "loaded", json_time(loaded_ms));
+    if (error->code != E_OK) {
+        e = json_object();
+        put(e, "code", json_string(rc_name(error->code)));
+        put(e, "message", json_text(error->msg));
+        put(e, "time", json_time(error_ms));
+    }
+    put(o, "error", e != NULL ? e : json_null());
+    return o;
+}
+
+/* Without a store its own words are all there is. */
+static json_t *url_text(const struct db *db)
+{
+    CLEANUP(mem_freep) char *url = db->store == NULL ? config_replica_redact(db->settings->url) : NULL;
+
+    return json_text(url != NULL ? url : db->store->url);
+}
+
 json_t *status_database(const struct db *db)
 {
     json_t *o = json_object();
 
     put(o, "path", json_text(db->settings->path));
-    put(o, "url", json_text(db->store != NULL ? db->store->url : db->settings->url));
+    put(o, "url", url_text(db));
     put(o, "state", json_string(state_name(db)));
     put(o, "timeline", json_u64(db->timeline));
     put(o, "txid", json_u64(db->txid));

@@ -12,6 +12,8 @@
 
 /* One database: an owned reference. */
 json_t *status_database(const struct db *db);
+/* The configuration file, when it was loaded, and what the last reload complained about (code E_OK: nothing). */
+json_t *status_configuration(const char *file, int64_t loaded_ms, const struct err *error, int64_t error_ms);
 /* The cause of the present trouble, or NULL when there is none. */
 const struct err *status_trouble(const struct db *db);
 

@@ -5,6 +5,7 @@
 #include "cli.h"
 #include "control.h"
 #include "local_state.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -62,38 +63,61 @@ static struct rc parse(const struct buf *bytes, json_t **answer, struct err *err
     return RC_OK;
 }
 
+struct rc ask_socket(const char *socket_path, const char *line, uint64_t timeout_ms, json_t **answer, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf bytes;
+
+    buf_init(&bytes, CONTROL_ANSWER_MAX);
+    TRY(control_ask(socket_path, line, timeout_ms, &bytes, err));
+    return parse(&bytes, answer, err);
+}
+
 struct rc ask_daemon(const struct fsys *fs, const char *database, const char *verb, uint64_t timeout_ms,
     json_t **answer, struct err *err)
 {
     CLEANUP(mem_freep) char *dir = local_state_dir(database);
     CLEANUP(mem_freep) char *line = mem_printf("%s %s", verb, database);
-    CLEANUP(buf_fini) struct buf bytes;
     struct local_state_holder holder;
+    struct rc rc;
 
-    buf_init(&bytes, CONTROL_ANSWER_MAX);
     TRY(local_state_holder(fs, dir, &holder, err));
     if (!holder.held || holder.socket_path[0] == 0)
         return rc_raise(err, E_CANCELED, "no weir process replicates %s", database);
-    struct rc rc = control_ask(holder.socket_path, line, timeout_ms, &bytes, err);
-
+    rc = ask_socket(holder.socket_path, line, timeout_ms, answer, err);
     if (rc.code == E_NOTFOUND) /* it has just ended */
         return rc_raise(err, E_CANCELED, "no weir process answers for %s", database);
-    TRY(rc);
-    return parse(&bytes, answer, err);
+    return rc;
 }
 
-int ask_print_txid(
-    const char *command, const char *verb, const char *path, uint64_t timeout_ms, bool json, const struct fsys *fs)
+/* With a configuration that names a socket, that is where to ask. */
+static struct rc ask(
+    const struct ask_request *r, const struct fsys *fs, const char *database, json_t **answer, struct err *err)
+{
+    CLEANUP(mem_freep) char *line = mem_printf("%s %s", r->verb, database);
+    CLEANUP(config_freep) struct config *c = NULL;
+
+    if (r->file != NULL)
+        TRY(settings_load(&c, (struct config_request){.fs = fs, .file = r->file, .any_count = true}, err));
+    if (c != NULL && c->socket != NULL) {
+        struct rc rc = ask_socket(c->socket, line, r->timeout_ms, answer, err);
+
+        if (rc.code == E_NOTFOUND)
+            return rc_raise(err, E_CANCELED, "no weir process answers at %s", c->socket);
+        return rc;
+    }
+    return ask_daemon(fs, database, r->verb, r->timeout_ms, answer, err);
+}
+
+int ask_print_txid(const struct ask_request *r, const struct fsys *fs)
 {
     CLEANUP(mem_freep) char *database = NULL;
     CLEANUP(json_decrefp) json_t *answer = NULL;
     struct err err;
     json_int_t txid;
 
-    if (rc_failed(ask_absolute(path, &database, &err))
-        || rc_failed(ask_daemon(fs, database, verb, timeout_ms, &answer, &err)))
-        return cli_fail(command, &err);
+    if (rc_failed(ask_absolute(r->path, &database, &err)) || rc_failed(ask(r, fs, database, &answer, &err)))
+        return cli_fail(r->command, &err);
     txid = json_integer_value(json_object_get(answer, "txid"));
-    (void)printf(json ? "{\"txid\":%lld}\n" : "%lld\n", (long long)txid); /* the stream is checked at the end */
+    (void)printf(r->json ? "{\"txid\":%lld}\n" : "%lld\n", (long long)txid); /* the stream is checked at the end */
     return 0;
 }

@@ -17,8 +17,18 @@ MUST_USE struct rc ask_absolute(const char *path, char **out, struct err *err);
 MUST_USE struct rc ask_daemon(const struct fsys *fs, const char *database, const char *verb, uint64_t timeout_ms,
     json_t **answer, struct err *err);
 
+/* The same of the daemon behind this socket, about everything. */
+MUST_USE struct rc ask_socket(
+    const char *socket_path, const char *line, uint64_t timeout_ms, json_t **answer, struct err *err);
+
 /* The whole of a command that asks, waits, and prints the txid of the answer; its exit status. */
-int ask_print_txid(
-    const char *command, const char *verb, const char *path, uint64_t timeout_ms, bool json, const struct fsys *fs);
+struct ask_request {
+    const char *command, *verb;
+    const char *file; /* the configuration of `-c`, whose socket is asked then; NULL: it was not given */
+    const char *path;
+    uint64_t timeout_ms;
+    bool json;
+};
+int ask_print_txid(const struct ask_request *r, const struct fsys *fs);
 
 #endif

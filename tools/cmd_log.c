@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "restore.h"
 #include "session.h"
+#include "settings.h"
 #include "strx.h"
 
 #include <inttypes.h>
@@ -162,7 +163,7 @@ static struct rc run(void *ctx, struct work *w, struct store *s, struct err *err
 int cmd_log(int argc, char **argv, const struct fsys *fs)
 {
     struct listing l = {0};
-    const char *url = NULL;
+    const char *source = NULL, *file = NULL;
     const struct cli_option options[] = {
         {0, "since", "TIME", "only commits at or after this time, like 2026-11-21T02:01:21Z", cli_time, &l.since_ms,
             &l.by_since},
@@ -170,18 +171,21 @@ int cmd_log(int argc, char **argv, const struct fsys *fs)
         {0, "timeline", "N", "the commits that lead to this timeline's end; default: the newest timeline", cli_timeline,
             &l.timeline, NULL},
         {0, "json", NULL, "one JSON object per line", NULL, &l.json, NULL},
+        SETTINGS_OPTION(&file),
         {0},
     };
     const struct cli cli = {
         .command = COMMAND,
-        .synopsis = "URL [OPTION...]",
-        .about = "List the commits in the replica at URL, oldest first: transaction number, time, pages changed, bytes "
-                 "stored, timeline.  'resync' marks a commit that stands for changes made while weir was away, "
-                 "'snapshot' one whose state is in a snapshot only.  Any txid can be given to weir restore.",
+        .synopsis = "SOURCE [OPTION...]",
+        .about =
+            "List the commits in a replica, oldest first: transaction number, time, pages changed, bytes "
+            "stored, timeline.  'resync' marks a commit that stands for changes made while weir was away, "
+            "'snapshot' one whose state is in a snapshot only.  Any txid can be given to weir restore.  SOURCE is a "
+            "URL, or a database of the configuration.",
         .examples = "  weir log file:///backup/app --since 2026-11-21T02:00:00Z\n"
                     "  weir log file:///backup/app --json | jq 'select(.pages > 1000)'\n",
         .options = options,
-        .operands = &url,
+        .operands = &source,
         .operand_min = 1,
         .operand_max = 1,
     };
@@ -190,5 +194,5 @@ int cmd_log(int argc, char **argv, const struct fsys *fs)
 
     if (outcome != CLI_RUN)
         return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
-    return rc_failed(session_run(fs, url, run, &l, &err)) ? cli_fail(COMMAND, &err) : 0;
+    return rc_failed(session_run_with(fs, file, source, run, &l, &err)) ? cli_fail(COMMAND, &err) : 0;
 }

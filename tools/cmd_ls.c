@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "plan.h"
 #include "session.h"
+#include "settings.h"
 #include "strx.h"
 
 #include <inttypes.h>
@@ -15,7 +16,7 @@
 
 struct listing {
     bool json, gaps;
-    const char *url;
+    const char *url; /* of the store */
 
     /* While a timeline is being printed. */
     uint32_t timeline;
@@ -320,6 +321,7 @@ static struct rc run(void *ctx, struct work *w, struct store *s, struct err *err
     uint64_t bytes = 0;
     struct rc rc = catalog_load(&c, w, s, err);
 
+    l->url = s->url;
     for (size_t i = 0; !rc_failed(rc) && i < c->timeline_count; i++)
         bytes += all_bytes(&c->timelines[i]);
     if (!rc_failed(rc) && !l->json)
@@ -335,6 +337,7 @@ static struct rc run(void *ctx, struct work *w, struct store *s, struct err *err
 int cmd_ls(int argc, char **argv, const struct fsys *fs)
 {
     struct listing l = {.worst = RC_OK};
+    const char *source = NULL, *file = NULL;
     const struct cli_option options[] = {
         {0, "gaps", NULL,
             "read every segment and list the commits that are not exact transactions: 'resync' (changes made while "
@@ -342,17 +345,20 @@ int cmd_ls(int argc, char **argv, const struct fsys *fs)
             "away) and 'snapshot' (the state is in a snapshot only)",
             NULL, &l.gaps, NULL},
         {0, "json", NULL, "print one JSON object", NULL, &l.json, NULL},
+        SETTINGS_OPTION(&file),
         {0},
     };
     const struct cli cli = {
         .command = COMMAND,
-        .synopsis = "URL [OPTION...]",
-        .about =
-            "Show what the replica at URL holds: its timelines and where they fork, which commits can be restored, "
-            "snapshots, sizes, and damage as far as it can be seen without reading everything.",
-        .examples = "  weir ls file:///backup/app\n",
+        .synopsis = "SOURCE [OPTION...]",
+        .about = "Show what a replica holds: its timelines and where they fork, which commits can be restored, "
+                 "snapshots, sizes, and damage as far as it can be seen without reading everything.  SOURCE is a URL, "
+                 "or a database of the "
+                 "configuration.",
+        .examples = "  weir ls file:///backup/app\n"
+                    "  weir ls /var/lib/app/app.db -c weir.yml\n",
         .options = options,
-        .operands = &l.url,
+        .operands = &source,
         .operand_min = 1,
         .operand_max = 1,
     };
@@ -361,7 +367,7 @@ int cmd_ls(int argc, char **argv, const struct fsys *fs)
 
     if (outcome != CLI_RUN)
         return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
-    if (rc_failed(session_run(fs, l.url, run, &l, &err)))
+    if (rc_failed(session_run_with(fs, file, source, run, &l, &err)))
         return cli_fail(COMMAND, &err);
     return rc_failed(l.worst) ? cli_fail(COMMAND, &l.worst_err) : 0;
 }

@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "restore.h"
 #include "session.h"
+#include "settings.h"
 #include "strx.h"
 
 #include <inttypes.h>
@@ -16,6 +17,7 @@
 
 struct request {
     const struct fsys *fs;
+    const char *file; /* the configuration that was named */
     struct restore_opts opts;
     struct restore_report report;
     bool json, if_db_not_exists, if_replica_exists;
@@ -139,7 +141,7 @@ static int report_skipped(const struct request *r, const char *reason)
     return 0;
 }
 
-static int restore(struct request *r, const char *url)
+static int restore(struct request *r, const char *source)
 {
     struct err err;
     struct stat st;
@@ -151,7 +153,7 @@ static int restore(struct request *r, const char *url)
         r->opts.on_progress = on_progress;
         r->opts.ctx = r;
     }
-    rc = session_run(r->fs, url, run, r, &err);
+    rc = session_run_with(r->fs, r->file, source, run, r, &err);
     clear_progress(r);
     if (rc_failed(rc) && r->if_replica_exists && r->report.nothing_there)
         return report_skipped(r, err.msg);
@@ -168,7 +170,7 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
 {
     struct request r = {.fs = fs, .opts = {.verify = RESTORE_VERIFY_STATE}};
     bool no_state = false;
-    const char *url = NULL;
+    const char *source = NULL;
     const struct cli_option options[] = {
         {'o', "output", "FILE", "the database file to make", cli_text, &r.opts.output, NULL},
         {0, "txid", "N", "the state after commit N; default: the newest", cli_u64, &r.opts.txid, &r.opts.by_txid},
@@ -196,19 +198,21 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
             "do not write the local state beside the file; replication from it then begins by reading it", NULL,
             &no_state, NULL},
         {0, "json", NULL, "print the result as one JSON object", NULL, &r.json, NULL},
+        SETTINGS_OPTION(&r.file),
         {0},
     };
     const struct cli cli = {
         .command = COMMAND,
-        .synopsis = "URL -o FILE [OPTION...]",
-        .about = "Make a database file from the replica at URL.  The file appears whole or not at all: it is built "
+        .synopsis = "SOURCE -o FILE [OPTION...]",
+        .about = "Make a database file from a replica: SOURCE is a URL, or a database of the configuration.  The file "
+                 "appears whole or not at all: it is built "
                  "beside its "
                  "place, proven by the state checksum, and renamed.",
         .examples = "  weir restore file:///backup/app -o app.db\n"
                     "  weir restore file:///backup/app -o app.db --txid 1207\n"
                     "  weir restore file:///backup/app -o app.db --timestamp 2026-11-21T02:01:21Z --verify full\n",
         .options = options,
-        .operands = &url,
+        .operands = &source,
         .operand_min = 1,
         .operand_max = 1,
     };
@@ -222,5 +226,5 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
             r.opts.output == NULL ? "where to? -o FILE is missing" : "--txid and --timestamp exclude each other");
         return rc_exit_status(E_CONFIG);
     }
-    return restore(&r, url);
+    return restore(&r, source);
 }

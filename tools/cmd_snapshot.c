@@ -2,13 +2,15 @@
 #include "ask.h"
 #include "cli.h"
 #include "commands.h"
+#include "settings.h"
 
 int cmd_snapshot(int argc, char **argv, const struct fsys *fs)
 {
-    const char *operands[1] = {0};
+    const char *operands[1] = {0}, *file = NULL;
     bool json = false;
     const struct cli_option options[] = {
         {0, "json", NULL, "print JSON", NULL, &json, NULL},
+        SETTINGS_OPTION(&file),
         {0},
     };
     const struct cli cli = {
@@ -31,5 +33,8 @@ int cmd_snapshot(int argc, char **argv, const struct fsys *fs)
     case CLI_RUN:
         break;
     }
-    return ask_print_txid("snapshot", "snapshot", operands[0], 0, json, fs);
+    return ask_print_txid(
+        &(struct ask_request){
+            .command = "snapshot", .verb = "snapshot", .file = file, .path = operands[0], .json = json},
+        fs);
 }

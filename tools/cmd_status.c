@@ -4,6 +4,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "local_state.h"
+#include "settings.h"
 #include "strx.h"
 
 #include <inttypes.h>
@@ -63,86 +64,199 @@ static int judge(const json_t *db)
     return strcmp(state, "replicating") == 0 && json_is_null(json_object_get(db, "error")) ? 0 : 1;
 }
 
-static int show_running(const char *path, json_t *answer, bool json)
+static int worse(int a, int b)
 {
-    const json_t *list = json_object_get(answer, "databases");
-    size_t i;
-    json_t *db;
-    int status = 1;
-
-    if (json) {
-        (void)json_dumpf(answer, stdout, JSON_INDENT(2)); /* the stream is checked at the end */
-        (void)printf("\n");
-    }
-    json_array_foreach(list, i, db)
-    {
-        if (strcmp(text(db, "path"), path) != 0)
-            continue;
-        if (!json)
-            print_database(db);
-        status = judge(db);
-    }
-    return status;
+    return a > b ? a : b; /* 0, 1, and 5 for fenced */
 }
 
-/* No daemon: what the local state says, which is the past. */
-static int show_stopped(const struct fsys *fs, const char *path, const struct err *why, bool json)
+/* --- without a daemon --------------------------------------------------------------------------------------------- */
+
+/* What the local state says, which is the past. */
+static json_t *stopped_object(const struct fsys *fs, const char *path, const char *why)
 {
     CLEANUP(mem_freep) char *dir = local_state_dir(path);
     struct local_state_content content;
     enum local_state_found found;
     struct err err;
     char when[STRX_TIME_SIZE];
-    bool known;
+    json_t *o = json_pack("{s:s, s:s, s:s}", "path", path, "state", "not running", "message", why);
 
-    known = !rc_failed(local_state_peek(fs, dir, &content, &found, &err)) && found == LOCAL_STATE_GOOD
-            && content.pos.txid > 0;
-    if (json) {
-        json_t *o = json_pack("{s:s, s:s, s:s}", "path", path, "state", "not running", "message", why->msg);
+    if (!rc_failed(local_state_peek(fs, dir, &content, &found, &err)) && found == LOCAL_STATE_GOOD
+        && content.pos.txid > 0)
+        (void)json_object_update_new(o, json_pack("{s:I, s:s, s:I}", "shipped_txid", (json_int_t)content.pos.txid,
+                                            "shipped_time", strx_format_time(content.pos.time_ms, when), "timeline",
+                                            (json_int_t)content.pos.timeline)); /* fails only without memory */
+    return o;
+}
 
-        if (known)
-            (void)json_object_update_new(o, json_pack("{s:I, s:s, s:I}", "shipped_txid", (json_int_t)content.pos.txid,
-                                                "shipped_time", strx_format_time(content.pos.time_ms, when), "timeline",
-                                                (json_int_t)content.pos.timeline)); /* fails only without memory */
-        o = json_pack("{s:[o]}", "databases", o);
-        (void)json_dumpf(o, stdout, JSON_INDENT(2)); /* the stream is checked at the end */
-        (void)printf("\n");
-        json_decref(o);
-        return 1;
+static void print_stopped(const json_t *o)
+{
+    (void)printf("%s\n  state      not running (%s)\n", text(o, "path"), text(o, "message"));
+    if (json_object_get(o, "shipped_txid") != NULL)
+        (void)printf("  shipped    txid %" PRIu64 " of %s, when weir ran last\n", number(o, "shipped_txid"),
+            text(o, "shipped_time"));
+}
+
+/* --- asking ------------------------------------------------------------------------------------------------------- */
+
+struct request {
+    const struct fsys *fs;
+    const char *file;      /* -c */
+    char *path;            /* owned; NULL: all of the configuration */
+    struct config *config; /* owned; NULL: not needed */
+    bool json;
+};
+
+static void request_fini(struct request *r)
+{
+    mem_free(r->path);
+    config_free(r->config);
+}
+
+static struct rc load_config(struct request *r, struct err *err)
+{
+    if (r->path != NULL && r->file == NULL)
+        return RC_OK; /* its local state knows who replicates it */
+    TRY(settings_load(
+        &r->config, (struct config_request){.fs = r->fs, .file = r->file, .any_count = r->path != NULL}, err));
+    return RC_OK;
+}
+
+/* E_CANCELED: no daemon runs. */
+static struct rc ask(const struct request *r, json_t **answer, struct err *err)
+{
+    const struct config *c = r->config;
+    struct rc rc;
+
+    if (c != NULL && c->socket != NULL) {
+        rc = ask_socket(c->socket, COMMAND, ANSWER_MS, answer, err);
+        if (rc.code == E_NOTFOUND)
+            return rc_raise(err, E_CANCELED, "no weir process answers at %s", c->socket);
+        return rc;
     }
-    (void)printf("%s\n  state      not running (%s)\n", path, why->msg);
-    if (known)
-        (void)printf("  shipped    txid %" PRIu64 " of %s, when weir ran last\n", content.pos.txid,
-            strx_format_time(content.pos.time_ms, when));
+    if (r->path != NULL)
+        return ask_daemon(r->fs, r->path, COMMAND, ANSWER_MS, answer, err);
+    for (size_t i = 0; i < c->db_count; i++) {
+        if (c->dbs[i].path == NULL)
+            continue;
+        rc = ask_daemon(r->fs, c->dbs[i].path, COMMAND, ANSWER_MS, answer, err);
+        if (rc.code != E_CANCELED)
+            return rc;
+    }
+    return rc_raise(err, E_CANCELED, "no weir process replicates it");
+}
+
+/* --- showing ------------------------------------------------------------------------------------------------------ */
+
+static bool is_in(const json_t *list, const char *path)
+{
+    size_t i;
+    const json_t *db;
+
+    json_array_foreach(list, i, db) if (strcmp(text(db, "path"), path) == 0) return true;
+    return false;
+}
+
+/* What was asked for, but no daemon replicates. */
+static void add_stopped(const struct request *r, json_t *list, const char *why)
+{
+    if (r->path != NULL && !is_in(list, r->path))
+        (void)json_array_append_new(list, stopped_object(r->fs, r->path, why)); /* fails only without memory */
+    if (r->path != NULL)
+        return;
+    for (size_t i = 0; i < r->config->db_count; i++) {
+        const char *path = r->config->dbs[i].path;
+
+        if (path != NULL && !is_in(list, path))
+            (void)json_array_append_new(list, stopped_object(r->fs, path, why)); /* fails only without memory */
+    }
+}
+
+static int show_configuration(const json_t *answer, bool json)
+{
+    const json_t *configuration = json_object_get(answer, "configuration");
+    const json_t *error = json_object_get(configuration, "error");
+
+    if (!json_is_object(error))
+        return 0;
+    if (!json)
+        (void)printf("configuration %s\n  loaded     %s\n  error      at %s, the old one stays in force: %s\n",
+            text(configuration, "file"), text(configuration, "loaded"), text(error, "time"), text(error, "message"));
     return 1;
+}
+
+static int show(const struct request *r, json_t *answer)
+{
+    json_t *list = json_object_get(answer, "databases"), *db;
+    int status;
+    size_t i;
+
+    if (r->json) {
+        (void)json_dumpf(answer, stdout, JSON_INDENT(2)); /* the stream is checked at the end */
+        (void)printf("\n");
+    }
+    status = show_configuration(answer, r->json);
+    json_array_foreach(list, i, db)
+    {
+        if (r->path != NULL && strcmp(text(db, "path"), r->path) != 0)
+            continue;
+        if (!r->json && strcmp(text(db, "state"), "not running") == 0)
+            print_stopped(db);
+        else if (!r->json)
+            print_database(db);
+        status = worse(status, judge(db));
+    }
+    return status;
+}
+
+static int run(struct request *r, const char *operand)
+{
+    CLEANUP(json_decrefp) json_t *answer = NULL;
+    struct err err;
+    struct rc rc;
+
+    if (operand != NULL && rc_failed(ask_absolute(operand, &r->path, &err)))
+        return cli_fail(COMMAND, &err);
+    if (rc_failed(load_config(r, &err)))
+        return cli_fail(COMMAND, &err);
+    rc = ask(r, &answer, &err);
+    if (rc.code == E_CANCELED) {
+        answer = json_pack("{s:[]}", "databases");
+        add_stopped(r, json_object_get(answer, "databases"), err.msg);
+        return show(r, answer);
+    }
+    if (rc_failed(rc))
+        return cli_fail(COMMAND, &err);
+    add_stopped(r, json_object_get(answer, "databases"), "the weir process that answers does not replicate it");
+    return show(r, answer);
 }
 
 int cmd_status(int argc, char **argv, const struct fsys *fs)
 {
     const char *operands[1] = {0};
-    bool json = false;
+    CLEANUP(request_fini) struct request r = {.fs = fs};
     const struct cli_option options[] = {
-        {0, "json", NULL, "print the status document (docs/status.md)", NULL, &json, NULL},
+        SETTINGS_OPTION(&r.file),
+        {0, "json", NULL, "print the status document (docs/status.md)", NULL, &r.json, NULL},
         {0},
     };
     const struct cli cli = {
         .command = COMMAND,
-        .synopsis = "DB",
-        .about = "Is the backup of this database alive, and how far behind is it?\n"
-                 "\n"
-                 "Exit status 0: it is replicated and nothing is wrong; 1: no daemon runs, or something is wrong; 5: "
-                 "another "
-                 "writer owns the replica.",
-        .examples = "weir status /var/lib/app/app.db\nweir status /var/lib/app/app.db --json",
+        .synopsis = "[DB]",
+        .about =
+            "Are the backups alive, and how far behind are they?  Of one database, or of all in the "
+            "configuration.\n"
+            "\n"
+            "Exit status 0: they are replicated and nothing is wrong; 1: no daemon runs, or something is wrong; 5: "
+            "another writer owns a replica.",
+        .examples = "  weir status\n"
+                    "  weir status /var/lib/app/app.db\n"
+                    "  weir status -c weir.yml --json\n",
         .options = options,
         .operands = operands,
-        .operand_min = 1,
+        .operand_min = 0,
         .operand_max = 1,
     };
-    CLEANUP(mem_freep) char *path = NULL;
-    CLEANUP(json_decrefp) json_t *answer = NULL;
-    struct err err;
-    struct rc rc;
 
     switch (cli_parse(&cli, argc, argv)) {
     case CLI_HELP:
@@ -152,12 +266,5 @@ int cmd_status(int argc, char **argv, const struct fsys *fs)
     case CLI_RUN:
         break;
     }
-    if (rc_failed(ask_absolute(operands[0], &path, &err)))
-        return cli_fail(COMMAND, &err);
-    rc = ask_daemon(fs, path, COMMAND, ANSWER_MS, &answer, &err);
-    if (rc.code == E_CANCELED)
-        return show_stopped(fs, path, &err, json);
-    if (rc_failed(rc))
-        return cli_fail(COMMAND, &err);
-    return show_running(path, answer, json);
+    return run(&r, operands[0]);
 }

@@ -2,10 +2,11 @@
 #include "ask.h"
 #include "cli.h"
 #include "commands.h"
+#include "settings.h"
 
 int cmd_sync(int argc, char **argv, const struct fsys *fs)
 {
-    const char *operands[1] = {0};
+    const char *operands[1] = {0}, *file = NULL;
     bool wait = false, json = false;
     uint64_t timeout_ms = 0;
     const struct cli_option options[] = {
@@ -16,6 +17,7 @@ int cmd_sync(int argc, char **argv, const struct fsys *fs)
             "with --wait: give up after this time, for example 30s (default: wait as long as it takes)", cli_duration,
             &timeout_ms, NULL},
         {0, "json", NULL, "print JSON", NULL, &json, NULL},
+        SETTINGS_OPTION(&file),
         {0},
     };
     const struct cli cli = {
@@ -41,5 +43,14 @@ int cmd_sync(int argc, char **argv, const struct fsys *fs)
         cli_complain("sync", "--timeout needs --wait");
         return rc_exit_status(E_CONFIG);
     }
-    return ask_print_txid("sync", wait ? "sync" : "ship", operands[0], timeout_ms, json, fs);
+    return ask_print_txid(
+        &(struct ask_request){
+            .command = "sync",
+            .verb = wait ? "sync" : "ship",
+            .file = file,
+            .path = operands[0],
+            .timeout_ms = timeout_ms,
+            .json = json,
+        },
+        fs);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session.h"
 
+#include "settings.h"
+
 #include <assert.h>
 
 struct session {
@@ -44,17 +46,26 @@ static void on_done(struct work_item *item)
     work_stop(s->work);
 }
 
-struct rc session_run(const struct fsys *fs, const char *url, session_fn fn, void *ctx, struct err *err)
+struct rc session_run(const struct fsys *fs, const char *source, session_fn fn, void *ctx, struct err *err)
 {
+    return session_run_with(fs, NULL, source, fn, ctx, err);
+}
+
+struct rc session_run_with(
+    const struct fsys *fs, const char *file, const char *source, session_fn fn, void *ctx, struct err *err)
+{
+    CLEANUP(settings_source_fini) struct settings_source from = {0};
     struct session s = {.item = {.run = run, .done = on_done}, .fn = fn, .ctx = ctx};
     uv_loop_t loop;
     struct rc rc;
-    int left = uv_loop_init(&loop);
+    int left;
 
+    TRY(settings_find(&from, fs, file, source, err));
+    left = uv_loop_init(&loop);
     if (left != 0)
         return rc_raise(err, E_IO, "start an event loop: %s", uv_strerror(left));
     s.env = store_env_new(&loop, fs);
-    rc = store_open(s.env, url, NULL, 0, &s.store, err);
+    rc = store_open(s.env, from.url, from.options, from.option_count, &s.store, err);
     if (!rc_failed(rc)) {
         s.work = work_new(&loop, 0);
         work_job(s.work, &s.item);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config_daemon.h"
+
+#include "alloc.h"
+#include "config_replica.h"
+#include "config_table.h"
+
+/* Keys that are known and checked, but not carried out by this version. */
+static const enum config_db_key missing_db[] = {
+    CONFIG_DB_DIR,
+    CONFIG_DB_RETENTION_EXACT,
+    CONFIG_DB_RETENTION_DAILY,
+    CONFIG_DB_RETENTION_WEEKLY,
+    CONFIG_DB_RETENTION_MONTHLY,
+    CONFIG_DB_RESTORE_IF_MISSING,
+    CONFIG_DB_SEED,
+    CONFIG_DB_FENCING,
+};
+static const enum config_top_key missing_top[] = {
+    CONFIG_TOP_HTTP_LISTEN,
+    CONFIG_TOP_HTTP_TOKEN_FILE,
+    CONFIG_TOP_STATE_DIR,
+};
+
+/* To say what happens anyway is fine: "false", or fencing: require. */
+static bool asks_for_nothing(const struct config_key *key, const void *base)
+{
+    static const struct config_db nothing;
+
+    return (key->type == CONFIG_BOOL || key->type == CONFIG_CHOICE) && config_table_equal(key, base, &nothing);
+}
+
+static struct rc refuse(const char *at, const char *key, struct err *err)
+{
+    return rc_raise(err, E_CONFIG, "%s: %s: not supported yet by this version", at, key);
+}
+
+static struct rc check_supported(const struct config *c, struct err *err)
+{
+    for (size_t i = 0; i < sizeof missing_top / sizeof missing_top[0]; i++)
+        if (c->at[missing_top[i]] != NULL)
+            return refuse(c->at[missing_top[i]], config_table_top[missing_top[i]].name, err);
+    for (size_t i = 0; i < c->db_count; i++)
+        for (size_t k = 0; k < sizeof missing_db / sizeof missing_db[0]; k++) {
+            const struct config_key *key = &config_table_db[missing_db[k]];
+            const char *at = c->dbs[i].at[missing_db[k]];
+
+            if (at != NULL && !asks_for_nothing(key, &c->dbs[i]))
+                return refuse(at, key->name, err);
+        }
+    return RC_OK;
+}
+
+struct rc config_daemon_check(const struct config *c, const struct fsys *fs, struct err *err)
+{
+    TRY(check_supported(c, err));
+    return config_replica_check(c, fs, err);
+}
+
+void config_daemon_init(struct daemon_settings *out, const struct config *c)
+{
+    *out = (struct daemon_settings){
+        .socket_path = c->socket,
+        .shutdown_ms = c->shutdown_ms,
+        .log_level = (enum slog_level)c->log_level,
+        .log_format = (enum slog_format)c->log_format,
+    };
+    out->databases = mem_new((c->db_count + 1) * sizeof *out->databases); /* never of no size */
+    for (size_t i = 0; i < c->db_count; i++) {
+        const struct config_db *db = &c->dbs[i];
+
+        out->databases[out->database_count++] = (struct db_settings){
+            .path = db->path,
+            .url = db->replica,
+            .options = config_replica_options(db),
+            .option_count = db->option_count,
+            .sync_interval_ms = db->sync_interval_ms,
+            .sync_commits = db->sync_commits,
+            .snapshot_interval_ms = db->snapshot_interval_ms,
+            .log_limit = db->log_limit,
+            .spool_limit = db->spool_limit,
+            .may_switch = !db->no_switch,
+        };
+    }
+}
+
+void config_daemon_fini(struct daemon_settings *s)
+{
+    for (size_t i = 0; i < s->database_count; i++) {
+        const struct store_option *options = s->databases[i].options;
+
+        mem_freep(&options);
+    }
+    mem_free(s->databases);
+    *s = (struct daemon_settings){0};
+}

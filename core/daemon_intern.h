@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* daemon_intern - what the parts of the daemon share.  Loop thread only. */
+#ifndef DAEMON_INTERN_H
+#define DAEMON_INTERN_H
+
+#include "control.h"
+#include "daemon.h"
+
+/* A copy of a database's settings that does not depend on where they came from. */
+struct daemon_copy {
+    struct db_settings set;
+    struct store_option *options; /* owned, with their texts */
+};
+
+/*
+ * A database in the daemon.
+ *
+ *     begun -> over (fenced, failed, stopped) -> closing -> gone
+ *
+ * Over by itself it stays in the list for the status.  One that is leaving (removed or changed by a reload) closes as
+ * soon as it is over, and its successor, if any, begins then: only one at a time can hold the database's local state.
+ */
+struct daemon_member {
+    struct db db;
+    struct daemon *daemon;
+    struct daemon_copy settings;
+    struct control *control; /* its own, when there is none for all */
+    char *socket_path;       /* owned; of that */
+    bool begun;              /* the actor has handles to be closed */
+    bool over, leaving, closing;
+    struct err begin_error; /* why it did not begin in full; code E_OK: it did */
+    struct daemon_copy successor;
+    bool has_successor;
+    uv_timer_t patience; /* the time to leave in order */
+    bool patience_open;
+    struct daemon_member *next;
+};
+
+struct daemon {
+    const struct daemon_source *source;
+    const struct fsys *fs;
+    uv_loop_t loop;
+    struct work *work;
+    struct store_env *env;
+    struct control *control; /* for all, when settings name a socket */
+    char *socket_path;       /* owned; of that */
+    uint64_t shutdown_ms;
+    struct daemon_member *members; /* in the order of the settings, as far as reloads allow */
+    unsigned lane;                 /* of the next one */
+    uv_signal_t signals[3];
+    uv_timer_t deadline;
+    bool stopping, ending, signals_closed;
+    bool reloading;   /* the list is being changed: it is not the end when nothing is left for a moment */
+    struct err worst; /* what the process ends with */
+
+    int64_t loaded_ms; /* wall clock: settings in force */
+    struct err reload_error;
+    int64_t reload_error_ms; /* of the last reload; code E_OK: it worked */
+};
+
+/* --- daemon.c */
+/* Something is over or gone: is there anything left to do? */
+void daemon_check_end(struct daemon *d);
+
+/* --- daemon_member.c */
+/* Begin to work on a database; what goes wrong is kept in the member. */
+struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_settings *set);
+/* Ship, stop, close, and begin the successor (NULL: none).  For one that is leaving already only the successor
+ * changes. */
+void daemon_member_leave(struct daemon_member *m, const struct db_settings *successor);
+/* Settings that a running database can take. */
+void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set);
+/* Close one that is over, when the daemon ends. */
+void daemon_member_close(struct daemon_member *m);
+/* The time for an orderly stop is over. */
+void daemon_member_abandon(struct daemon_member *m);
+/* Its outcome counts for the process. */
+void daemon_member_note(struct daemon *d, const struct daemon_member *m);
+
+/* --- daemon_call.c */
+/* Answers a client of any control socket; `ctx` is the daemon. */
+void daemon_call_answer(void *ctx, struct control_call *call, const char *command, const char *argument);
+
+/* --- daemon_reload.c */
+void daemon_reload(struct daemon *d);
+
+#endif

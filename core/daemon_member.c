@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon_intern.h"
+
+#include "alloc.h"
+#include "db_sync.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* --- settings ----------------------------------------------------------------------------------------------------- */
+
+static char *copy_text(const char *text)
+{
+    return text != NULL ? mem_strdup(text) : NULL;
+}
+
+/* What a store is told may be a secret, so it is wiped. */
+static void free_option(const struct store_option *o)
+{
+    char *name, *value;
+
+    memcpy(&name, &o->name, sizeof name); /* const for everybody who borrows it; this is the owner */
+    memcpy(&value, &o->value, sizeof value);
+    explicit_bzero(value, strlen(value));
+    mem_free(name);
+    mem_free(value);
+}
+
+static void copy_fini(struct daemon_copy *c)
+{
+    for (size_t i = 0; i < c->set.option_count; i++)
+        free_option(&c->options[i]);
+    mem_free(c->options);
+    mem_free(c->set.path);
+    mem_free(c->set.url);
+    *c = (struct daemon_copy){0};
+}
+
+static void copy_init(struct daemon_copy *c, const struct db_settings *set)
+{
+    c->set = *set;
+    c->set.path = copy_text(set->path);
+    c->set.url = copy_text(set->url);
+    c->options = mem_new((set->option_count + 1) * sizeof *c->options); /* never of no size */
+    for (size_t i = 0; i < set->option_count; i++)
+        c->options[i] = (struct store_option){copy_text(set->options[i].name), copy_text(set->options[i].value)};
+    c->set.options = c->options;
+}
+
+/* --- going -------------------------------------------------------------------------------------------------------- */
+
+static void unlink_member(struct daemon_member *m)
+{
+    struct daemon_member **at = &m->daemon->members;
+
+    while (*at != m)
+        at = &(*at)->next;
+    *at = m->next;
+}
+
+/* Everything it had is closed: it gives its place to the successor. */
+static void gone(struct daemon_member *m)
+{
+    struct daemon *d = m->daemon;
+
+    unlink_member(m);
+    if (m->has_successor && !d->stopping)
+        (void)daemon_member_begin(d, &m->successor.set); /* it is in the list */
+    copy_fini(&m->settings);
+    copy_fini(&m->successor);
+    mem_free(m->socket_path);
+    mem_free(m);
+    daemon_check_end(d);
+}
+
+static void on_patience_closed(uv_handle_t *handle)
+{
+    gone(handle->data);
+}
+
+static void on_actor_closed(struct db *db)
+{
+    struct daemon_member *m = db->ctx;
+
+    if (m->patience_open)
+        uv_close((uv_handle_t *)&m->patience, on_patience_closed);
+    else
+        gone(m);
+}
+
+static void on_control_stopped(void *ctx)
+{
+    struct daemon_member *m = ctx;
+
+    m->control = NULL;
+    if (m->begun)
+        db_end(&m->db, on_actor_closed);
+    else
+        on_actor_closed(&m->db);
+}
+
+void daemon_member_close(struct daemon_member *m)
+{
+    assert(m->over);
+    if (m->closing)
+        return;
+    m->closing = true;
+    if (m->control != NULL)
+        control_stop(m->control, on_control_stopped, m);
+    else
+        on_control_stopped(m);
+}
+
+/* --- over --------------------------------------------------------------------------------------------------------- */
+
+static void describe_unshipped(const struct db *db, struct err *out)
+{
+    unsigned long long count = db->txid - db->shipped_txid;
+
+    if (db->shipper.last_error.code != E_OK)
+        rc_ignore(rc_raise(out, E_TIMEOUT, "%s: %llu commits were not shipped (last error: %s)", db->settings->path,
+                      count, db->shipper.last_error.msg),
+            "it is the outcome");
+    else
+        rc_ignore(rc_raise(out, E_TIMEOUT, "%s: %llu commits were not shipped in time", db->settings->path, count),
+            "it is the outcome");
+}
+
+/* What matters most to whoever looks at the exit status: fenced before anything, then the first failure. */
+void daemon_member_note(struct daemon *d, const struct daemon_member *m)
+{
+    const struct db *db = &m->db;
+    const struct err *why = &db->error;
+    struct err unshipped;
+
+    if (db->state == DB_FENCED || why->code != E_OK) {
+        if (d->worst.code == E_OK || (why->code == E_FENCED && d->worst.code != E_FENCED))
+            d->worst = *why;
+        return;
+    }
+    if (db_is_shipped(db) || d->worst.code != E_OK)
+        return;
+    describe_unshipped(db, &unshipped);
+    d->worst = unshipped;
+}
+
+static void log_leaving(const struct daemon_member *m)
+{
+    struct err unshipped;
+
+    if (db_is_shipped(&m->db)) {
+        LOG_INFO(
+            "stopped, everything is shipped", F_STR("db", m->settings.set.path), F_U64("txid", m->db.shipped_txid));
+    } else if (m->begun && m->db.error.code == E_OK) {
+        describe_unshipped(&m->db, &unshipped);
+        LOG_ERROR("stopped before everything was shipped", F_STR("db", m->settings.set.path), F_ERR(&unshipped));
+    }
+}
+
+static void on_over(struct db *db)
+{
+    struct daemon_member *m = db->ctx;
+
+    m->over = true;
+    if (db->error.code == E_OK && m->begin_error.code != E_OK)
+        db->error = m->begin_error;
+    if (m->leaving && !m->daemon->stopping) {
+        log_leaving(m);
+        daemon_member_close(m);
+        return;
+    }
+    daemon_check_end(m->daemon);
+}
+
+void daemon_member_abandon(struct daemon_member *m)
+{
+    if (m->begun)
+        db_abandon(&m->db);
+}
+
+static void on_impatient(uv_timer_t *timer)
+{
+    struct daemon_member *m = timer->data;
+
+    LOG_ERROR("the time for an orderly stop is over", F_STR("db", m->settings.set.path));
+    daemon_member_abandon(m);
+}
+
+static void start_patience(struct daemon_member *m)
+{
+    int rc = uv_timer_init(&m->daemon->loop, &m->patience);
+
+    assert(rc == 0);
+    m->patience.data = m;
+    m->patience_open = true;
+    rc = uv_timer_start(&m->patience, on_impatient, m->daemon->shutdown_ms, 0);
+    assert(rc == 0);
+}
+
+void daemon_member_leave(struct daemon_member *m, const struct db_settings *successor)
+{
+    copy_fini(&m->successor);
+    m->has_successor = successor != NULL;
+    if (successor != NULL)
+        copy_init(&m->successor, successor);
+    if (m->leaving)
+        return;
+    m->leaving = true;
+    if (m->over) {
+        daemon_member_close(m);
+        return;
+    }
+    start_patience(m);
+    db_stop(&m->db);
+}
+
+void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set)
+{
+    struct db_settings *now = &m->settings.set;
+
+    now->sync_interval_ms = set->sync_interval_ms;
+    now->sync_commits = set->sync_commits;
+    now->snapshot_interval_ms = set->snapshot_interval_ms;
+    now->log_limit = set->log_limit;
+    now->may_switch = set->may_switch;
+    if (m->db.state == DB_RUNNING)
+        db_sync_kick(&m->db);
+}
+
+/* --- beginning ---------------------------------------------------------------------------------------------------- */
+
+static struct rc listen_for_control(struct daemon_member *m, struct err *err)
+{
+    struct daemon *d = m->daemon;
+    CLEANUP(mem_freep) char *dir = local_state_dir(m->settings.set.path);
+
+    if (d->control != NULL)
+        return local_state_announce(m->db.local, d->socket_path, err);
+    m->socket_path = mem_printf("%s/control.sock", dir);
+    TRY(control_listen(&m->control, &d->loop, m->socket_path, daemon_call_answer, d, err));
+    return local_state_announce(m->db.local, m->socket_path, err);
+}
+
+static void add_member(struct daemon *d, struct daemon_member *m)
+{
+    struct daemon_member **last = &d->members;
+
+    while (*last != NULL)
+        last = &(*last)->next;
+    *last = m;
+}
+
+struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_settings *set)
+{
+    struct daemon_member *m = mem_new(sizeof *m);
+    struct db *db = &m->db;
+    struct rc rc;
+
+    m->daemon = d;
+    copy_init(&m->settings, set);
+    db->settings = &m->settings.set;
+    db->loop = &d->loop;
+    db->work = d->work;
+    db->fs = d->fs;
+    db->env = d->env;
+    db->clock = &clock_real;
+    db->lane = d->lane++ % work_lane_count(d->work);
+    db->on_over = on_over;
+    db->ctx = m;
+    add_member(d, m);
+    rc = db_begin(db, &m->begin_error);
+    if (!rc_failed(rc)) {
+        m->begun = true;
+        rc = listen_for_control(m, &m->begin_error);
+    }
+    if (!rc_failed(rc)) {
+        m->begin_error.code = E_OK;
+        return m;
+    }
+    rc_ignore(rc_wrap(&m->begin_error, "%s", set->path), "it is kept");
+    LOG_ERROR("cannot begin", F_STR("db", set->path), F_ERR(&m->begin_error));
+    if (m->begun) {
+        db_stop(db); /* nobody could ask it */
+        return m;
+    }
+    db->error = m->begin_error;
+    db->state = m->begin_error.code == E_FENCED ? DB_FENCED : DB_FAILED;
+    m->over = true;
+    return m;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon_intern.h"
+
+#include <string.h>
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_options(const struct db_settings *a, const struct db_settings *b)
+{
+    if (a->option_count != b->option_count)
+        return false;
+    for (size_t i = 0; i < a->option_count; i++)
+        if (strcmp(a->options[i].name, b->options[i].name) != 0
+            || strcmp(a->options[i].value, b->options[i].value) != 0)
+            return false;
+    return true;
+}
+
+/* The running actor can go on with the other settings. */
+static bool can_go_on(const struct daemon_member *m, const struct db_settings *set)
+{
+    const struct db_settings *now = &m->settings.set;
+
+    if (m->over && m->db.state != DB_FENCED)
+        return false; /* it failed: another chance */
+    return strcmp(now->url, set->url) == 0 && same_options(now, set) && now->spool_limit == set->spool_limit;
+}
+
+static const struct db_settings *find(const struct daemon_settings *settings, const char *path)
+{
+    for (size_t i = 0; i < settings->database_count; i++)
+        if (strcmp(settings->databases[i].path, path) == 0)
+            return &settings->databases[i];
+    return NULL;
+}
+
+static bool is_member(const struct daemon *d, const char *path)
+{
+    for (const struct daemon_member *m = d->members; m != NULL; m = m->next)
+        if (strcmp(m->settings.set.path, path) == 0)
+            return true;
+    return false;
+}
+
+static void update_members(struct daemon *d, const struct daemon_settings *settings)
+{
+    for (struct daemon_member *m = d->members, *next; m != NULL; m = next) {
+        const struct db_settings *set = find(settings, m->settings.set.path);
+
+        next = m->next; /* leaving may take it out of the list, but never another one */
+        if (set == NULL) {
+            LOG_INFO("removed by the new configuration: shipping what is left", F_STR("db", m->settings.set.path));
+            daemon_member_leave(m, NULL);
+        } else if (m->leaving || !can_go_on(m, set)) {
+            LOG_INFO(m->over ? "another try" : "changed by the new configuration: beginning anew",
+                F_STR("db", m->settings.set.path));
+            daemon_member_leave(m, set);
+        } else {
+            daemon_member_adjust(m, set);
+        }
+    }
+}
+
+/* A socket that moves would cut off those who wait on it. */
+static struct rc check(const struct daemon *d, const struct daemon_settings *settings, struct err *err)
+{
+    if (!same_text(d->socket_path, settings->socket_path))
+        return rc_raise(err, E_CONFIG, "the control socket cannot change while the daemon runs: restart it for that");
+    return RC_OK;
+}
+
+static void apply(struct daemon *d, const struct daemon_settings *settings)
+{
+    d->shutdown_ms = settings->shutdown_ms;
+    slog_configure(settings->log_level, settings->log_format);
+    d->reloading = true;
+    update_members(d, settings);
+    for (size_t i = 0; i < settings->database_count; i++) {
+        const struct db_settings *set = &settings->databases[i];
+
+        if (is_member(d, set->path))
+            continue;
+        LOG_INFO("added by the new configuration", F_STR("db", set->path));
+        (void)daemon_member_begin(d, set); /* it is in the list */
+    }
+    d->reloading = false;
+    daemon_check_end(d);
+}
+
+void daemon_reload(struct daemon *d)
+{
+    const struct daemon_settings *settings = NULL;
+    struct err err;
+    struct rc rc;
+
+    if (d->source->file == NULL) {
+        LOG_WARN("SIGHUP: there is no configuration file to read again");
+        return;
+    }
+    rc = d->source->load(d->source->ctx, &settings, &err);
+    if (!rc_failed(rc))
+        rc = check(d, settings, &err);
+    if (rc_failed(rc)) {
+        LOG_ERROR("the new configuration is not used, the old one stays in force", F_STR("file", d->source->file),
+            F_ERR(&err));
+        d->reload_error = err;
+        d->reload_error_ms = clock_wall_ms(&clock_real);
+        return;
+    }
+    d->reload_error.code = E_OK;
+    d->loaded_ms = clock_wall_ms(&clock_real);
+    LOG_INFO(
+        "configuration loaded again", F_STR("file", d->source->file), F_U64("databases", settings->database_count));
+    apply(d, settings);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "settings.h"
+
+#include "alloc.h"
+#include "ask.h"
+#include "config_env.h"
+#include "config_replica.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static const char *const *environment(void)
+{
+    return (const char *const *)environ;
+}
+
+/* A folder that is not there yet (a new machine, a disk that is not mounted) leaves a path as it is written. */
+static void make_absolute(char **path)
+{
+    char *absolute = NULL;
+    struct err ignored;
+    struct rc rc = ask_absolute(*path, &absolute, &ignored);
+
+    if (rc_failed(rc)) {
+        rc_ignore(rc, "whoever uses the path will tell what is wrong with it");
+        return;
+    }
+    mem_free(*path);
+    *path = absolute;
+}
+
+const char *settings_file(const char *file, bool has_operands)
+{
+    if (file == NULL)
+        file = config_env_get(environment(), "WEIR_CONFIG");
+    if (file != NULL && file[0] != 0)
+        return file;
+    return has_operands ? NULL : CONFIG_FILE_DEFAULT;
+}
+
+struct rc settings_load(struct config **out, struct config_request request, struct err *err)
+{
+    struct config *c = NULL;
+
+    request.environ_pairs = environment();
+    request.file = settings_file(request.file, request.operand_count > 0);
+    request.file_optional = request.file != NULL && strcmp(request.file, CONFIG_FILE_DEFAULT) == 0;
+    TRY(config_load(&c, &request, err));
+    for (size_t i = 0; i < c->db_count; i++)
+        if (c->dbs[i].path != NULL)
+            make_absolute(&c->dbs[i].path);
+    *out = c;
+    return RC_OK;
+}
+
+/* --- sources ------------------------------------------------------------------------------------------------------ */
+
+void settings_source_fini(struct settings_source *s)
+{
+    mem_free(s->url);
+    mem_free(s->options);
+    config_free(s->config);
+    *s = (struct settings_source){0};
+}
+
+static struct rc take(struct settings_source *s, const struct config_db *db, const char *relative, struct err *err)
+{
+    TRY(config_replica_url(db, relative, &s->url, err));
+    s->options = config_replica_options(db);
+    s->option_count = db->option_count;
+    return RC_OK;
+}
+
+static struct rc find_url(
+    struct settings_source *s, const struct fsys *fs, const char *file, const char *url, struct err *err)
+{
+    const char *const alone[] = {"/", url}; /* a database without a name: only its replica counts */
+    struct config_request request = {.fs = fs, .file = file, .any_count = true};
+
+    if (file == NULL) {
+        request =
+            (struct config_request){.fs = fs, .environ_pairs = environment(), .operands = alone, .operand_count = 2};
+        TRY(config_load(&s->config, &request, err));
+        return take(s, &s->config->dbs[0], NULL, err);
+    }
+    TRY(settings_load(&s->config, request, err));
+    for (size_t i = 0; i < s->config->db_count; i++)
+        if (s->config->dbs[i].path != NULL && strcmp(s->config->dbs[i].replica, url) == 0)
+            return take(s, &s->config->dbs[i], NULL, err);
+    return rc_raise(err, E_CONFIG, "%s is not the replica of a database of %s", url, file);
+}
+
+static struct rc find_path(
+    struct settings_source *s, const struct fsys *fs, const char *file, const char *path, struct err *err)
+{
+    CLEANUP(mem_freep) char *absolute = mem_strdup(path);
+    const struct config_db *db;
+    const char *relative;
+
+    make_absolute(&absolute);
+    TRY(settings_load(&s->config, (struct config_request){.fs = fs, .file = file, .any_count = true}, err));
+    db = config_find_path(s->config, absolute, &relative);
+    if (db != NULL)
+        return take(s, db, relative, err);
+    if (s->config->file == NULL && s->config->db_count == 0)
+        return rc_raise(err, E_CONFIG, "%s is not a URL like file:///path, and there is no configuration (-c FILE, %s)",
+            path, CONFIG_FILE_DEFAULT);
+    return rc_raise(err, E_CONFIG, "%s is neither a URL nor a database of %s", path,
+        s->config->file != NULL ? s->config->file : "the environment");
+}
+
+struct rc settings_find(
+    struct settings_source *out, const struct fsys *fs, const char *file, const char *source, struct err *err)
+{
+    CLEANUP(settings_source_fini) struct settings_source s = {0};
+
+    TRY(strstr(source, "://") != NULL ? find_url(&s, fs, file, source, err) : find_path(&s, fs, file, source, err));
+    *out = s;
+    s = (struct settings_source){0};
+    return RC_OK;
+}

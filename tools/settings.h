@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * settings - the configuration as commands use it: which file, whose environment, and what a SOURCE is.
+ *
+ * The file is the one of `-c`, or of WEIR_CONFIG, or /etc/weir.yml if there is one.
+ */
+#ifndef SETTINGS_H
+#define SETTINGS_H
+
+#include "cli.h"
+#include "config.h"
+#include "store.h"
+
+/* A row for a command's table of options; `target` is a const char *. */
+#define SETTINGS_OPTION(target)                                                                                   \
+    {                                                                                                             \
+        'c', "config", "FILE", "the configuration (default: $WEIR_CONFIG, or " CONFIG_FILE_DEFAULT ")", cli_text, \
+            target, NULL                                                                                          \
+    }
+
+/*
+ * Load.  In `request` fs, overrides, operands and any_count are the caller's; `file` is what `-c` said, or NULL.  Paths
+ * of databases are made absolute the way all commands know them.  With operands and no `-c` or WEIR_CONFIG no file is
+ * read.
+ */
+MUST_USE struct rc settings_load(struct config **out, struct config_request request, struct err *err);
+
+/* The file that would be read, or NULL; `file` is what `-c` said. */
+const char *settings_file(const char *file, bool has_operands);
+
+/* Where a replica is and how to speak to it. */
+struct settings_source {
+    char *url;                    /* owned */
+    struct store_option *options; /* owned; the texts are the configuration's */
+    size_t option_count;
+    struct config *config; /* owned */
+};
+
+/*
+ * `source` is a URL, or a database of the configuration.  A URL goes with the options of that replica in the file of
+ * `-c`, where it must be then, or else with those that the environment has for all (WEIR_REPLICA_...).
+ */
+MUST_USE struct rc settings_find(
+    struct settings_source *out, const struct fsys *fs, const char *file, const char *source, struct err *err);
+void settings_source_fini(struct settings_source *s);
+
+#endif
