@@ -12,6 +12,7 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs);
 int cmd_snapshot(int argc, char **argv, const struct fsys *fs);
 int cmd_status(int argc, char **argv, const struct fsys *fs);
 int cmd_sync(int argc, char **argv, const struct fsys *fs);
+int cmd_verify(int argc, char **argv, const struct fsys *fs);
 
 /* The program but for main(), so that a test can run it on a faulty file system. */
 int weir_main(int argc, char **argv, const struct fsys *fs);
