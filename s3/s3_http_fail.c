@@ -76,6 +76,7 @@ static const char *about_certificate(const struct s3_http_job *job)
     (void)curl_easy_getinfo(job->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
     switch (verdict) {
     case X509_V_OK:
+    case X509_V_ERR_UNSPECIFIED: /* the chain was fine, and libcurl looked at the name by itself */
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
         return "the server's certificate is for another host name; is the endpoint right?";
@@ -115,7 +116,14 @@ struct rc s3_http_fail_raise(const struct s3_http_job *job, CURLcode code, struc
 
     if (code == CURLE_COULDNT_CONNECT)
         (void)curl_easy_getinfo(job->easy, CURLINFO_OS_ERRNO, &sys);
-    if (code == CURLE_PEER_FAILED_VERIFICATION)
+    if (code == CURLE_SSL_CONNECT_ERROR && strstr(text, "asn1 encoding") != NULL)
+        /* What OpenSSL 3.0 says when an authority of the right name has another key. */
+        rc = rc_raise(err, ours,
+            "a signature in the server's certificate does not fit the authority of that name here; was that made anew? "
+            "%s "
+            "(curl %d)",
+            text, (int)code);
+    else if (code == CURLE_PEER_FAILED_VERIFICATION)
         rc = rc_raise(err, ours, "%s: %s (curl %d)", about_certificate(job), text, (int)code);
     else if (code == CURLE_SSL_CACERT_BADFILE)
         rc = rc_raise(err, ours, "the CA file %s cannot be used: %s (curl %d)",

@@ -84,7 +84,10 @@ static void bytes_drop(struct bytes *b, size_t n)
 
 static char *cut(const char *from, const char *to)
 {
-    return must(strndup(from, (size_t)(to - from)));
+    char *text = must(calloc(1, (size_t)(to - from) + 1));
+
+    memcpy(text, from, (size_t)(to - from));
+    return text;
 }
 
 static void forget(struct http_seen *seen)
@@ -314,7 +317,7 @@ static void answer(struct conn *c, const struct http_answer *a, bool head)
 {
     c->answering = true;
     c->answer = *a;
-    if (a->how == HTTP_HANG)
+    if (a->how == HTTP_HANG || a->how == HTTP_EARLY_HANG)
         return;
     if (a->how == HTTP_CLOSE || a->how == HTTP_RESET || a->how == HTTP_EARLY_CLOSE) {
         drop(c, a->how == HTTP_RESET);
@@ -378,8 +381,9 @@ static struct http_seen *parse(struct conn *c, size_t *size, bool early)
 /* How the next answer of the list wants to be given. */
 static bool next_is_early(const struct http_script *s)
 {
-    return s->decide == NULL && s->first != NULL
-           && (s->first->answer.how == HTTP_EARLY || s->first->answer.how == HTTP_EARLY_CLOSE);
+    enum http_how how = s->decide == NULL && s->first != NULL ? s->first->answer.how : HTTP_WHOLE;
+
+    return how == HTTP_EARLY || how == HTTP_EARLY_HANG || how == HTTP_EARLY_CLOSE;
 }
 
 static void decide(struct http_script *s, struct conn *c, const struct http_seen *seen)

@@ -41,6 +41,7 @@ enum http_how {
     HTTP_HALF_HANG,   /* the same, then nothing */
     HTTP_HANG,        /* no answer at all */
     HTTP_EARLY,       /* answer whole before the request's body was read, then read no more of it and close */
+    HTTP_EARLY_HANG,  /* read the headers, then neither read nor answer */
     HTTP_EARLY_CLOSE, /* close when the headers are in, without reading the body */
 };
 

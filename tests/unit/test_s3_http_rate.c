@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http_kit.h"
+
+#include "s3_http_rate.h"
+
+#include <stdlib.h>
+
+static double seconds_since(uint64_t begin_ns)
+{
+    return (double)(uv_hrtime() - begin_ns) / 1e9;
+}
+
+/* `count` transfers of `size` bytes, up and down, at `rate` bytes a second each way. */
+static double run(uint64_t up, uint64_t down, unsigned count, size_t size)
+{
+    struct http_ask *asks = calloc(count, sizeof *asks);
+    uint8_t *data = calloc(1, size);
+    uint64_t seed = 11, begin;
+    struct http_kit k;
+    double took;
+
+    for (size_t i = 0; i < size; i++)
+        data[i] = (uint8_t)check_random(&seed);
+    kit_begin(&k, &(struct s3_http_opts){.upload_rate = up, .download_rate = down, .stall_ms = 1000});
+    begin = uv_hrtime();
+    for (unsigned i = 0; i < count; i++) {
+        http_script_add(k.script,
+            &(struct http_answer){.how = i % 2 == 0 ? HTTP_WHOLE : HTTP_CHUNKED, .body = data, .body_size = size});
+        kit_ask(&k, &asks[i], "PUT", "/key");
+        asks[i].req.body = span_of(data, size);
+        s3_http_submit(k.http, &asks[i].req);
+    }
+    (void)uv_run(&k.loop, UV_RUN_DEFAULT);
+    took = seconds_since(begin);
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(asks[i].done, 1);
+        assert_status(&asks[i], 200);
+        assert_int_equal(asks[i].req.data.size, size);
+        assert_memory_equal(asks[i].req.data.data, data, size);
+        assert_int_equal(http_script_seen(k.script, i)->body_size, size);
+        assert_memory_equal(http_script_seen(k.script, i)->body, data, size);
+        s3_http_req_fini(&asks[i].req);
+    }
+    assert_int_equal(uv_loop_alive(&k.loop), 0);
+    kit_end(&k);
+    free(asks);
+    free(data);
+    return took;
+}
+
+/* All bytes arrive, in the time that the limit gives: not sooner, and not much later. */
+static void test_up(void **state)
+{
+    double took = run(400000, 0, 8, 50000);
+
+    (void)state;
+    assert_true(took > 0.85);
+    assert_true(took < 4);
+}
+
+static void test_down(void **state)
+{
+    double took = run(0, 400000, 8, 50000);
+
+    (void)state;
+    assert_true(took > 0.8);
+    assert_true(took < 4);
+}
+
+static void test_one(void **state)
+{
+    double took = run(300000, 300000, 1, 150000);
+
+    (void)state;
+    assert_true(took > 0.7); /* half a second each way, less what the bucket holds at first */
+    assert_true(took < 4);
+}
+
+/* So slow that a transfer waits longer for its turn than it may stall: it is not taken for stalled. */
+static void test_slow(void **state)
+{
+    double took = run(1500, 0, 5, 1200);
+
+    (void)state;
+    assert_true(took > 3.0);
+    assert_true(took < 12);
+}
+
+/* A server that takes nothing is found out under a limit, too, and does not hold up the others. */
+static void test_stall(void **state)
+{
+    struct http_ask stuck, fine[4];
+    uint8_t *data = calloc(1, 100000);
+    struct http_kit k;
+    uint64_t begin;
+
+    (void)state;
+    kit_begin(&k, &(struct s3_http_opts){.upload_rate = 400000, .stall_ms = 1000});
+    http_script_add(k.script, &(struct http_answer){.how = HTTP_HANG});
+    kit_ask(&k, &stuck, "PUT", "/stuck");
+    stuck.req.body = span_of(data, 1000);
+    s3_http_submit(k.http, &stuck.req);
+    while (http_script_count(k.script) == 0)
+        (void)uv_run(&k.loop, UV_RUN_ONCE);
+    begin = uv_hrtime();
+    for (unsigned i = 0; i < 4; i++) {
+        http_script_add(k.script, &(struct http_answer){.body = "fine"});
+        kit_ask(&k, &fine[i], "PUT", "/fine");
+        fine[i].req.body = span_of(data, 100000);
+        s3_http_submit(k.http, &fine[i].req);
+    }
+    while (fine[0].done + fine[1].done + fine[2].done + fine[3].done < 4)
+        (void)uv_run(&k.loop, UV_RUN_ONCE);
+    assert_true(seconds_since(begin) > 0.8);
+    (void)uv_run(&k.loop, UV_RUN_DEFAULT);
+    assert_failure(&stuck, E_TIMEOUT, "curl 28");
+    for (unsigned i = 0; i < 4; i++) {
+        assert_status(&fine[i], 200);
+        s3_http_req_fini(&fine[i].req);
+    }
+    s3_http_req_fini(&stuck.req);
+    kit_end(&k);
+    free(data);
+}
+
+/* Canceled and stopped while they wait for their turn. */
+static void test_stop(void **state)
+{
+    struct http_ask asks[6];
+    uint8_t *data = calloc(1, 1 << 20);
+    struct http_kit k;
+
+    (void)state;
+    for (unsigned turns = 5; turns < 60; turns += 9) {
+        kit_begin(&k, &(struct s3_http_opts){.upload_rate = 20000, .download_rate = 20000});
+        for (unsigned i = 0; i < 6; i++) {
+            http_script_add(k.script, &(struct http_answer){.body = data, .body_size = 1 << 20});
+            kit_ask(&k, &asks[i], i < 3 ? "PUT" : "GET", "/key");
+            if (i < 3)
+                asks[i].req.body = span_of(data, 1 << 20);
+            s3_http_submit(k.http, &asks[i].req);
+        }
+        for (unsigned i = 0; i < turns; i++)
+            (void)uv_run(&k.loop, UV_RUN_ONCE);
+        s3_http_cancel(k.http, &asks[0].req);
+        s3_http_cancel(k.http, &asks[5].req);
+        kit_end(&k);
+        for (unsigned i = 0; i < 6; i++) {
+            assert_int_equal(asks[i].done, 1);
+            assert_failure(&asks[i], E_CANCELED, "canceled");
+            s3_http_req_fini(&asks[i].req);
+        }
+    }
+    free(data);
+}
+
+/* --- the bucket alone -------------------------------------------------------------------------------------------- */
+
+struct taker {
+    struct s3_http_turn turn;
+    struct s3_http_rate *rate;
+    unsigned turns;
+    size_t left, taken;
+};
+
+static void take_on(struct s3_http_turn *turn)
+{
+    struct taker *t = turn->ctx;
+    size_t n = s3_http_rate_piece(t->rate);
+
+    t->turns++;
+    for (; t->left > 0; t->left -= n, t->taken += n) {
+        n = n < t->left ? n : t->left;
+        if (!s3_http_rate_take(t->rate, turn, n))
+            return;
+    }
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    unsigned *closed = handle->data;
+
+    ++*closed;
+}
+
+/* First come, first served: at any moment nobody is more than a piece or two ahead. */
+static void test_fair(void **state)
+{
+    enum { COUNT = 7, SIZE = 20000 };
+    struct taker takers[COUNT] = {0};
+    struct s3_http_rate rate;
+    unsigned closed = 0;
+    uint64_t begin;
+    uv_loop_t loop;
+
+    (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    s3_http_rate_init(&rate, &loop, 200000);
+    assert_int_equal(s3_http_rate_piece(&rate), 4000);
+    begin = uv_hrtime();
+    for (unsigned i = 0; i < COUNT; i++) {
+        takers[i] = (struct taker){.turn = {.on_turn = take_on, .ctx = &takers[i]}, .rate = &rate, .left = SIZE};
+        take_on(&takers[i].turn);
+    }
+    while (uv_run(&loop, UV_RUN_ONCE) != 0) {
+        size_t least = SIZE, most = 0;
+
+        for (unsigned i = 0; i < COUNT; i++) {
+            least = takers[i].taken < least ? takers[i].taken : least;
+            most = takers[i].taken > most ? takers[i].taken : most;
+        }
+        assert_true(most - least <= 8000);
+    }
+    assert_true(seconds_since(begin) > (COUNT * SIZE - 20000 - 4000) / 200000.0 * 0.95);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(takers[i].taken, SIZE);
+        s3_http_rate_leave(&rate, &takers[i].turn);
+    }
+    s3_http_rate_close(&rate, on_closed, &closed);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(closed, 1);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+static void test_no_limit(void **state)
+{
+    static const uint64_t limits[] = {0, UINT64_MAX};
+    struct s3_http_turn turn = {0};
+    struct s3_http_rate rate;
+    unsigned closed = 0;
+    uv_loop_t loop;
+
+    (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        s3_http_rate_init(&rate, &loop, limits[i]);
+        assert_int_equal(s3_http_rate_piece(&rate), SIZE_MAX);
+        for (unsigned n = 0; n < 10; n++)
+            assert_true(s3_http_rate_take(&rate, &turn, SIZE_MAX / 2));
+        s3_http_rate_leave(&rate, &turn);
+        s3_http_rate_close(&rate, on_closed, &closed);
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
+    }
+    assert_int_equal(closed, 2);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_up),
+        cmocka_unit_test(test_down),
+        cmocka_unit_test(test_one),
+        cmocka_unit_test(test_slow),
+        cmocka_unit_test(test_stall),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_fair),
+        cmocka_unit_test(test_no_limit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
