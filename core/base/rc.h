@@ -78,9 +78,16 @@ static inline bool rc_failed(struct rc rc)
     return rc.code != E_OK;
 }
 
-/* Raise an error.  The only way a non-OK struct rc comes into being. */
-#define rc_raise(err, code, ...)          rc_raise_at(err, code, 0, __FILE__, __LINE__, __VA_ARGS__)
-#define rc_raise_sys(err, code, sys, ...) rc_raise_at(err, code, sys, __FILE__, __LINE__, __VA_ARGS__)
+/* Raise an error.  The only way a non-OK struct rc comes into being.  That it is one, compilers and analysers cannot
+ * see in rc_raise_at(), which asserts it; told here, they know that outputs are written wherever a TRY() goes on. */
+#define rc_raise(err, code, ...) rc_raise_sys(err, code, 0, __VA_ARGS__)
+#define rc_raise_sys(err, code, sys, ...)                                                 \
+    ({                                                                                    \
+        struct rc raised_ = rc_raise_at(err, code, sys, __FILE__, __LINE__, __VA_ARGS__); \
+        if (!rc_failed(raised_))                                                          \
+            __builtin_unreachable();                                                      \
+        raised_;                                                                          \
+    })
 MUST_USE PRINTF(6, 7) struct rc
     rc_raise_at(struct err *err, enum err_code code, int sys, const char *file, int line, const char *fmt, ...);
 
