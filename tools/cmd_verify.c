@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "scratch.h"
 #include "session.h"
+#include "settings.h"
 #include "strx.h"
 #include "verify_print.h"
 
@@ -18,6 +19,7 @@ enum { PATIENCE_MS = 2000 };
 
 struct request {
     const struct fsys *fs;
+    const char *source, *file, *scratch_dir;
     struct verify_opts opts;
     struct verify_report report;
     struct restore_opts restore;
@@ -81,18 +83,18 @@ static struct rc run(void *ctx, struct work *w, struct store *s, struct err *err
     return r->deep.asked ? try_restore(r, w, s, err) : RC_OK;
 }
 
-static struct rc run_session(struct request *r, const char *url, const char *scratch_dir, struct err *err)
+static struct rc run_session(struct request *r, struct err *err)
 {
     CLEANUP(mem_freep) char *target = NULL;
     struct scratch *scratch = NULL;
     struct rc rc;
 
     if (!r->deep.asked)
-        return session_run(r->fs, url, run, r, err);
-    TRY(scratch_open(&scratch, r->fs, scratch_dir, err));
+        return session_run_with(r->fs, r->file, r->source, run, r, err);
+    TRY(scratch_open(&scratch, r->fs, r->scratch_dir, err));
     target = mem_printf("%s/trial.db", scratch_path(scratch));
     r->restore.output = target;
-    rc = session_run(r->fs, url, run, r, err);
+    rc = session_run_with(r->fs, r->file, r->source, run, r, err);
     if (!scratch_close(scratch))
         cli_complain(COMMAND, "warning: %s could not be removed", target);
     return rc;
@@ -110,9 +112,9 @@ static int conclude(const struct request *r)
     return verify_failed(&r->report) || (r->deep.asked && !r->deep.restored) ? rc_exit_status(E_CORRUPT) : 0;
 }
 
-static int verify(struct request *r, const char *url, const char *scratch_dir, bool json)
+static int verify(struct request *r, bool json)
 {
-    struct verify_print print = {.url = url, .report = &r->report, .deep = &r->deep};
+    struct verify_print print = {.url = r->source, .report = &r->report, .deep = &r->deep};
     uint64_t begin_ms = clock_mono_ms(&clock_real);
     struct err err;
     struct rc rc;
@@ -126,7 +128,7 @@ static int verify(struct request *r, const char *url, const char *scratch_dir, b
         r->restore.on_progress = on_restore_progress;
         r->opts.ctx = r->restore.ctx = r;
     }
-    rc = run_session(r, url, scratch_dir, &err);
+    rc = run_session(r, &err);
     print.duration_ms = clock_mono_ms(&clock_real) - begin_ms;
     if (r->progress_shown)
         (void)fprintf(stderr, "\r\033[K");
@@ -146,7 +148,6 @@ static int verify(struct request *r, const char *url, const char *scratch_dir, b
 int cmd_verify(int argc, char **argv, const struct fsys *fs)
 {
     struct request r = {.fs = fs};
-    const char *url = NULL, *scratch_dir = NULL;
     bool json = false;
     const struct cli_option options[] = {
         {0, "timeline", "N", "only this timeline and those that it comes from; default: all", cli_timeline,
@@ -159,23 +160,25 @@ int cmd_verify(int argc, char **argv, const struct fsys *fs)
         {0, "timestamp", "TIME", "with --deep: the last commit at or before this time instead", cli_time,
             &r.restore.time_ms, &r.restore.by_time},
         {0, "scratch", "DIR", "with --deep: where the scratch file goes; default: $TMPDIR, or /tmp", cli_text,
-            &scratch_dir, NULL},
+            &r.scratch_dir, NULL},
         {0, "json", NULL, "print the result as one JSON object (docs/verify.md)", NULL, &json, NULL},
+        SETTINGS_OPTION(&r.file),
         {0},
     };
     const struct cli cli = {
         .command = COMMAND,
-        .synopsis = "URL [OPTION...]",
-        .about = "Read the whole replica at URL and check that every object is there and whole, that the log has no "
+        .synopsis = "SOURCE [OPTION...]",
+        .about = "Read a whole replica and check that every object is there and whole, that the log has no "
                  "hole, and which commits can be restored.  A daemon may go on writing meanwhile.  Each object is "
-                 "good, missing, damaged, or unexpected (harmless).\n\n"
+                 "good, missing, damaged, or unexpected (harmless).  SOURCE is a URL, or a database of the "
+                 "configuration.\n\n"
                  "Exit status 0: all good; 4: something is missing or damaged; 3: no backup there; 1: it could not "
                  "be looked at.",
         .examples = "  weir verify file:///backup/app\n"
                     "  weir verify file:///backup/app --deep --scratch /var/tmp\n"
                     "  weir verify file:///backup/app --json | jq '.findings[]'\n",
         .options = options,
-        .operands = &url,
+        .operands = &r.source,
         .operand_min = 1,
         .operand_max = 1,
     };
@@ -187,9 +190,9 @@ int cmd_verify(int argc, char **argv, const struct fsys *fs)
         cli_complain(COMMAND, "--txid and --timestamp exclude each other");
         return rc_exit_status(E_CONFIG);
     }
-    if (!r.deep.asked && (r.restore.by_txid || r.restore.by_time || scratch_dir != NULL)) {
+    if (!r.deep.asked && (r.restore.by_txid || r.restore.by_time || r.scratch_dir != NULL)) {
         cli_complain(COMMAND, "--txid, --timestamp and --scratch go with --deep");
         return rc_exit_status(E_CONFIG);
     }
-    return verify(&r, url, scratch_dir, json);
+    return verify(&r, json);
 }
