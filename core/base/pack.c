@@ -16,6 +16,7 @@ static const struct {
     [PACK_SEAL] = {"weirseal", "a seal"},
     [PACK_SNAPSHOT] = {"weirsnap", "a snapshot"},
     [PACK_PART] = {"weirpart", "a part"},
+    [PACK_FOLD] = {"weirfold", "a fold"},
 };
 enum { KIND_COUNT = sizeof kinds / sizeof kinds[0] };
 

@@ -3,7 +3,7 @@
  * pack - the frame that every binary object of a history has in common (docs/format.md, "Objects").
  *
  *     offset  size
- *     0       8    magic "weir" kind(4 ASCII: "seg ", "seal", "snap", "part")
+ *     0       8    magic "weir" kind(4 ASCII: "seg ", "seal", "snap", "part", "fold")
  *     8       2    format version (PACK_VERSION)
  *     10      2    features a reader must know (bits; unknown bit: refuse)
  *     12      2    features a reader may ignore
@@ -27,7 +27,7 @@ enum {
     PACK_TRAILER_SIZE = 8,
 };
 
-enum pack_kind { PACK_SEGMENT, PACK_SEAL, PACK_SNAPSHOT, PACK_PART };
+enum pack_kind { PACK_SEGMENT, PACK_SEAL, PACK_SNAPSHOT, PACK_PART, PACK_FOLD };
 
 struct pack_header {
     enum pack_kind kind;

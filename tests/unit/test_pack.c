@@ -41,11 +41,11 @@ static void rehash(struct buf *b)
 
 static void test_round_trip(void **state)
 {
-    static const char *const magic[] = {"weirseg ", "weirseal", "weirsnap", "weirpart"};
+    static const char *const magic[] = {"weirseg ", "weirseal", "weirsnap", "weirpart", "weirfold"};
     struct err err;
 
     (void)state;
-    for (int kind = 0; kind < 4; kind++) {
+    for (int kind = 0; kind < 5; kind++) {
         struct pack_header h;
         enum pack_kind found;
         struct span body;
