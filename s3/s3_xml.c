@@ -353,31 +353,36 @@ struct rc s3_xml_read_list(struct span xml, struct s3_xml_list *out, struct err 
 /* --- one value ---------------------------------------------------------------------------------------------------- */
 
 struct value_read {
-    const char *const *paths; /* NULL at the end */
+    const char *const *roots; /* NULL at the end */
+    const char *name;
     char text[S3_XML_TEXT_MAX + 1];
-    bool found;
+    bool found; /* one of the roots was there */
 };
 
 static void close_value(struct walk *w)
 {
     struct value_read *r = w->ctx;
 
-    for (size_t i = 0; r->paths[i] != NULL; i++) {
-        if (!at(w, r->paths[i]) || w->text_size == 0)
+    for (size_t i = 0; r->roots[i] != NULL; i++) {
+        size_t n = strlen(r->roots[i]);
+
+        if (strncmp(w->path, r->roots[i], n) != 0)
             continue;
-        memcpy(r->text, w->text, w->text_size + 1);
-        r->found = true;
+        if (w->path[n] == 0)
+            r->found = true;
+        else if (w->path[n] == '/' && strcmp(w->path + n + 1, r->name) == 0)
+            memcpy(r->text, w->text, w->text_size + 1);
     }
 }
 
 struct rc s3_xml_read_upload_id(struct span xml, char **out, struct err *err)
 {
-    static const char *const paths[] = {"InitiateMultipartUploadResult/UploadId", NULL};
-    struct value_read r = {.paths = paths};
+    static const char *const roots[] = {"InitiateMultipartUploadResult", NULL};
+    struct value_read r = {.roots = roots, .name = "UploadId"};
     struct walk w = {.on_close = close_value, .ctx = &r};
 
     TRY(walk(&w, xml, err));
-    if (!r.found)
+    if (!r.found || r.text[0] == 0)
         return rc_raise(err, E_CORRUPT, "XML without the id of the new upload");
     *out = mem_strdup(r.text);
     return RC_OK;
@@ -385,16 +390,15 @@ struct rc s3_xml_read_upload_id(struct span xml, char **out, struct err *err)
 
 struct rc s3_xml_read_etag(struct span xml, char out[STORE_ETAG_SIZE], struct err *err)
 {
-    static const char *const paths[] = {
-        "CompleteMultipartUploadResult/ETag", "CopyObjectResult/ETag", "CopyPartResult/ETag", NULL};
-    struct value_read r = {.paths = paths};
+    static const char *const roots[] = {"CompleteMultipartUploadResult", "CopyObjectResult", "CopyPartResult", NULL};
+    struct value_read r = {.roots = roots, .name = "ETag"};
     struct walk w = {.on_close = close_value, .ctx = &r};
     size_t n;
 
     TRY(walk(&w, xml, err));
     n = strlen(r.text);
     if (!r.found)
-        return rc_raise(err, E_CORRUPT, "XML without an ETag");
+        return rc_raise(err, E_CORRUPT, "XML that is no result of what was asked for");
     if (n >= STORE_ETAG_SIZE)
         return rc_raise(err, E_CORRUPT, "an ETag of %zu bytes", n);
     memcpy(out, r.text, n + 1);

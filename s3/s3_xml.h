@@ -55,7 +55,8 @@ MUST_USE struct rc s3_xml_read_list(struct span xml, struct s3_xml_list *out, st
 void s3_xml_list_fini(struct s3_xml_list *list);
 /* <InitiateMultipartUploadResult>; the caller owns the id. */
 MUST_USE struct rc s3_xml_read_upload_id(struct span xml, char **out, struct err *err);
-/* <CompleteMultipartUploadResult>, <CopyObjectResult>, <CopyPartResult>: the ETag. */
+/* <CompleteMultipartUploadResult>, <CopyObjectResult>, <CopyPartResult>: the ETag, "" when it is empty (Ceph tells it
+ * with the first of these only when the object is read). */
 MUST_USE struct rc s3_xml_read_etag(struct span xml, char out[STORE_ETAG_SIZE], struct err *err);
 /* <DeleteResult>: how many keys were not deleted, and the first of these. */
 MUST_USE struct rc s3_xml_read_deleted(

@@ -63,6 +63,8 @@ static void free_answer(struct store_req *req)
     req->upload_id = NULL;
     req->size = 0;
     req->etag[0] = 0;
+    req->retry_after_ms = 0;
+    req->sent_twice = false;
 }
 
 void store_req_init(struct store_req *req, enum store_verb verb, const char *key, store_done_fn on_done, void *ctx)
@@ -90,6 +92,7 @@ void store_req_forward(struct store_req *inner, const struct store_req *outer, s
     inner->by_folder = outer->by_folder;
     inner->limit = outer->limit;
     inner->upload = outer->upload;
+    inner->key_final = outer->key_final;
     inner->part = outer->part;
     inner->keys = outer->keys;
     inner->key_count = outer->key_count;
@@ -101,6 +104,8 @@ void store_req_take(struct store_req *outer, struct store_req *inner)
 {
     free_answer(outer);
     outer->err = inner->err;
+    outer->retry_after_ms = inner->retry_after_ms;
+    outer->sent_twice = inner->sent_twice;
     outer->data = inner->data;
     inner->data = (struct buf){0};
     outer->size = inner->size;
@@ -203,6 +208,23 @@ const struct store_counts *store_counts_of(const struct store *s)
     while (s->below != NULL)
         s = s->below;
     return &s->counts;
+}
+
+/* --- conditional writes ------------------------------------------------------------------------------------------- */
+
+void store_without_conditions(struct store *s)
+{
+    for (; s != NULL; s = s->below) {
+        if (s->may_lack_conditions)
+            s->without_conditions = true;
+    }
+}
+
+bool store_may_lack_conditions(const struct store *s)
+{
+    while (s->below != NULL)
+        s = s->below;
+    return s->may_lack_conditions;
 }
 
 /* --- submitting --------------------------------------------------------------------------------------------------- */
@@ -357,10 +379,11 @@ struct rc store_open(struct store_env *env, const char *url, const struct store_
     if (n == strlen("file:") && strncasecmp(url, "file:", n) == 0)
         return option_count == 0 ? open_file(env, url, out, err)
                                  : rc_raise(err, E_CONFIG, "option %.64s: a directory has no options", options[0].name);
-    /* Only the scheme is quoted: the rest may hold a password. */
     if (n == strlen("s3:") && strncasecmp(url, "s3:", n) == 0)
         return rc_raise(
             err, E_CONFIG, "replica s3://...: s3:// is not supported by this build, only file:///absolute/path");
-    return rc_raise(err, E_CONFIG, "replica %.*s//...: unknown scheme, only file:///absolute/path is supported",
-        (int)(n < 32 ? n : 32), url);
+    /* Only the scheme is quoted: the rest may hold a password. */
+    return rc_raise(err, E_CONFIG,
+        "replica %.*s//...: unknown scheme, only file:///absolute/path is supported", (int)(n < 32 ? n : 32),
+        url);
 }

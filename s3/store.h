@@ -80,6 +80,7 @@ struct store_req {
                                       key or prefix, is the `after` of the next */
     unsigned limit;                /* LIST: at most this many entries, 0 is STORE_LIST_MAX */
     char *upload;                  /* PART, FINISH, ABORT: the id that START gave; borrowed */
+    bool key_final;                /* START: FINISH will have the same key, which saves some stores a copy */
     uint32_t part;                 /* PART: 1, 2, 3 ...; FINISH: their count */
     const char *const *keys;       /* DELETE_MANY: borrowed */
     size_t key_count;              /* 1 to STORE_LIST_MAX */
@@ -91,6 +92,8 @@ struct store_req {
 
     /* The answer. */
     struct err err;              /* err.code is E_OK on success */
+    uint32_t retry_after_ms;     /* with a failure: the store asks to wait this long; 0: it does not say */
+    bool sent_twice;             /* PUT, E_EXISTS: it went out twice, so the object there may be the very one */
     struct buf data;             /* GET; owned by the request */
     uint64_t size;               /* GET, HEAD: size of the whole object */
     char etag[STORE_ETAG_SIZE];  /* GET, HEAD, PUT: "" where the store has none */
@@ -130,8 +133,10 @@ struct store {
     char *url;                  /* for messages; no secrets */
     size_t part_size;           /* bytes of an upload's part */
     struct store_counts counts; /* loop thread; read it by store_counts_of() */
-    const struct store *below;  /* what carries out the requests, when this store only wraps it; else NULL */
+    struct store *below;        /* what carries out the requests, when this store only wraps it; else NULL */
     bool counts_itself;         /* by store_count_begin() and store_count_end() */
+    bool may_lack_conditions;   /* see store_may_lack_conditions() */
+    bool without_conditions;    /* set by store_without_conditions() */
 };
 
 struct store_ops {
@@ -166,6 +171,13 @@ void store_count_end(struct store *s, int kind, enum err_code code);
 /* For those who wrap a store: prepare `inner` to ask what `outer` asks, and hand its answer back. */
 void store_req_forward(struct store_req *inner, const struct store_req *outer, store_done_fn on_done, void *ctx);
 void store_req_take(struct store_req *outer, struct store_req *inner);
+
+/* It was found out that conditional writes do not work here: from now on `create_only` is a look and then a plain PUT,
+ * which does not stop a second writer.  Nothing changes for a store that cannot lack them. */
+void store_without_conditions(struct store *s);
+/* Whether they work is not known before it was tried.  Where they are known to be missing, `create_only` is
+ * E_UNSUPPORTED until store_without_conditions(). */
+bool store_may_lack_conditions(const struct store *s);
 
 /* The request's outcome: RC_OK, or its error copied to `err`. */
 MUST_USE struct rc store_result(const struct store_req *req, struct err *err);

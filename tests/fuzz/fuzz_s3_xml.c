@@ -46,7 +46,7 @@ static void as_value(struct span xml)
         MUST(id[0] != 0 && strlen(id) <= S3_XML_TEXT_MAX);
     mem_free(id);
     if (!rc_failed(s3_xml_read_etag(xml, etag, &err)))
-        MUST(etag[0] != 0 && strlen(etag) < sizeof etag);
+        MUST(strlen(etag) < sizeof etag);
     if (!rc_failed(s3_xml_read_deleted(xml, &failed, &first, &err)))
         MUST(memchr(first.key, 0, sizeof first.key) != NULL && (failed > 0 || first.code[0] == 0));
 }
