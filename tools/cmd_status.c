@@ -134,8 +134,12 @@ static struct rc ask(const struct request *r, json_t **answer, struct err *err)
             return rc_raise(err, E_CANCELED, "no weir process answers at %s", c->socket);
         return rc;
     }
-    if (r->path != NULL)
-        return ask_daemon(r->fs, r->path, COMMAND, ANSWER_MS, answer, err);
+    if (r->path != NULL) {
+        rc = ask_daemon(r->fs, r->path, COMMAND, ANSWER_MS, answer, err);
+        if (rc.code != E_CANCELED || c == NULL)
+            return rc;
+    }
+    /* A database that failed lies still, but the daemon may be there for the others. */
     for (size_t i = 0; i < c->db_count; i++) {
         if (c->dbs[i].path == NULL)
             continue;

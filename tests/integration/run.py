@@ -18,7 +18,7 @@ from lib import case as case_module  # noqa: E402  pylint: disable=wrong-import-
 from lib import replica, tap  # noqa: E402  pylint: disable=wrong-import-position
 from servers import ceph, process, s3rver, swift  # noqa: E402  pylint: disable=wrong-import-position
 
-SUITES = ("oracle", "concurrently", "crash_fault", "crash_kill", "restart", "takeover", "wal_reset_bug", "bad_input", "odd_logs", "big",
+SUITES = ("oracle", "concurrently", "crash_fault", "crash_kill", "restart", "takeover", "wal_reset_bug", "bad_input", "odd_logs", "config", "big",
           "outage", "verify", "selftest")
 S3_SUITES = ("s3_servers", "s3_proxy", "s3_requests", "s3_interop")
 SERVERS = {"s3": ceph.Ceph, "swift": swift.Swift, "s3rver": s3rver.S3rver}
@@ -42,7 +42,7 @@ def arguments():
 def clean_environment():
     """Nothing of the developer's own set-up may leak into a test: language, proxies, accounts in the cloud."""
     for name in list(os.environ):
-        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+        if (name.startswith(("AWS_", "WEIR_")) and not name.startswith("WEIR_TEST_")) or name.lower().endswith("_proxy"):
             del os.environ[name]
     os.environ.update(LC_ALL="C.UTF-8", TZ="UTC", AWS_CONFIG_FILE="/dev/null", AWS_SHARED_CREDENTIALS_FILE="/dev/null",
                       AWS_EC2_METADATA_DISABLED="true")
