@@ -3,7 +3,7 @@
 
 #include "alloc.h"
 #include "catalog_build.h"
-#include "prefetch.h"
+#include "catalog_read.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -25,6 +25,7 @@ void catalog_free(struct catalog *c)
         return;
     for (size_t i = 0; i < c->timeline_count; i++) {
         mem_free(c->timelines[i].logs);
+        mem_free(c->timelines[i].folds);
         mem_free(c->timelines[i].snapshots);
     }
     mem_free(c->timelines);
@@ -121,20 +122,80 @@ static size_t segment_count(const struct catalog_timeline *t)
     return t->sealed ? t->log_count - 1 : t->log_count;
 }
 
-/* Segments of one leg; each ends at the latest where the one behind it begins. */
-static size_t route_leg(const struct catalog_leg *leg, struct catalog_step *steps, size_t n)
+void catalog_step_key(const struct catalog_step *s, layout_text key)
+{
+    if (catalog_step_is_fold(s))
+        layout_fold(key, s->timeline, s->fold_first, s->fold_last);
+    else
+        layout_log(key, s->timeline, s->first_txid);
+}
+
+/* Steps of folds alone: each from where the one before it ends. */
+static size_t route_folds(const struct catalog_timeline *t, struct catalog_step *out)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->fold_count; i++) {
+        const struct catalog_fold *f = &t->folds[i];
+        struct catalog_step *last = n > 0 ? &out[n - 1] : NULL;
+        struct catalog_step step = {
+            t->number, f->first_txid, f->last_txid, f->size, .fold_first = f->first_txid, .fold_last = f->last_txid};
+
+        if (last != NULL && f->last_txid <= last->last_txid)
+            continue; /* inside the one before it */
+        if (last != NULL && f->first_txid == last->fold_first && last->first_txid == last->fold_first)
+            n--; /* the other way round */
+        else if (last != NULL && f->first_txid <= last->last_txid)
+            step.first_txid = last->last_txid + 1;
+        out[n++] = step;
+    }
+    return n;
+}
+
+/* The next step of a leg, from folds and segments; false: there is none. */
+struct leg_walk {
+    const struct catalog_timeline *t;
+    const struct catalog_step *folds;
+    size_t fold_count, fold, log;
+};
+
+static bool next_of_leg(struct leg_walk *w, struct catalog_step *out)
+{
+    const struct catalog_timeline *t = w->t;
+
+    const struct catalog_log *log = w->log < segment_count(t) ? &t->logs[w->log] : NULL;
+    const struct catalog_step *fold = w->fold < w->fold_count ? &w->folds[w->fold] : NULL;
+
+    if (log != NULL && (fold == NULL || log->first_txid < fold->first_txid)) {
+        *out = (struct catalog_step){t->number, log->first_txid, UINT64_MAX, log->size};
+        w->log++;
+        return true;
+    }
+    if (fold == NULL)
+        return false;
+    *out = *fold;
+    w->fold++;
+    while (w->log < segment_count(t) && t->logs[w->log].first_txid <= out->last_txid)
+        w->log++;
+    return true;
+}
+
+/* Steps of one leg; each ends at the latest where the one behind it begins.  `folds` has room for its folds. */
+static size_t route_leg(const struct catalog_leg *leg, struct catalog_step *folds, struct catalog_step *steps, size_t n)
 {
     const struct catalog_timeline *t = leg->timeline;
     uint64_t begin = has_parent(t) ? t->origin.fork_txid + 1 : 1;
+    struct leg_walk walk = {.t = t, .folds = folds, .fold_count = route_folds(t, folds)};
+    struct catalog_step step;
 
-    for (size_t i = 0; i < segment_count(t); i++) {
-        uint64_t first = t->logs[i].first_txid;
-
-        if (first < begin || first > leg->last_txid)
+    while (next_of_leg(&walk, &step)) {
+        if (step.first_txid < begin || step.first_txid > leg->last_txid)
             continue;
-        if (n > 0 && steps[n - 1].last_txid >= first)
-            steps[n - 1].last_txid = first - 1;
-        steps[n++] = (struct catalog_step){t->number, first, leg->last_txid, t->logs[i].size};
+        if (n > 0 && steps[n - 1].last_txid >= step.first_txid)
+            steps[n - 1].last_txid = step.first_txid - 1;
+        if (step.last_txid > leg->last_txid)
+            step.last_txid = leg->last_txid;
+        steps[n++] = step;
     }
     if (n > 0 && t->sealed && t->tip_txid > 0 && steps[n - 1].timeline == t->number
         && steps[n - 1].last_txid > t->tip_txid)
@@ -147,16 +208,21 @@ struct rc catalog_route(
 {
     CLEANUP(mem_freep) struct catalog_leg *legs = NULL;
     CLEANUP(mem_freep) struct catalog_step *route = NULL;
-    size_t leg_count = 0, room = 1, n = 0;
+    CLEANUP(mem_freep) struct catalog_step *folds = NULL;
+    size_t leg_count = 0, room = 1, fold_room = 1, n = 0;
 
     TRY(catalog_path(c, number, &legs, &leg_count, err));
-    for (size_t i = 0; i < leg_count; i++)
-        room += legs[i].timeline->log_count;
+    for (size_t i = 0; i < leg_count; i++) {
+        room += legs[i].timeline->log_count + legs[i].timeline->fold_count;
+        if (legs[i].timeline->fold_count > fold_room)
+            fold_room = legs[i].timeline->fold_count;
+    }
     route = mem_try(room, sizeof *route);
-    if (route == NULL)
-        return rc_raise(err, E_NOMEM, "route over %zu segments", room);
+    folds = mem_try(fold_room, sizeof *folds);
+    if (route == NULL || folds == NULL)
+        return rc_raise(err, E_NOMEM, "route over %zu objects", room);
     for (size_t i = 0; i < leg_count; i++)
-        n = route_leg(&legs[i], route, n);
+        n = route_leg(&legs[i], folds, route, n);
     *steps = MOVE(route);
     *count = n;
     return RC_OK;
@@ -239,15 +305,39 @@ static void set_tip(struct catalog_timeline *t, const struct seg_info *info)
     t->tip_checksum = last->checksum;
 }
 
+/* The object with the last commits before `before_txid`; false: there is none. */
+static bool last_step(const struct catalog_timeline *t, uint64_t before_txid, struct catalog_step *out)
+{
+    bool any = false;
+
+    for (size_t i = t->log_count; i > 0 && !any; i--)
+        if (t->logs[i - 1].first_txid < before_txid) {
+            *out = (struct catalog_step){t->number, t->logs[i - 1].first_txid, before_txid - 1, t->logs[i - 1].size};
+            any = true;
+        }
+    for (size_t i = 0; i < t->fold_count; i++) {
+        const struct catalog_fold *f = &t->folds[i];
+
+        if (f->last_txid >= before_txid || (any && f->last_txid < out->first_txid)
+            || (any && catalog_step_is_fold(out) && f->last_txid <= out->last_txid))
+            continue;
+        *out = (struct catalog_step){
+            t->number, f->first_txid, f->last_txid, f->size, .fold_first = f->first_txid, .fold_last = f->last_txid};
+        any = true;
+    }
+    return any;
+}
+
 /* The tip of a sealed timeline is in the segment before the seal, and reaches exactly up to it. */
-static struct rc tip_before_seal(struct catalog_timeline *t, struct work *w, struct store *s, struct err *err)
+static struct rc tip_before_seal(
+    struct catalog_timeline *t, uint64_t seal_txid, struct work *w, struct store *s, struct err *err)
 {
     CLEANUP(catalog_object_fini) struct catalog_object o = {0};
-    uint64_t seal_txid = t->logs[t->log_count - 1].first_txid;
+    struct catalog_step step;
 
-    if (t->log_count == 1)
+    if (!last_step(t, seal_txid, &step))
         return RC_OK;
-    TRY(catalog_fetch(&o, w, s, t->number, t->logs[t->log_count - 2].first_txid, err));
+    TRY(catalog_read_one(&o, w, s, &step, step.last_txid, err));
     if (o.segment == NULL)
         return rc_raise(err, E_CORRUPT, "timeline %" PRIu32 " has two seals", t->number);
     set_tip(t, seg_dec_info(o.segment));
@@ -260,30 +350,25 @@ static struct rc tip_before_seal(struct catalog_timeline *t, struct work *w, str
     return RC_OK;
 }
 
-static struct rc take_tip(
-    struct catalog_timeline *t, struct catalog_object *o, struct work *w, struct store *s, struct err *err)
-{
-    if (o->segment != NULL) {
-        set_tip(t, seg_dec_info(o->segment));
-        return RC_OK;
-    }
-    t->sealed = true;
-    t->successor = o->seal.successor;
-    return tip_before_seal(t, w, s, err);
-}
-
 struct rc catalog_load_tip(struct catalog *c, struct work *w, struct store *s, uint32_t timeline, struct err *err)
 {
     CLEANUP(catalog_object_fini) struct catalog_object o = {0};
     const struct catalog_timeline *found = catalog_timeline(c, timeline);
     struct catalog_timeline *t;
+    struct catalog_step step;
 
     assert(found != NULL);
     t = &c->timelines[found - c->timelines];
-    if (t->log_count == 0 || t->sealed || t->tip_txid > 0)
+    if (t->sealed || t->tip_txid > 0 || !last_step(t, UINT64_MAX, &step))
         return RC_OK;
-    TRY(catalog_fetch(&o, w, s, t->number, t->logs[t->log_count - 1].first_txid, err));
-    return take_tip(t, &o, w, s, err);
+    TRY(catalog_read_one(&o, w, s, &step, step.last_txid, err));
+    if (o.segment != NULL) {
+        set_tip(t, seg_dec_info(o.segment));
+        return RC_OK;
+    }
+    t->sealed = true;
+    t->successor = o.seal.successor;
+    return tip_before_seal(t, o.seal.txid, w, s, err);
 }
 
 struct rc catalog_load_tips(struct catalog *c, struct work *w, struct store *s, struct err *err)
@@ -297,7 +382,6 @@ struct rc catalog_load_tips(struct catalog *c, struct work *w, struct store *s, 
  */
 
 struct walk {
-    const struct catalog_step *steps;
     uint64_t expected; /* next txid; 0: any */
     uint64_t from;
     catalog_commit_fn fn;
@@ -305,18 +389,10 @@ struct walk {
     bool ended;
 };
 
-static uint64_t describe_step(void *ctx, size_t i, layout_text key)
-{
-    const struct walk *walk = ctx;
-
-    layout_log(key, walk->steps[i].timeline, walk->steps[i].first_txid);
-    return walk->steps[i].size;
-}
-
 static struct rc walk_segment(
     struct walk *walk, const struct catalog_step *step, const struct seg_info *info, struct err *err)
 {
-    if (walk->expected != 0 && walk->expected != step->first_txid) {
+    if (walk->expected != 0 && walk->expected <= info->base_txid) {
         layout_text key;
 
         layout_log(key, step->timeline, walk->expected);
@@ -327,6 +403,8 @@ static struct rc walk_segment(
 
         if (commit->txid > step->last_txid)
             break;
+        if (commit->txid < step->first_txid)
+            continue;
         walk->expected = commit->txid + 1;
         if (commit->txid >= walk->from)
             walk->ended = !walk->fn(walk->ctx, info, commit);
@@ -338,24 +416,23 @@ struct rc catalog_commits(struct catalog *c, struct work *w, struct store *s, ui
     catalog_commit_fn fn, void *ctx, struct err *err)
 {
     CLEANUP(mem_freep) struct catalog_step *steps = NULL;
-    CLEANUP(prefetch_freep) struct prefetch *p = NULL;
+    CLEANUP(catalog_read_freep) struct catalog_read *r = NULL;
     struct walk walk = {.from = from_txid, .fn = fn, .ctx = ctx};
     size_t count = 0, begin = 0;
 
     TRY(catalog_route(c, timeline, &steps, &count, err));
     while (begin + 1 < count && steps[begin + 1].first_txid <= from_txid)
         begin++;
-    walk.steps = steps + begin;
-    p = prefetch_new(w, s, count - begin, describe_step, &walk);
-    for (size_t i = begin; i < count && !walk.ended; i++) {
+    r = catalog_read_new(w, s, steps + begin, count - begin);
+    while (!walk.ended) {
         CLEANUP(catalog_object_fini) struct catalog_object o = {0};
-        CLEANUP(buf_fini) struct buf bytes = {0};
+        bool end = false;
+        size_t at = 0;
 
-        TRY(prefetch_take(p, &bytes, err));
-        TRY(catalog_open(&o, &bytes, steps[i].timeline, steps[i].first_txid, err));
-        if (o.segment == NULL)
-            break; /* the seal behind the last segment */
-        TRY(walk_segment(&walk, &steps[i], seg_dec_info(o.segment), err));
+        TRY(catalog_read_next(r, &o, &at, &end, err));
+        if (end || o.segment == NULL)
+            break; /* nothing, or the seal, behind the last segment */
+        TRY(walk_segment(&walk, &steps[begin + at], seg_dec_info(o.segment), err));
     }
     return RC_OK;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * catalog - a history as its listing shows it: timelines with their logs and snapshots.  Built from keys alone (few
- * LISTs); what only an object's content tells (how far the last segment reaches, commit times) is loaded on demand.
+ * catalog - a history as its listing shows it: timelines with their logs, folds and snapshots.  Built from keys alone
+ * (few LISTs); what only an object's content tells (how far the last segment reaches, commit times) is loaded on
+ * demand.
  *
  * Runs in a job thread: blocking, through work_store().
  */
@@ -20,6 +21,12 @@ struct catalog_log {
     uint64_t size;
 };
 
+/* Consecutive segments in one object (wal/fold.h).  Which ones only its table says. */
+struct catalog_fold {
+    uint64_t first_txid, last_txid;
+    uint64_t size;
+};
+
 struct catalog_snapshot {
     uint64_t txid;
     int64_t time_ms;
@@ -31,10 +38,12 @@ struct catalog_timeline {
     uint32_t number;
     struct catalog_log *logs; /* ascending */
     size_t log_count;
+    struct catalog_fold *folds; /* as listed: by first txid, then by last; they may overlap */
+    size_t fold_count;
     struct catalog_snapshot *snapshots; /* ascending */
     size_t snapshot_count;
     uint64_t part_count, part_size;
-    /* From the object at the last log key, once catalog_load_tips() has run: */
+    /* From the object at the last log key, or the last fold, once catalog_load_tips() has run: */
     bool sealed;
     uint64_t tip_txid; /* last commit; 0: none */
     int64_t tip_time_ms;
@@ -78,16 +87,27 @@ MUST_USE struct rc catalog_path(
     const struct catalog *c, uint32_t number, struct catalog_leg **legs, size_t *count, struct err *err);
 
 /*
- * The segments on that path, in order: from which txid on each counts, and up to which at most.  Made of keys: the last
- * one may turn out to be a seal while the timeline's tip is not loaded, and a hole shows only when a segment ends
- * early.
+ * The objects on that path that hold its commits, in order: from which txid on each counts, and up to which at most.
+ * Made of keys: the last one may turn out to be a seal while the timeline's tip is not loaded, and a hole shows only
+ * when a segment ends early.
+ *
+ * A step is a segment, or a fold with all that it holds: so a fold is fetched once (catalog_read.h).  Where folds
+ * overlap the one that reaches further counts, and a fold wins over segments within its range.
  */
 struct catalog_step {
     uint32_t timeline;
     uint64_t first_txid;
-    uint64_t last_txid; /* at most: the next segment begins behind it, or the path leaves the timeline there */
-    uint64_t size;
+    uint64_t last_txid;             /* at most: the next step begins behind it, or the path leaves the timeline there */
+    uint64_t size;                  /* bytes to read */
+    uint64_t fold_first, fold_last; /* the fold that holds it; 0: a segment, at its own key */
+    uint64_t offset;                /* one segment of the fold: where it is; 0: all of the object */
 };
+static inline bool catalog_step_is_fold(const struct catalog_step *s)
+{
+    return s->fold_first != 0;
+}
+/* Of the object that has its bytes. */
+void catalog_step_key(const struct catalog_step *s, layout_text key);
 MUST_USE struct rc catalog_route(
     const struct catalog *c, uint32_t number, struct catalog_step **steps, size_t *count, struct err *err);
 

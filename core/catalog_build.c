@@ -20,7 +20,7 @@ static void req_finip(struct store_req *req)
 
 struct builder {
     struct catalog *catalog;
-    size_t timeline_room, log_room, snapshot_room; /* the latter two of the last timeline */
+    size_t timeline_room, log_room, fold_room, snapshot_room; /* all but the first of the last timeline */
     size_t objects;
 };
 
@@ -51,7 +51,7 @@ static struct rc timeline_of(struct builder *b, uint32_t number, struct catalog_
         TRY(grow(&c->timelines, c->timeline_count, &b->timeline_room, sizeof *c->timelines, err));
         last = &c->timelines[c->timeline_count++];
         *last = (struct catalog_timeline){.number = number};
-        b->log_room = b->snapshot_room = 0;
+        b->log_room = b->fold_room = b->snapshot_room = 0;
     }
     if (last->number > number)
         return rc_raise(err, E_CORRUPT, "listing of the replica is not in order: timeline %" PRIu32 " behind %" PRIu32,
@@ -69,6 +69,16 @@ static struct rc add_log(struct builder *b, const struct layout_key *k, uint64_t
         return rc_raise(err, E_CORRUPT, "listing of the replica is not in order at txid %" PRIu64, k->txid);
     TRY(grow(&t->logs, t->log_count, &b->log_room, sizeof *t->logs, err));
     t->logs[t->log_count++] = (struct catalog_log){.first_txid = k->txid, .size = size};
+    return RC_OK;
+}
+
+static struct rc add_fold(struct builder *b, const struct layout_key *k, uint64_t size, struct err *err)
+{
+    struct catalog_timeline *t = NULL;
+
+    TRY(timeline_of(b, k->timeline, &t, err));
+    TRY(grow(&t->folds, t->fold_count, &b->fold_room, sizeof *t->folds, err));
+    t->folds[t->fold_count++] = (struct catalog_fold){k->txid, k->last_txid, size};
     return RC_OK;
 }
 
@@ -92,6 +102,8 @@ static struct rc add_entry(struct builder *b, const struct store_entry *e, struc
     switch (k.kind) {
     case LAYOUT_LOG:
         return add_log(b, &k, e->size, err);
+    case LAYOUT_FOLD:
+        return add_fold(b, &k, e->size, err);
     case LAYOUT_SNAPSHOT:
         return add_snapshot(b, &k, e->size, err);
     case LAYOUT_PART:
@@ -101,7 +113,6 @@ static struct rc add_entry(struct builder *b, const struct store_entry *e, struc
         return RC_OK;
     case LAYOUT_TIMELINE:
         return timeline_of(b, k.timeline, &t, err);
-    case LAYOUT_FOLD:
     case LAYOUT_MERGE:
     case LAYOUT_IDENTITY_KEY:
     case LAYOUT_OTHER:

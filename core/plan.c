@@ -43,15 +43,26 @@ static size_t step_behind(const struct route *r, uint64_t txid)
     return low;
 }
 
+/* The fold that goes on behind `txid`, although it begins before; NULL: there is none. */
+static const struct catalog_step *fold_over(const struct route *r, uint64_t txid)
+{
+    size_t next = step_behind(r, txid);
+    const struct catalog_step *s = next > 0 ? &r->steps[next - 1] : NULL;
+
+    return s != NULL && catalog_step_is_fold(s) && s->last_txid > txid ? s : NULL;
+}
+
 /*
  * Replay can begin behind a snapshot only where a segment begins: its pages are coded against their images at its
  * begin.  Writers end a segment at every snapshot, so others are leftovers of a writer that was fenced or crashed.
+ * Where segments begin inside a fold is not known here; that of a leftover is found out by the replay.
  */
 static bool leads_on(const struct route *r, uint64_t snapshot_txid)
 {
     size_t next = step_behind(r, snapshot_txid);
 
-    return next < r->step_count && r->steps[next].first_txid == snapshot_txid + 1;
+    return fold_over(r, snapshot_txid) != NULL
+           || (next < r->step_count && r->steps[next].first_txid == snapshot_txid + 1);
 }
 
 static int newest_first(const void *a, const void *b)
@@ -152,6 +163,8 @@ static struct rc make_plan(
     CLEANUP(plan_freep) struct plan *p = mem_new(sizeof *p);
     size_t begin = step_behind(r, from->snapshot.txid), end = step_behind(r, txid);
 
+    if (from->snapshot.txid < txid && fold_over(r, from->snapshot.txid) != NULL)
+        begin--;
     p->timeline = timeline_of(r, txid);
     p->txid = txid;
     p->snapshot.timeline = from->timeline;
@@ -163,10 +176,13 @@ static struct rc make_plan(
     if (p->segments == NULL)
         return rc_raise(err, E_NOMEM, "plan of %zu segments", end - begin);
     for (size_t i = begin; i < end; i++) {
-        const struct catalog_step *s = &r->steps[i];
+        struct catalog_step *s = &p->segments[p->segment_count++];
 
-        p->segments[p->segment_count++] =
-            (struct plan_segment){s->timeline, s->first_txid, s->size, s->last_txid < txid ? s->last_txid : txid};
+        *s = r->steps[i];
+        if (s->first_txid <= from->snapshot.txid)
+            s->first_txid = from->snapshot.txid + 1;
+        if (s->last_txid > txid)
+            s->last_txid = txid;
         p->bytes += s->size;
     }
     *out = MOVE(p);

@@ -3,19 +3,12 @@
  * plan - which objects give the state at a txid: a pure function of the catalog.
  *
  * The newest snapshot at or before the target on the path of timelines, then every segment behind it.  A segment that
- * begins at or before the snapshot is read from the commit after the snapshot on.
+ * begins at or before the snapshot is of no use, but one in a fold may begin there: that shows when the fold is read.
  */
 #ifndef PLAN_H
 #define PLAN_H
 
 #include "catalog.h"
-
-struct plan_segment {
-    uint32_t timeline;
-    uint64_t first_txid;
-    uint64_t size;
-    uint64_t last_txid; /* commits beyond are left out (target, or a fork inside the segment) */
-};
 
 struct plan {
     uint32_t timeline; /* of the target */
@@ -25,7 +18,9 @@ struct plan {
         uint64_t txid, size;
         int64_t time_ms;
     } snapshot;
-    struct plan_segment *segments; /* in order */
+    /* Segments and folds, in order.  What a fold has before its first_txid, and all beyond their last_txid (the
+     * target, or a fork inside), is left out. */
+    struct catalog_step *segments;
     size_t segment_count;
     uint64_t bytes; /* to read, all together */
 };

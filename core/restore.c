@@ -2,6 +2,7 @@
 #include "restore.h"
 
 #include "alloc.h"
+#include "catalog_read.h"
 #include "clock.h"
 #include "restore_frames.h"
 #include "restore_replay.h"
@@ -66,13 +67,13 @@ static struct rc look_at(struct time_search *t, size_t i, struct err *err)
     if (t->at == i && t->object.bytes.size > 0)
         return RC_OK;
     catalog_object_fini(&t->object);
-    TRY(catalog_fetch(&t->object, t->work, t->store, t->steps[i].timeline, t->steps[i].first_txid, err));
+    TRY(catalog_read_one(&t->object, t->work, t->store, &t->steps[i], t->steps[i].first_txid, err));
     t->at = i;
     return RC_OK;
 }
 
-/* The last segment whose first commit is not after the time; t->count when there is none. */
-static struct rc find_segment(struct time_search *t, int64_t time_ms, size_t *out, struct err *err)
+/* The last step whose first commit is not after the time; t->count when there is none. */
+static struct rc find_step(struct time_search *t, int64_t time_ms, size_t *out, struct err *err)
 {
     size_t low = 0, high = t->count;
 
@@ -87,6 +88,36 @@ static struct rc find_segment(struct time_search *t, int64_t time_ms, size_t *ou
     }
     *out = low > 0 ? low - 1 : t->count;
     return RC_OK;
+}
+
+/* In place of a fold its segments. */
+static struct rc expand(struct time_search *t, size_t at, struct err *err)
+{
+    CLEANUP(free_steps) struct catalog_step *inner = NULL;
+    struct catalog_step *all;
+    size_t count = 0;
+
+    TRY(catalog_read_expand(t->work, t->store, &t->steps[at], &inner, &count, err));
+    all = mem_try(t->count + count, sizeof *all);
+    if (all == NULL)
+        return rc_raise(err, E_NOMEM, "route over %zu segments", t->count + count);
+    memcpy(all, t->steps, at * sizeof *all);
+    memcpy(all + at, inner, count * sizeof *all);
+    memcpy(all + at + count, t->steps + at + 1, (t->count - at - 1) * sizeof *all);
+    mem_free(t->steps);
+    t->steps = all;
+    t->count += count - 1;
+    catalog_object_fini(&t->object);
+    return RC_OK;
+}
+
+static struct rc find_segment(struct time_search *t, int64_t time_ms, size_t *out, struct err *err)
+{
+    TRY(find_step(t, time_ms, out, err));
+    if (*out == t->count || !catalog_step_is_fold(&t->steps[*out]) || t->steps[*out].offset != 0)
+        return RC_OK;
+    TRY(expand(t, *out, err));
+    return find_step(t, time_ms, out, err);
 }
 
 static struct rc before_all(struct time_search *t, int64_t time_ms, struct err *err)
@@ -154,7 +185,7 @@ struct rc restore_find_time(struct catalog *c, struct work *w, struct store *s, 
 static bool holds_anything(const struct catalog *c)
 {
     for (size_t i = 0; i < c->timeline_count; i++)
-        if (c->timelines[i].log_count > 0 || c->timelines[i].snapshot_count > 0)
+        if (c->timelines[i].log_count > 0 || c->timelines[i].fold_count > 0 || c->timelines[i].snapshot_count > 0)
             return true;
     return false;
 }
@@ -242,7 +273,7 @@ static struct rc check_against_log(struct restore_job *j, uint32_t timeline, str
         i++;
     if (count == 0 || steps[i].first_txid > j->txid)
         return RC_OK;
-    rc = catalog_fetch(&o, j->work, j->store, steps[i].timeline, steps[i].first_txid, &missing);
+    rc = catalog_read_one(&o, j->work, j->store, &steps[i], j->txid, &missing);
     if (rc_failed(rc) && !restore_is_damage(rc)) {
         *err = missing;
         return rc;

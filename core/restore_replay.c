@@ -2,6 +2,7 @@
 #include "restore_replay.h"
 
 #include "alloc.h"
+#include "catalog_read.h"
 #include "prefetch.h"
 
 #include <inttypes.h>
@@ -115,14 +116,14 @@ static struct rc apply_parts(
     return RC_OK;
 }
 
-static struct rc apply(struct restore_job *j, const struct plan_segment *s, struct seg_dec *d, struct err *err)
+static struct rc apply(struct restore_job *j, const struct catalog_step *s, struct seg_dec *d, struct err *err)
 {
     struct replay r = {.job = j, .info = seg_dec_info(d), .last_txid = s->last_txid};
     struct seg_apply_ops ops = {.read = on_read, .write = on_write, .commit = on_commit, .ctx = &r};
     bool stopped = false;
 
     if (r.info->part_count > 0)
-        TRY(apply_parts(&r, d, &ops, s->first_txid, err));
+        TRY(apply_parts(&r, d, &ops, r.info->base_txid + 1, err));
     if (!r.reached)
         TRY(seg_dec_apply_tail(d, &ops, &stopped, err));
     return RC_OK;
@@ -131,80 +132,88 @@ static struct rc apply(struct restore_job *j, const struct plan_segment *s, stru
 /* --- all of them ---------------------------------------------------------------------------------------------------
  */
 
-static uint64_t describe_segment(void *ctx, size_t i, layout_text key)
-{
-    const struct plan *p = ctx;
-
-    layout_log(key, p->segments[i].timeline, p->segments[i].first_txid);
-    return p->segments[i].size;
-}
-
-static struct rc replay_segment(
-    struct restore_job *j, const struct plan_segment *s, struct buf *bytes, bool *wrong_base, struct err *err)
-{
-    CLEANUP(catalog_object_fini) struct catalog_object o = {0};
-    const struct seg_info *info;
-    layout_text key;
-
-    layout_log(key, s->timeline, s->first_txid);
-    TRY(catalog_open(&o, bytes, s->timeline, s->first_txid, err));
-    if (o.segment == NULL)
-        return rc_raise(err, E_NOTFOUND, "timeline %" PRIu32 " was sealed behind txid %" PRIu64, s->timeline, j->txid);
-    info = seg_dec_info(o.segment);
-    TRY_CTX(check_segment(j, info, err), err, "%s", key);
-    *wrong_base = info->base_checksum != image_checksum(j->image);
-    if (*wrong_base)
-        return rc_raise(err, E_CORRUPT,
-            "%s: it begins at state checksum %016" PRIx64 ", txid %" PRIu64 " has %016" PRIx64, key,
-            info->base_checksum, j->txid, image_checksum(j->image));
-    TRY_CTX(apply(j, s, o.segment, err), err, "%s", key);
-    return RC_OK;
-}
-
-/* A segment that is not where the one before it ends. */
-static struct rc check_chain(const struct restore_job *j, const struct plan_segment *s, struct err *err)
+static struct rc missing(const struct restore_job *j, uint32_t timeline, struct err *err)
 {
     layout_text key;
 
-    if (s->first_txid == j->txid + 1)
-        return RC_OK;
-    layout_log(key, s->timeline, j->txid + 1);
+    layout_log(key, timeline, j->txid + 1);
     return rc_raise(err, E_CORRUPT, "%s is missing: no segment has txid %" PRIu64, key, j->txid + 1);
 }
 
-static struct rc replay_all(struct restore_job *j, struct prefetch *p, bool *blame_snapshot, struct err *err)
+/* A segment that is not where the one before it ends. */
+static struct rc check_chain(
+    const struct restore_job *j, uint32_t timeline, uint64_t first_txid, bool *too_early, struct err *err)
 {
-    for (size_t i = 0; i < j->plan->segment_count; i++) {
-        const struct plan_segment *s = &j->plan->segments[i];
-        CLEANUP(buf_fini) struct buf bytes = {0};
-        bool wrong_base = false;
-        struct rc rc;
+    *too_early = first_txid <= j->txid;
+    if (first_txid == j->txid + 1)
+        return RC_OK;
+    if (*too_early)
+        return rc_raise(err, E_CORRUPT,
+            "no segment begins behind txid %" PRIu64 ": the one in its fold begins at txid %" PRIu64, j->txid,
+            first_txid);
+    return missing(j, timeline, err);
+}
 
-        TRY(check_chain(j, s, err));
-        TRY(prefetch_take(p, &bytes, err));
-        j->report->object_count++;
-        j->report->bytes_read += bytes.size;
-        j->done += bytes.size;
-        rc = replay_segment(j, s, &bytes, &wrong_base, err);
+/* *blame_snapshot: it does not fit behind the state that is there. */
+static struct rc replay_segment(
+    struct restore_job *j, const struct catalog_step *s, struct seg_dec *segment, bool *blame_snapshot, struct err *err)
+{
+    const struct seg_info *info;
+    layout_text key;
+
+    if (segment == NULL)
+        return rc_raise(err, E_NOTFOUND, "timeline %" PRIu32 " was sealed behind txid %" PRIu64, s->timeline, j->txid);
+    info = seg_dec_info(segment);
+    TRY(check_chain(j, s->timeline, info->base_txid + 1, blame_snapshot, err));
+    layout_log(key, s->timeline, info->base_txid + 1);
+    TRY_CTX(check_segment(j, info, err), err, "%s", key);
+    *blame_snapshot = info->base_checksum != image_checksum(j->image);
+    if (*blame_snapshot)
+        return rc_raise(err, E_CORRUPT,
+            "%s: it begins at state checksum %016" PRIx64 ", txid %" PRIu64 " has %016" PRIx64, key,
+            info->base_checksum, j->txid, image_checksum(j->image));
+    TRY_CTX(apply(j, s, segment, err), err, "%s", key);
+    return RC_OK;
+}
+
+static void count_read(struct restore_job *j, const struct catalog_read *r, size_t *objects, uint64_t *bytes)
+{
+    j->report->object_count += catalog_read_objects(r) - *objects;
+    j->report->bytes_read += catalog_read_bytes(r) - *bytes;
+    j->done += catalog_read_bytes(r) - *bytes;
+    *objects = catalog_read_objects(r);
+    *bytes = catalog_read_bytes(r);
+}
+
+static struct rc replay_all(struct restore_job *j, struct catalog_read *r, bool *blame_snapshot, struct err *err)
+{
+    uint64_t bytes = 0;
+    size_t objects = 0;
+
+    for (size_t i = 0;; i++) {
+        CLEANUP(catalog_object_fini) struct catalog_object o = {0};
+        bool end = false, wrong_base = false;
+        size_t at = 0;
+        struct rc rc = catalog_read_next(r, &o, &at, &end, err);
+
+        count_read(j, r, &objects, &bytes);
+        TRY(rc);
+        if (end)
+            break;
+        rc = replay_segment(j, &j->plan->segments[at], o.segment, &wrong_base, err);
         *blame_snapshot = wrong_base && i == 0;
         TRY(rc);
         restore_progress(j, "segments");
     }
-    if (j->txid != j->plan->txid) {
-        layout_text key;
-
-        layout_log(key, j->plan->timeline, j->txid + 1);
-        return rc_raise(err, E_CORRUPT, "%s is missing: no segment has txid %" PRIu64, key, j->txid + 1);
-    }
-    return RC_OK;
+    return j->txid == j->plan->txid ? RC_OK : missing(j, j->plan->timeline, err);
 }
 
 struct rc restore_replay_run(struct restore_job *j, bool *blame_snapshot, struct err *err)
 {
-    struct prefetch *p = prefetch_new(j->work, j->store, j->plan->segment_count, describe_segment, j->plan);
-    struct rc rc = replay_all(j, p, blame_snapshot, err);
+    struct catalog_read *r = catalog_read_new(j->work, j->store, j->plan->segments, j->plan->segment_count);
+    struct rc rc = replay_all(j, r, blame_snapshot, err);
 
-    prefetch_free(p);
+    catalog_read_free(r);
     if (!restore_is_damage(rc) || *blame_snapshot)
         return rc;
     /* What was listed a moment ago and is gone now is damage, too. */
