@@ -258,6 +258,8 @@ static void set_defaults(struct config_db *db)
         db->log_limit = 256ULL << 20;
     if (db->at[CONFIG_DB_SPOOL_LIMIT] == NULL)
         db->spool_limit = 1ULL << 30;
+    if (db->at[CONFIG_DB_FENCING] == NULL)
+        db->fencing = CONFIG_FENCING_WARN;
     if (db->pattern == NULL && db->dir != NULL)
         db->pattern = mem_strdup("*.db");
 }

@@ -14,7 +14,6 @@ static const enum config_db_key missing_db[] = {
     CONFIG_DB_RETENTION_MONTHLY,
     CONFIG_DB_RESTORE_IF_MISSING,
     CONFIG_DB_SEED,
-    CONFIG_DB_FENCING,
 };
 static const enum config_top_key missing_top[] = {
     CONFIG_TOP_HTTP_LISTEN,
@@ -22,7 +21,7 @@ static const enum config_top_key missing_top[] = {
     CONFIG_TOP_STATE_DIR,
 };
 
-/* To say what happens anyway is fine: "false", or fencing: require. */
+/* To say what happens anyway is fine: "false". */
 static bool asks_for_nothing(const struct config_key *key, const void *base)
 {
     static const struct config_db nothing;
@@ -80,6 +79,7 @@ void config_daemon_init(struct daemon_settings *out, const struct config *c)
             .log_limit = db->log_limit,
             .spool_limit = db->spool_limit,
             .may_switch = !db->no_switch,
+            .require_fence = db->fencing == CONFIG_FENCING_REQUIRE,
         };
     }
 }

@@ -182,6 +182,7 @@ static void on_start_done(struct work_item *item)
 {
     struct db *db = item->owner;
 
+    db->fence = db->start.fence;
     if (rc_failed(db->job_rc)) {
         db->error = db->step_err;
         start_failed(db);
@@ -234,6 +235,8 @@ static void begin_start(struct db *db)
         .fork = set->fork && db->timeline == 0,
         .adopt = set->adopt && db->timeline == 0,
         .must_compare = db->must_compare,
+        .require_fence = set->require_fence,
+        .fence = db->fence,
         .stop = &db->stop_wanted,
     };
     db->start_item.run = run_start;
@@ -274,7 +277,7 @@ static bool may_close(const struct db *db)
 {
     bool shipped = shipper_idle(&db->shipper) || db->shipper.fenced || db->abandon;
 
-    return !db->in_step && !db->in_snap && shipped && !db->shipper.in_flight && db->loading == NULL
+    return !db->in_step && !db->in_snap && !db->in_fence && shipped && !db->shipper.in_flight && db->loading == NULL
            && db->close_item.run == NULL;
 }
 

@@ -44,6 +44,7 @@ struct db_settings {
     uint64_t log_limit;            /* bytes of log that are held back for a replica that does not answer ... */
     uint64_t spool_limit;          /* ... and then of segments on the local disk; 0: none */
     bool may_switch, fork, adopt;
+    bool require_fence; /* else: warn */
 };
 
 /* Somebody waits until everything committed before the call is durable in the replica, or for a snapshot. */
@@ -86,6 +87,13 @@ struct db {
     uv_fs_event_t watch[2]; /* the log; the database file (checkpoints, removal) */
     bool watching;
     unsigned open_handles;
+
+    enum fence fence;
+    struct work_item fence_item; /* looks for other writers where the store does not keep them out */
+    struct rc fence_rc;
+    struct err fence_err;
+    uint64_t fence_at_ms, fence_txid; /* when it last did, and what was shipped then */
+    bool in_fence;
 
     struct work_item start_item, step_item, close_item, snap_item;
     struct db_start start;

@@ -13,7 +13,8 @@ enum {
     RESET_PAUSE_MAX_MS = 5000, /* a long reader may stay for hours */
     NEAR_END_FRAMES = 500,
     HOLD_LOG_SIZE = 64 << 20,
-    HOLD_US = 10000,
+    HOLD_US = 10000,         /* at that size; more in proportion to the log ... */
+    HOLD_MAX_US = 50000,     /* ... up to this */
     LET_THROUGH_US = 150000, /* SQLite's busy handler tries again every 100 ms at the latest */
 };
 
@@ -400,6 +401,14 @@ static bool near_end(const struct db_live *l)
     return wal_reader_follows(l->reader) && end - at <= NEAR_END_FRAMES;
 }
 
+/* The longer the log, the larger our share: where weir gets little of the processor a fixed one would not do. */
+static uint32_t hold_us(uint64_t log_bytes)
+{
+    uint64_t us = log_bytes / (HOLD_LOG_SIZE / HOLD_US);
+
+    return us > HOLD_MAX_US ? HOLD_MAX_US : (uint32_t)us;
+}
+
 /* Writers who outrun us share the time with us once the log is long: it stays bounded, and nobody waits for more than
  * this. */
 static struct rc catch_up_held(struct db_live *l, enum wal_reader_state *state, struct err *err)
@@ -409,7 +418,7 @@ static struct rc catch_up_held(struct db_live *l, enum wal_reader_state *state, 
 
     if (log_bytes < HOLD_LOG_SIZE || near_end(l) || !has_room(l) || !wal_reset_hold_writers(l->conn))
         return RC_OK;
-    rc = wal_capture_step(&l->cap, HOLD_US, state, err);
+    rc = wal_capture_step(&l->cap, hold_us(log_bytes), state, err);
     wal_reset_release_writers(l->conn);
     return rc;
 }

@@ -2,18 +2,14 @@
 #include "db_start.h"
 
 #include "alloc.h"
-#include "backoff.h"
 #include "catalog.h"
 #include "db_copy.h"
-#include "db_drain.h"
+#include "db_replica.h"
 #include "db_snap.h"
 #include "shipper.h"
 #include "slog.h"
 
 #include <string.h>
-#include <unistd.h>
-
-enum { RETRY_BASE_MS = 500, RETRY_MAX_MS = 10000, LOOK_MS = 50 };
 
 /* What the steps of one start share. */
 struct story {
@@ -408,88 +404,9 @@ static struct rc carry_out(struct story *t, struct err *err)
     return rc_raise(err, E_BUG, "no such lineage action %d", (int)t->decision.action);
 }
 
-/* --- the replica, patiently --------------------------------------------------------------------------------------- */
-
-struct waiting {
-    struct db_start *s;
-    const struct err *err;
-};
-
-static void on_wait(void *ctx)
-{
-    struct waiting *w = ctx;
-
-    w->s->on_wait(w->s->ctx, w->err);
-}
-
-/* false: the log has grown too long to be held, or the process is to stop. */
-static bool hold_and_pause(struct story *t, uint32_t pause_ms)
-{
-    struct stat st;
-
-    for (uint32_t ms = 0; ms < pause_ms && !*t->s->stop; ms += LOOK_MS)
-        (void)usleep(LOOK_MS * 1000); /* cut short by a signal: it looks a little earlier */
-    if (t->s->fs->stat(t->s->fs, t->l->conn->wal_path, &st) == 0 && (uint64_t)st.st_size > t->s->log_limit)
-        return false;
-    return !*t->s->stop;
-}
-
-/*
- * While the replica does not answer, the gate stays closed, so that the log keeps what comes after our position.  That
- * makes sense only when there is such a position.
- */
-static struct rc survey(struct story *t, struct err *err)
-{
-    struct backoff backoff = {.base_ms = RETRY_BASE_MS, .max_ms = RETRY_MAX_MS};
-    struct waiting told = {.s = t->s, .err = err};
-
-    for (;;) {
-        struct rc rc = db_survey_run(&t->survey, t->s->work, t->s->store, t->s->path, t->found, &t->local, err);
-
-        if (!rc_failed(rc))
-            return rc;
-        db_survey_fini(&t->survey);
-        if (!rc_retryable(rc.code) || t->found != LOCAL_STATE_GOOD || t->s->must_compare)
-            return rc;
-        if ((backoff.failure_count & (backoff.failure_count - 1)) == 0)
-            work_on_loop(t->s->work, on_wait, &told);
-        if (!hold_and_pause(t, backoff_next_ms(&backoff)))
-            return *t->s->stop ? rc_raise(err, E_CANCELED, "stopped while the replica did not answer") : rc;
-    }
-}
-
-/* What an earlier run left in the spool belongs before everything else. */
-static struct rc drain(struct story *t, struct err *err)
-{
-    struct db_drain d = {
-        .work = t->s->work, .store = t->s->store, .spool = t->s->spool, .path = t->s->path, .facts = &t->survey.facts};
-
-    if (t->s->adopt || t->s->fork)
-        return RC_OK;
-    TRY(db_drain_run(&d, err));
-    if (d.shipped_count > 0) {
-        db_survey_fini(&t->survey);
-        TRY(survey(t, err));
-    }
-    t->survey.facts.spool_damaged = d.damaged;
-    return RC_OK;
-}
-
-/* The start has worked, so what is still there belongs to nothing any more. */
-static void clear_spool(struct story *t)
-{
-    struct err why;
-
-    if (spool_bytes(t->s->spool) == 0)
-        return;
-    LOG_WARN("the spool holds segments that do not continue the history: they are removed", F_STR("db", t->s->path),
-        F_U64("bytes", spool_bytes(t->s->spool)));
-    if (rc_failed(spool_clear(t->s->spool, &why)))
-        LOG_WARN("spool", F_STR("db", t->s->path), F_ERR(&why));
-}
-
 static struct rc tell(struct story *t, struct err *err)
 {
+    struct db_replica replica = {.start = t->s, .live = t->l, .local = &t->local, .survey = &t->survey};
     struct err why = {0};
 
     TRY(local_state_load(t->s->local, &t->local, t->l->hashes, &t->found, &why));
@@ -500,11 +417,11 @@ static struct rc tell(struct story *t, struct err *err)
         LOG_WARN("the page size has changed: another database, or a VACUUM in rollback mode", F_STR("db", t->s->path));
         t->found = LOCAL_STATE_BROKEN;
     }
-    TRY(survey(t, err));
-    TRY(drain(t, err));
+    replica.found = t->found;
+    TRY(db_replica_ask(&replica, err));
     TRY(decide(t, err));
     TRY(carry_out(t, err));
-    clear_spool(t);
+    db_replica_clear_spool(t->s);
     return RC_OK;
 }
 

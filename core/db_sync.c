@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "db_sync.h"
 
+#include "db_fence.h"
 #include "db_snapshot.h"
 #include "db_spool.h"
 #include "slog.h"
@@ -281,6 +282,7 @@ static void on_step_done(struct work_item *item)
         return;
     }
     db_snapshot_if_due(db);
+    db_fence_look_if_due(db);
     if (db->step.state == WAL_READER_MORE)
         step_in(db, shipper_has_room(&db->shipper) && !db->step.paused ? 0 : TICK_MS);
     else

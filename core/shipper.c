@@ -339,6 +339,12 @@ void shipper_hurry(struct shipper *s)
     send_first(s);
 }
 
+void shipper_fence(struct shipper *s, const struct err *why)
+{
+    if (!s->fenced)
+        fenced(s, why);
+}
+
 void shipper_stop(struct shipper *s)
 {
     s->closing = true;

@@ -76,6 +76,8 @@ bool shipper_idle(const struct shipper *s);
 void shipper_hurry(struct shipper *s);
 /* Forget what is queued: exact history ends here.  A request in flight is waited for. */
 void shipper_drop(struct shipper *s);
+/* Somebody else owns the history, as was found out elsewhere: send nothing more. */
+void shipper_fence(struct shipper *s, const struct err *why);
 /* Drop what is queued (after the request in flight has come back), then on_closed. */
 void shipper_stop(struct shipper *s);
 

@@ -188,6 +188,7 @@ json_t *status_database(const struct db *db)
     put(o, "log", log_object(db));
     put(o, "spool", spool_object(db));
     put(o, "gap", gap_object(db));
+    put(o, "fencing", json_string(fence_name(db->fence)));
     put(o, "snapshot_txid", db->snapshot_txid != 0 ? json_u64(db->snapshot_txid) : json_null());
     put(o, "snapshot_time", json_time(db->snapshot_ms));
     put(o, "resyncs", json_u64(db->resync_count));

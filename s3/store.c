@@ -227,6 +227,19 @@ bool store_may_lack_conditions(const struct store *s)
     return s->may_lack_conditions;
 }
 
+bool store_may_lack_conditions(const struct store *s)
+{
+    while (s->below != NULL)
+        s = s->below;
+    return s->may_lack_conditions;
+}
+
+void store_without_conditions(struct store *s)
+{
+    for (; s != NULL; s = s->below)
+        s->without_conditions = true;
+}
+
 /* --- submitting --------------------------------------------------------------------------------------------------- */
 
 /* What the caller alone decides; a mistake here is a mistake in weir. */

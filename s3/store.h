@@ -137,6 +137,8 @@ struct store {
     bool counts_itself;         /* by store_count_begin() and store_count_end() */
     bool may_lack_conditions;   /* see store_may_lack_conditions() */
     bool without_conditions;    /* set by store_without_conditions() */
+    bool may_lack_conditions;   /* see store_may_lack_conditions() */
+    bool without_conditions;    /* set by store_without_conditions() */
 };
 
 struct store_ops {
@@ -177,6 +179,12 @@ void store_req_take(struct store_req *outer, struct store_req *inner);
 void store_without_conditions(struct store *s);
 /* Whether they work is not known before it was tried.  Where they are known to be missing, `create_only` is
  * E_UNSUPPORTED until store_without_conditions(). */
+bool store_may_lack_conditions(const struct store *s);
+
+/* It was found out that conditional writes do not work here: from now on `create_only` is a look and then a plain PUT,
+ * which does not stop a second writer.  Nothing changes for a store that cannot lack them. */
+void store_without_conditions(struct store *s);
+/* Whether they work is not known before it was tried. */
 bool store_may_lack_conditions(const struct store *s);
 
 /* The request's outcome: RC_OK, or its error copied to `err`. */

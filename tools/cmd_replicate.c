@@ -11,7 +11,7 @@
 
 #define COMMAND "replicate"
 
-enum { OPERANDS_MAX = 2 * CONFIG_DBS_MAX, OVERRIDES_MAX = 11 };
+enum { OPERANDS_MAX = 2 * CONFIG_DBS_MAX, OVERRIDES_MAX = 12 };
 
 struct replicate {
     const struct fsys *fs;
@@ -162,6 +162,9 @@ static int parse_and_run(struct replicate *r, int argc, char **argv)
         {0, "spool-limit", "SIZE",
             "how much waits on the local disk for such a replica (default 1GiB); beyond it exact history has a gap",
             take_size, &override(r, "spool-limit", "--spool-limit")->text, NULL},
+        {0, "fencing", "MODE",
+            "a replica that cannot keep a second writer out: warn (default), or require: refuse it", cli_text,
+            &override(r, "fencing", "--fencing")->text, NULL},
         {0, "no-switch", NULL, "refuse a database in rollback mode instead of switching it to WAL mode", NULL,
             &r->no_switch, NULL},
         {0, "fork", NULL,

@@ -152,7 +152,7 @@ static void test_defaults(void **state)
     assert_false(db->no_switch);
     assert_int_equal(db->log_limit, 256 << 20);
     assert_int_equal(db->spool_limit, 1 << 30);
-    assert_int_equal(db->fencing, CONFIG_FENCING_REQUIRE);
+    assert_int_equal(db->fencing, CONFIG_FENCING_WARN);
     assert_null(db->pattern);
     assert_null(c->http_listen);
     assert_null(c->socket);

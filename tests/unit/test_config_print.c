@@ -90,7 +90,7 @@ static void test_golden(void **state)
                              "    no-switch: false\n"
                              "    log-limit: 256MiB\n"
                              "    spool-limit: 1GiB\n"
-                             "    fencing: require\n"
+                             "    fencing: warn\n"
                              "  - dir: /srv/tenants\n"
                              "    pattern: \"*.db\"\n"
                              "    watch: false\n"
@@ -106,7 +106,7 @@ static void test_golden(void **state)
                              "    no-switch: false\n"
                              "    log-limit: 256MiB\n"
                              "    spool-limit: 1GiB\n"
-                             "    fencing: require\n");
+                             "    fencing: warn\n");
     config_free(c);
 }
 

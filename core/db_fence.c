@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "db_fence.h"
+
+#include "db_sync.h"
+
+enum { LOOK_EVERY_MS = 30000 };
+
+static void run_look(struct work_item *item)
+{
+    struct db *db = item->owner;
+
+    db->fence_rc = fence_check_newer(db->work, db->store, db->timeline, &db->fence_err);
+}
+
+static void on_looked(struct work_item *item)
+{
+    struct db *db = item->owner;
+
+    db->in_fence = false;
+    if (db->fence_rc.code == E_FENCED)
+        shipper_fence(&db->shipper, &db->fence_err);
+    else if (db->state == DB_CLOSING || db->abandon)
+        db_close_live(db);
+    else if (db->state == DB_STOPPING)
+        db_sync_kick(db);
+}
+
+void db_fence_look_if_due(struct db *db)
+{
+    uint64_t now = clock_mono_ms(db->clock);
+    bool weak = fence_weakness(db->fence) != NULL;
+
+    if (!weak || db->in_fence || db->state != DB_RUNNING || db->fence_txid == db->shipped_txid
+        || (db->fence_at_ms != 0 && now < db->fence_at_ms + LOOK_EVERY_MS))
+        return;
+    db->fence_at_ms = now;
+    db->fence_txid = db->shipped_txid;
+    db->in_fence = true;
+    db->fence_item.owner = db;
+    db->fence_item.run = run_look;
+    db->fence_item.done = on_looked;
+    work_job(db->work, &db->fence_item);
+}
