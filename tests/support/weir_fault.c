@@ -48,6 +48,9 @@ int main(int argc, char **argv)
     long count = 0;
     int sys = EIO, status;
 
+    /* They are ours; the program under test refuses settings that it does not know. */
+    (void)unsetenv("WEIR_FAULT");
+    (void)unsetenv("WEIR_FAULT_CHANGES");
     if (wanted != NULL && !parse(wanted, &mode, &count, &sys)) {
         (void)fprintf(stderr, "WEIR_FAULT=%s: must be once|forever|kill:N[:ERRNO]\n", wanted);
         return 2;
