@@ -124,7 +124,7 @@ static void put_db(struct printer *p, const struct config_db *db)
     }
 }
 
-void config_print(const struct config *c, bool places, struct buf *out)
+void config_print_yaml(const struct config *c, bool places, struct buf *out)
 {
     struct printer p = {.out = out, .places = places};
 

@@ -11,6 +11,6 @@
 enum { CONFIG_PRINT_MAX = 16 << 20 };
 
 /* Append to `out`.  With `places` each value is followed by a comment that says where it was given, or "default". */
-void config_print(const struct config *c, bool places, struct buf *out);
+void config_print_yaml(const struct config *c, bool places, struct buf *out);
 
 #endif

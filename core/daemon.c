@@ -109,7 +109,7 @@ static void on_signal(uv_signal_t *handle, int number)
     if (number != SIGHUP)
         stop(d, number);
     else if (!d->stopping && !d->ending)
-        daemon_reload(d);
+        daemon_reload_run(d);
 }
 
 static void start_signals(struct daemon *d)

@@ -82,6 +82,6 @@ void daemon_member_note(struct daemon *d, const struct daemon_member *m);
 void daemon_call_answer(void *ctx, struct control_call *call, const char *command, const char *argument);
 
 /* --- daemon_reload.c */
-void daemon_reload(struct daemon *d);
+void daemon_reload_run(struct daemon *d);
 
 #endif

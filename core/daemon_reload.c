@@ -26,7 +26,8 @@ static bool can_go_on(const struct daemon_member *m, const struct db_settings *s
 
     if (m->over && m->db.state != DB_FENCED)
         return false; /* it failed: another chance */
-    return strcmp(now->url, set->url) == 0 && same_options(now, set) && now->spool_limit == set->spool_limit;
+    return strcmp(now->url, set->url) == 0 && same_options(now, set) && now->spool_limit == set->spool_limit
+           && now->require_fence == set->require_fence;
 }
 
 static const struct db_settings *find(const struct daemon_settings *settings, const char *path)
@@ -90,7 +91,7 @@ static void apply(struct daemon *d, const struct daemon_settings *settings)
     daemon_check_end(d);
 }
 
-void daemon_reload(struct daemon *d)
+void daemon_reload_run(struct daemon *d)
 {
     const struct daemon_settings *settings = NULL;
     struct err err;

@@ -81,7 +81,7 @@ static struct config *load(struct span bytes)
 static void print(const struct config *c, bool places, struct buf *out)
 {
     buf_init(out, CONFIG_PRINT_MAX);
-    config_print(c, places, out);
+    config_print_yaml(c, places, out);
     require(out->failed == E_OK);
 }
 

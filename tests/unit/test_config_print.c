@@ -34,7 +34,7 @@ static char *print(const struct config *c, bool places)
     struct err err;
 
     buf_init(&out, CONFIG_PRINT_MAX);
-    config_print(c, places, &out);
+    config_print_yaml(c, places, &out);
     assert_ok_err(buf_check(&out, "print", &err), &err);
     text = mem_strdup(buf_str(&out));
     buf_fini(&out);
