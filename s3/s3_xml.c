@@ -234,6 +234,7 @@ struct list_read {
     size_t room;
     char key[S3_XML_TEXT_MAX + 1];
     bool has_key, is_list;
+    bool is_encoded; /* the answer says so */
     uint64_t size;
 };
 
@@ -247,7 +248,7 @@ static int hex(char c)
 }
 
 /* In place is fine: the text gets no longer. */
-static void decode(const char *text, char *to)
+static void decode(const char *text, bool plus, char *to)
 {
     while (*text != 0) {
         int high = *text == '%' ? hex(text[1]) : -1;
@@ -257,7 +258,7 @@ static void decode(const char *text, char *to)
             *to++ = (char)(high * 16 + low);
             text += 3;
         } else {
-            *to++ = *text == '+' ? ' ' : *text;
+            *to++ = *text == '+' && plus ? ' ' : *text;
             text++;
         }
     }
@@ -308,7 +309,7 @@ static void close_list(struct walk *w)
     struct list_read *r = w->ctx;
 
     if (at(w, "ListBucketResult/Contents/Key") || at(w, "ListBucketResult/CommonPrefixes/Prefix")) {
-        decode(w->text, r->key);
+        memcpy(r->key, w->text, w->text_size + 1);
         r->has_key = true;
     } else if (at(w, "ListBucketResult/Contents/Size")) {
         if (rc_failed(strx_u64(w->text, 0, INT64_MAX, &r->size, w->err)))
@@ -317,6 +318,8 @@ static void close_list(struct walk *w)
         add_entry(w, false);
     else if (at(w, "ListBucketResult/CommonPrefixes"))
         add_entry(w, true);
+    else if (at(w, "ListBucketResult/EncodingType"))
+        r->is_encoded = strcmp(w->text, "url") == 0;
     else if (at(w, "ListBucketResult/IsTruncated"))
         r->list.truncated = strcmp(w->text, "true") == 0;
     else if (at(w, "ListBucketResult/NextContinuationToken") && w->text_size > 0) {
@@ -346,6 +349,8 @@ struct rc s3_xml_read_list(struct span xml, struct s3_xml_list *out, struct err 
         s3_xml_list_fini(&r.list);
         return rc;
     }
+    for (size_t i = 0; i < r.list.count; i++)
+        decode(r.list.entries[i].key, r.is_encoded, r.list.entries[i].key);
     *out = r.list;
     return RC_OK;
 }

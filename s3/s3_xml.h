@@ -7,7 +7,8 @@
  * Namespaces are ignored, as are elements that nobody asked for.
  *
  * Listings are asked for with encoding-type=url and always decoded, whether the answer says so or not: stores differ,
- * and weir's own keys have nothing to encode.  A '%' that is not followed by two hex digits stays as it is.
+ * and weir's own keys have nothing to encode.  A '%' that is not followed by two hex digits stays as it is, and a '+'
+ * is a space only where the answer says that it is encoded.
  *
  * Threads: any; no state.
  */

@@ -4,6 +4,8 @@
 #include "alloc.h"
 #include "store_dir.h"
 #include "store_env.h"
+#include "store_retry.h"
+#include "store_s3.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -227,19 +229,6 @@ bool store_may_lack_conditions(const struct store *s)
     return s->may_lack_conditions;
 }
 
-bool store_may_lack_conditions(const struct store *s)
-{
-    while (s->below != NULL)
-        s = s->below;
-    return s->may_lack_conditions;
-}
-
-void store_without_conditions(struct store *s)
-{
-    for (; s != NULL; s = s->below)
-        s->without_conditions = true;
-}
-
 /* --- submitting --------------------------------------------------------------------------------------------------- */
 
 /* What the caller alone decides; a mistake here is a mistake in weir. */
@@ -376,6 +365,18 @@ static size_t scheme_length(const char *url)
     return url[n] == ':' ? n + 1 : 0;
 }
 
+static struct rc open_s3(struct store_env *env, const char *url, const struct store_option *options,
+    size_t option_count, struct store **out, struct err *err)
+{
+    CLEANUP(s3_config_freep) struct s3_config *config = NULL;
+    struct store *s3 = NULL;
+
+    TRY(s3_config_parse(&config, store_env_fsys(env), url, options, option_count, NULL, err));
+    TRY(store_s3_open(env, MOVE(config), &s3, err));
+    *out = store_retry_new(store_env_loop(env), s3, NULL);
+    return RC_OK;
+}
+
 struct rc store_open(struct store_env *env, const char *url, const struct store_option *options, size_t option_count,
     struct store **out, struct err *err)
 {
@@ -393,10 +394,9 @@ struct rc store_open(struct store_env *env, const char *url, const struct store_
         return option_count == 0 ? open_file(env, url, out, err)
                                  : rc_raise(err, E_CONFIG, "option %.64s: a directory has no options", options[0].name);
     if (n == strlen("s3:") && strncasecmp(url, "s3:", n) == 0)
-        return rc_raise(
-            err, E_CONFIG, "replica s3://...: s3:// is not supported by this build, only file:///absolute/path");
+        return open_s3(env, url, options, option_count, out, err);
     /* Only the scheme is quoted: the rest may hold a password. */
     return rc_raise(err, E_CONFIG,
-        "replica %.*s//...: unknown scheme, only file:///absolute/path is supported", (int)(n < 32 ? n : 32),
+        "replica %.*s//...: unknown scheme: write file:///absolute/path or s3://bucket/prefix", (int)(n < 32 ? n : 32),
         url);
 }

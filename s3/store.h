@@ -137,8 +137,6 @@ struct store {
     bool counts_itself;         /* by store_count_begin() and store_count_end() */
     bool may_lack_conditions;   /* see store_may_lack_conditions() */
     bool without_conditions;    /* set by store_without_conditions() */
-    bool may_lack_conditions;   /* see store_may_lack_conditions() */
-    bool without_conditions;    /* set by store_without_conditions() */
 };
 
 struct store_ops {
@@ -181,12 +179,6 @@ void store_without_conditions(struct store *s);
  * E_UNSUPPORTED until store_without_conditions(). */
 bool store_may_lack_conditions(const struct store *s);
 
-/* It was found out that conditional writes do not work here: from now on `create_only` is a look and then a plain PUT,
- * which does not stop a second writer.  Nothing changes for a store that cannot lack them. */
-void store_without_conditions(struct store *s);
-/* Whether they work is not known before it was tried. */
-bool store_may_lack_conditions(const struct store *s);
-
 /* The request's outcome: RC_OK, or its error copied to `err`. */
 MUST_USE struct rc store_result(const struct store_req *req, struct err *err);
 
@@ -205,9 +197,13 @@ struct store_option {
 };
 
 /*
- * Open the store that `url` names: file:///absolute/path, percent-encoded where needed.  E_CONFIG with the reason on a
- * URL or an option that does not parse, or names a store that this build does not know.  Nothing is sent.  A directory
- * need not exist: the first write makes it.
+ * Open the store that `url` names:
+ *
+ *     file:///absolute/path              percent-encoded where needed; it need not exist: the first write makes it
+ *     s3://bucket/prefix?option=value    see s3_config.h; what fails is repeated (store_retry.h)
+ *
+ * E_CONFIG with the reason on a URL or an option that does not parse, or names a store that this build does not know.
+ * Nothing is sent.
  */
 MUST_USE struct rc store_open(struct store_env *env, const char *url, const struct store_option *options,
     size_t option_count, struct store **out, struct err *err);

@@ -101,7 +101,7 @@ static void test_odd_encoding(void **state)
     static const struct {
         const char *in, *want;
     } cases[] = {{"a%2fb", "a/b"}, {"a%", "a%"}, {"a%2", "a%2"}, {"%zz", "%zz"}, {"%00x", "%00x"}, {"%25%32%35", "%25"},
-        {"%C3%A9", "\xc3\xa9"}, {"a+b", "a b"}, {"", ""}};
+        {"%C3%A9", "\xc3\xa9"}, {"a+b", "a+b"}, {"", ""}};
     char xml[200];
 
     (void)state;
@@ -115,6 +115,15 @@ static void test_odd_encoding(void **state)
         assert_string_equal(l.entries[0].key, cases[i].want);
         s3_xml_list_fini(&l);
     }
+    struct s3_xml_list l;
+    struct err err;
+
+    assert_ok_err(list("<ListBucketResult><Contents><Key>a+b%2B</Key></Contents><EncodingType>url</EncodingType>"
+                       "</ListBucketResult>",
+                      &l, &err),
+        &err);
+    assert_string_equal(l.entries[0].key, "a b+");
+    s3_xml_list_fini(&l);
 }
 
 /* --- what is refused ---------------------------------------------------------------------------------------------- */

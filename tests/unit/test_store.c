@@ -488,10 +488,11 @@ static void test_urls(void **state)
         {"file:///a%4", "file:///a%4: two hex digits must follow %, a % itself is written %25", false},
         {"file:///a%4g", "file:///a%4g: two hex digits must follow %, a % itself is written %25", false},
         {"file:///a%00b", "file:///a%00b: %00 cannot be in a path", false},
-        {"s3://bucket/prefix", "replica s3://...: s3:// is not supported by this build, only file:///absolute/path",
-            false},
-        {"gs://user:secret@bucket", "replica gs://...: unknown scheme, only file:///absolute/path is supported", false},
-        {"files:///x", "replica files://...: unknown scheme, only file:///absolute/path is supported", false},
+        {"s3://bucket/prefix?region=eu-west-1", "s3://bucket/prefix", true},
+        {"S3://bucket/prefix/?region=eu-west-1&endpoint=https://localhost:1", "s3://bucket/prefix", true},
+        {"gs://user:secret@bucket",
+            "replica gs://...: unknown scheme: write file:///absolute/path or s3://bucket/prefix", false},
+        {"files:///x", "replica files://...: unknown scheme: write file:///absolute/path or s3://bucket/prefix", false},
     };
     struct store_env *env;
     uv_loop_t loop;
