@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "store.h"
+#include "store_s3_intern.h"
 #include "store_wait.h"
 
 #include <inttypes.h>
@@ -449,6 +450,27 @@ static void test_uploads(void **state)
     }
 }
 
+/* What is too large for one copy is copied in ranges. */
+static void test_copy_in_ranges(void **state)
+{
+    size_t part_size = kit.w.store->part_size;
+    char *id;
+
+    (void)state;
+    if (!kit.is_s3)
+        skip();
+    clean();
+    ((struct s3_store *)kit.w.store->below)->copy_max = part_size;
+    id = start("up/a", false);
+    for (uint32_t part = 1; part <= 3; part++)
+        send_part("up/a", id, part, part < 3 ? part_size : 777);
+    assert_ok_err(end_upload(STORE_UPLOAD_FINISH, "up/b", id, 3), &kit.err);
+    mem_free(id);
+    assert_bytes("up/b", 2 * (uint64_t)part_size + 777);
+    assert_int_equal(store_counts_of(kit.w.store)->outcomes[STORE_KIND_COPY][STORE_OUTCOME_OK], 3);
+    assert_count(1);
+}
+
 static void test_abort(void **state)
 {
     size_t part_size = kit.w.store->part_size;
@@ -584,6 +606,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ranges, begin, end),
         cmocka_unit_test_setup_teardown(test_listings, begin, end),
         cmocka_unit_test_setup_teardown(test_uploads, begin, end),
+        cmocka_unit_test_setup_teardown(test_copy_in_ranges, begin, end),
         cmocka_unit_test_setup_teardown(test_abort, begin, end),
         cmocka_unit_test_setup_teardown(test_delete_many, begin, end),
         cmocka_unit_test_setup_teardown(test_if_match, begin, end),
