@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * snap - what the modules of the snapshot object share: a snapshot is all pages of a database at one txid, as
- * independent zstd frames with an index behind them (docs/format.md, "Snapshots").
+ * independent zstd frames with an index behind them (docs/format.md, "Snapshots").  A merge is the same with a part of
+ * the pages: those in which the state at its txid differs from the state at an earlier one, its base.
  *
  *     offset        size
  *     0             56     pack header, kind "snap"
  *     56            ...    frames, one behind the other
  *     index offset  ...    index: blocks, each u32 raw size, u32 stored size, bytes (zstd when stored < raw)
- *     end-152       144    footer
+ *     end-152       144    footer (of a merge: 168)
  *     end-8         8      pack trailer: XXH3-64 of all bytes before
  *
  * The footer, so that a reader who fetches only the end of the object knows everything:
@@ -22,6 +23,9 @@
  *                                                   new fields come in before this one
  *                                          132  4   "wsnp"
  *                                          136  8   XXH3-64 of footer bytes 0..135
+ *
+ * A merge has the required feature SNAP_PARTIAL in its header, so that who takes it for a snapshot refuses it, and in
+ * its footer from 128 on: 8 base txid, 8 state checksum there, 4 level, 4 zeros; then size, magic and hash.
  *
  * Modules: snap_frame makes and opens frames, snap_writer puts an object together, snap_index reads its end.
  */
@@ -39,7 +43,11 @@ enum {
     SNAP_INDEX_MAX = 512 << 20, /* a reader's bound on the raw index: 10 TB of database in 4 KiB pages */
     SNAP_INDEX_BLOCK = 1 << 20, /* raw bytes in a block of the index */
 
+    SNAP_LEVEL_MAX = 255,
+    SNAP_PARTIAL = 1, /* required feature: pages that are not in it are those of the base state */
+
     SNAP_FOOTER_SIZE = 144,
+    SNAP_FOOTER_SIZE_PARTIAL = 168,
     SNAP_FOOTER_MAX = 4096, /* what a reader accepts from later versions */
     SNAP_FOOTER_END = 16,   /* size, magic and hash: the end of every footer */
     SNAP_FOOTER_MAGIC = 0x706e7377,
@@ -53,6 +61,9 @@ struct snap_meta {
     uint32_t page_size;
     uint32_t page_count;
     uint64_t checksum; /* state checksum */
+    /* Merges only. */
+    unsigned level; /* 1 to SNAP_LEVEL_MAX; 0: a snapshot, which stands for itself */
+    uint64_t base_txid, base_checksum;
 };
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -39,6 +40,7 @@ struct snap_index {
 /* The footer's fields that only the opening needs. */
 struct footer {
     struct snap_meta meta;
+    bool partial; /* a merge */
     uint16_t header_size;
     uint32_t frame_count;
     uint64_t index_offset, index_size, raw_size, index_hash;
@@ -110,6 +112,16 @@ static struct rc find_footer(struct span tail, uint64_t object_size, size_t *out
     return RC_OK;
 }
 
+/* A merge leads from one state to a later one. */
+static struct rc check_base(const struct snap_meta *m, struct err *err)
+{
+    if (m->level == 0 || m->level > SNAP_LEVEL_MAX)
+        return rc_raise(err, E_CORRUPT, "merge footer: level %u", m->level);
+    if (m->base_txid == 0 || m->base_txid >= m->txid)
+        return rc_raise(err, E_CORRUPT, "merge footer: from txid %" PRIu64 " to txid %" PRIu64, m->base_txid, m->txid);
+    return RC_OK;
+}
+
 /* Sizes against each other and against the object; `end` is where the footer begins. */
 static struct rc check_footer(const struct footer *f, uint64_t end, struct err *err)
 {
@@ -137,7 +149,7 @@ static struct rc check_footer(const struct footer *f, uint64_t end, struct err *
         return rc_raise(err, E_CORRUPT,
             "snapshot footer: %" PRIu32 " frames do not fit a raw index of %" PRIu64 " bytes", f->frame_count,
             f->raw_size);
-    return RC_OK;
+    return f->partial ? check_base(&f->meta, err) : RC_OK;
 }
 
 static struct rc read_footer(struct span bytes, struct footer *f, struct err *err)
@@ -147,10 +159,11 @@ static struct rc read_footer(struct span bytes, struct footer *f, struct err *er
 
     if (cursor_u64(&c) != digest_bytes(bytes.data, bytes.size - HASH_SIZE))
         return rc_raise(err, E_CORRUPT, "snapshot footer: checksum mismatch over %zu bytes", bytes.size);
-    TRY_CTX(pack_decode_header(bytes, PACK_SNAPSHOT, 0, &pack, err), err, "snapshot footer");
+    TRY_CTX(pack_decode_header(bytes, PACK_SNAPSHOT, SNAP_PARTIAL, &pack, err), err, "snapshot footer");
     c = cursor_of(bytes);
     (void)cursor_bytes(&c, pack.size);
     f->header_size = pack.size;
+    f->partial = (pack.required & SNAP_PARTIAL) != 0;
     f->meta.database = pack.database;
     f->meta.writer = pack.writer;
     f->meta.timeline = cursor_u32(&c);
@@ -164,6 +177,12 @@ static struct rc read_footer(struct span bytes, struct footer *f, struct err *er
     f->index_size = cursor_u64(&c);
     f->raw_size = cursor_u64(&c);
     f->index_hash = cursor_u64(&c);
+    if (f->partial) {
+        f->meta.base_txid = cursor_u64(&c);
+        f->meta.base_checksum = cursor_u64(&c);
+        f->meta.level = cursor_u32(&c);
+        (void)cursor_u32(&c);
+    }
     if (cursor_left(&c) < SNAP_FOOTER_END)
         c.bad = true; /* a longer header in a footer that did not grow with it */
     return cursor_check(&c, "snapshot footer", err);
@@ -340,6 +359,39 @@ static struct rc supersede(struct snap_index *ix, struct err *err)
     return RC_OK;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+/*
+ * The same for a merge, where pages may be missing, so that nothing speaks for the page count that it claims: memory is
+ * taken for the pages that it has.
+ */
+static struct rc supersede_partial(struct snap_index *ix, struct err *err)
+{
+    CLEANUP(mem_freep) uint64_t *places = NULL; /* page number, place in `pgnos` */
+
+    if (ix->total > UINT32_MAX)
+        return rc_raise(err, E_UNSUPPORTED, "merge index: %zu pages are too many", ix->total);
+    places = mem_try(ix->total + 1, sizeof *places);
+    ix->superseded = mem_try(ix->total + 1, 1);
+    if (places == NULL || ix->superseded == NULL)
+        return rc_raise(err, E_NOMEM, "merge index: memory for %zu pages", ix->total);
+    for (size_t i = 0; i < ix->total; i++)
+        places[i] = (uint64_t)ix->pgnos[i] << 32 | i;
+    qsort(places, ix->total, sizeof *places, by_value);
+    for (size_t i = 0; i < ix->total; i++) {
+        uint32_t pgno = (uint32_t)(places[i] >> 32);
+
+        if (pgno > ix->meta.page_count || (i + 1 < ix->total && places[i + 1] >> 32 == pgno))
+            ix->superseded[(uint32_t)places[i]] = 1;
+    }
+    return RC_OK;
+}
+
 static struct rc read_index(
     struct snap_index *ix, const struct footer *f, struct span index, struct buf *raw, struct err *err)
 {
@@ -352,7 +404,7 @@ static struct rc read_index(
     if (ix->frames == NULL)
         return rc_raise(err, E_NOMEM, "snapshot index: memory for %" PRIu32 " frames", f->frame_count);
     TRY(read_frames(ix, f, buf_span(raw), err));
-    return supersede(ix, err);
+    return f->partial ? supersede_partial(ix, err) : supersede(ix, err);
 }
 
 /* Somebody has the whole object in hand: then its begin and its trailer can be held against the footer. */
@@ -361,9 +413,9 @@ static struct rc check_whole(struct span object, const struct footer *f, struct 
     struct pack_header pack;
     struct span body;
 
-    TRY_CTX(pack_open(object, PACK_SNAPSHOT, 0, &pack, &body, err), err, "snapshot");
-    if (pack.size != f->header_size || !nonce_equal(&pack.database, &f->meta.database)
-        || !nonce_equal(&pack.writer, &f->meta.writer))
+    TRY_CTX(pack_open(object, PACK_SNAPSHOT, SNAP_PARTIAL, &pack, &body, err), err, "snapshot");
+    if (pack.size != f->header_size || ((pack.required & SNAP_PARTIAL) != 0) != f->partial
+        || !nonce_equal(&pack.database, &f->meta.database) || !nonce_equal(&pack.writer, &f->meta.writer))
         return rc_raise(err, E_CORRUPT, "snapshot: the header and the footer's copy of it differ");
     return RC_OK;
 }

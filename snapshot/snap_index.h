@@ -23,9 +23,9 @@
  * rest can, to almost nothing.  Frames have no stored offsets, so they cannot overlap; their sizes must add up exactly.
  * Which images are superseded is not stored either but follows from the order.
  *
- * A successful open means: every page 1..page_count but the lock page has exactly one image that counts, every frame
- * lies within the object, all sizes are within their limits, and every byte of the tail that was used is covered by a
- * hash.  When `tail` is the whole object, header and trailer are checked as well.
+ * A successful open means: every page 1..page_count but the lock page has exactly one image that counts (in a merge: at
+ * most one), every frame lies within the object, all sizes are within their limits, and every byte of the tail that was
+ * used is covered by a hash.  When `tail` is the whole object, header and trailer are checked as well.
  *
  * Threads: read-only once open, so any number of them.
  *

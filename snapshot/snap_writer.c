@@ -50,6 +50,17 @@ void snap_writer_free(struct snap_writer *w)
     mem_free(w);
 }
 
+void snap_writer_partial(struct snap_writer *w)
+{
+    assert(w->size == 0);
+    w->pack.required |= SNAP_PARTIAL;
+}
+
+static bool is_partial(const struct snap_writer *w)
+{
+    return (w->pack.required & SNAP_PARTIAL) != 0;
+}
+
 void snap_writer_freep(struct snap_writer **w)
 {
     snap_writer_free(*w);
@@ -202,12 +213,18 @@ static struct rc put_footer(const struct snap_writer *w, const struct snap_meta 
     buf_u64(footer, index->size);
     buf_u64(footer, w->runs.size + w->hashes.size);
     buf_u64(footer, digest_bytes(index->data, index->size));
-    buf_u32(footer, SNAP_FOOTER_SIZE);
+    if (is_partial(w)) {
+        buf_u64(footer, meta->base_txid);
+        buf_u64(footer, meta->base_checksum);
+        buf_u32(footer, meta->level);
+        buf_u32(footer, 0);
+    }
+    buf_u32(footer, is_partial(w) ? SNAP_FOOTER_SIZE_PARTIAL : SNAP_FOOTER_SIZE);
     buf_u32(footer, SNAP_FOOTER_MAGIC);
     TRY(buf_check(footer, "snapshot footer", err));
     buf_u64(footer, digest_bytes(footer->data, footer->size));
     TRY(buf_check(footer, "snapshot footer", err));
-    assert(footer->size == SNAP_FOOTER_SIZE);
+    assert(footer->size == (is_partial(w) ? SNAP_FOOTER_SIZE_PARTIAL : SNAP_FOOTER_SIZE));
     return RC_OK;
 }
 
@@ -238,12 +255,13 @@ struct rc snap_writer_finish(struct snap_writer *w, const struct snap_meta *meta
     assert(nonce_equal(&meta->database, &w->pack.database));
     assert(nonce_equal(&meta->writer, &w->pack.writer));
     assert(meta->page_size == w->page_size);
+    assert((meta->level > 0) == is_partial(w));
     if (w->size == 0)
         TRY(put_header(w, bytes, err));
     start = bytes->size;
     TRY(account(w, bytes, before, err));
     buf_init(&index, SNAP_INDEX_MAX);
-    buf_init(&footer, SNAP_FOOTER_SIZE);
+    buf_init(&footer, SNAP_FOOTER_SIZE_PARTIAL);
     rc = put_index(w, &index, err);
     if (!rc_failed(rc))
         rc = put_footer(w, meta, w->size, &index, &footer, err);

@@ -23,6 +23,9 @@
 struct snap_writer;
 struct snap_writer *snap_writer_new(const struct nonce *database, const struct nonce *writer, uint32_t page_size);
 void snap_writer_free(struct snap_writer *w);
+/* It becomes a merge: pages may be missing, and the `meta` at the end says what it builds on.  Before the first frame.
+ */
+void snap_writer_partial(struct snap_writer *w);
 void snap_writer_freep(struct snap_writer **w);
 
 /* Append what belongs into the object next to `bytes`: the header comes with the first frame. */
@@ -33,8 +36,8 @@ MUST_USE struct rc snap_writer_add(
 uint64_t snap_writer_size(const struct snap_writer *w);
 
 /*
- * Append index, footer and trailer.  Ids and page size of `meta` must be those of the writer.  What was written is read
- * back: E_BUG when a page 1..page_count is in no frame, with its number.
+ * Append index, footer and trailer.  Ids and page size of `meta` must be those of the writer; a merge has a level. What
+ * was written is read back: E_BUG when a page 1..page_count is in no frame, with its number.
  */
 MUST_USE struct rc snap_writer_finish(
     struct snap_writer *w, const struct snap_meta *meta, struct buf *bytes, struct err *err);

@@ -412,6 +412,125 @@ static void test_superseded(void **state)
     buf_fini(&o);
 }
 
+/* --- merges ------------------------------------------------------------------------------------------------------ */
+
+/* Every third page of 4 to 40, some of them twice; the state has 30 pages. */
+static void make_merge(struct buf *object, const struct snap_meta *meta)
+{
+    struct snap_writer *w = snap_writer_new(&kit_database, &kit_writer, 512);
+    uint32_t pgnos[13], n = 0;
+    struct err err;
+
+    buf_init(object, KIT_OBJECT_MAX);
+    snap_writer_partial(w);
+    for (uint32_t p = 4; p <= 40; p += 3)
+        pgnos[n++] = p;
+    assert_ok_err(kit_add(w, 512, pgnos, n, 0, object, &err), &err);
+    assert_ok_err(kit_add(w, 512, pgnos, 2, 1, object, &err), &err);
+    assert_ok_err(snap_writer_finish(w, meta, object, &err), &err);
+    snap_writer_free(w);
+}
+
+static struct snap_meta merge_meta(void)
+{
+    struct snap_meta meta = kit_meta(512, 30);
+
+    meta.level = 2;
+    meta.base_txid = 70;
+    meta.base_checksum = 0x123456789abcdef0;
+    return meta;
+}
+
+static void test_merge(void **state)
+{
+    static const uint8_t first[13] = {1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1};
+    const struct snap_meta meta = merge_meta();
+    struct snap_index *ix = NULL;
+    struct snap_index_frame f;
+    uint64_t need;
+    struct buf o;
+    struct err err;
+
+    (void)state;
+    make_merge(&o, &meta);
+    assert_ok_err(snap_index_open(&ix, buf_span(&o), o.size, &need, &err), &err);
+    assert_int_equal(snap_index_meta(ix)->level, 2);
+    assert_int_equal(snap_index_meta(ix)->base_txid, 70);
+    assert_true(snap_index_meta(ix)->base_checksum == meta.base_checksum);
+    assert_true(snap_index_meta(ix)->checksum == meta.checksum);
+    assert_int_equal(snap_index_meta(ix)->txid, meta.txid);
+    assert_int_equal(snap_index_meta(ix)->page_count, 30);
+    assert_int_equal(snap_index_frame_count(ix), 2);
+    f = snap_index_frame(ix, 0);
+    assert_int_equal(f.page_count, 13);
+    assert_memory_equal(f.superseded, first, 13);
+    f = snap_index_frame(ix, 1);
+    assert_int_equal(f.page_count, 2);
+    assert_memory_equal(f.superseded, "\0\0", 2);
+    snap_index_free(ix);
+    buf_fini(&o);
+}
+
+/* A version that knows nothing of merges refuses one: it would take it for all pages. */
+static void test_merge_needs_its_feature(void **state)
+{
+    const struct snap_meta meta = merge_meta();
+    struct pack_header h;
+    struct buf o;
+    struct err err;
+
+    (void)state;
+    make_merge(&o, &meta);
+    assert_fails(pack_decode_header(buf_span(&o), PACK_SNAPSHOT, 0, &h, &err), E_UNSUPPORTED);
+    o.data[10] = 0; /* in the header alone: seen by who has the whole object */
+    kit_fix(o.data, o.size);
+    assert_ok_err(open_bytes(o.data + 56, o.size - 56, o.size, &err), &err);
+    assert_fails(open_bytes(o.data, o.size, o.size, &err), E_CORRUPT);
+    assert_string_equal(err.msg, "snapshot: the header and the footer's copy of it differ");
+    o.data[o.size - PACK_TRAILER_SIZE - SNAP_FOOTER_SIZE_PARTIAL + 10] = 0; /* in both: then pages are missing */
+    kit_fix(o.data, o.size);
+    assert_fails(open_bytes(o.data, o.size, o.size, &err), E_CORRUPT);
+    assert_string_equal(err.msg, "snapshot index: a database of 30 pages with 15 pages in all frames together");
+    buf_fini(&o);
+}
+
+static void test_merge_from_nowhere(void **state)
+{
+    static const struct {
+        unsigned at, size; /* in the footer */
+        uint64_t value;
+        const char *msg;
+    } cases[] = {
+        {128, 8, 0, "merge footer: from txid 0 to txid 77"},
+        {128, 8, 77, "merge footer: from txid 77 to txid 77"},
+        {128, 8, UINT64_MAX, "merge footer: from txid 18446744073709551615 to txid 77"},
+        {144, 4, 0, "merge footer: level 0"},
+        {144, 4, 256, "merge footer: level 256"},
+        {80, 4, UINT32_MAX, "snapshot footer: 4294967295 pages are more than SQLite can have"},
+        {152, 4, 144, "snapshot footer: no footer at the end"},
+    };
+    const struct snap_meta meta = merge_meta();
+    struct buf o;
+    struct err err;
+
+    (void)state;
+    make_merge(&o, &meta);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint8_t *at = o.data + (o.size - PACK_TRAILER_SIZE - SNAP_FOOTER_SIZE_PARTIAL) + cases[i].at;
+        uint64_t before = kit_get(at, cases[i].size);
+
+        kit_set(at, cases[i].value, cases[i].size);
+        kit_fix(o.data, o.size);
+        assert_fails(open_bytes(o.data, o.size, o.size, &err), E_CORRUPT);
+        if (cases[i].at < 152) /* a wrong size of the footer is met in many ways */
+            assert_string_equal(err.msg, cases[i].msg);
+        kit_set(at, before, cases[i].size);
+        kit_fix(o.data, o.size);
+    }
+    assert_ok_err(open_bytes(o.data, o.size, o.size, &err), &err);
+    buf_fini(&o);
+}
+
 /* --- later versions, memory -------------------------------------------------------------------------------------- */
 
 static void test_newer(void **state)
@@ -423,10 +542,10 @@ static void test_newer(void **state)
     (void)state;
     make_object(&o, 512, 30, 0);
     footer = o.data + (o.size - PACK_TRAILER_SIZE - SNAP_FOOTER_SIZE);
-    footer[10] = o.data[10] = 1; /* a feature that a reader must know */
+    footer[10] = o.data[10] = 2; /* a feature that a reader must know */
     kit_fix(o.data, o.size);
     assert_fails(open_tail(&o, tail_size(&o), &err), E_UNSUPPORTED);
-    assert_string_equal(err.msg, "snapshot footer: object header: feature bits 0x1 need a newer weir");
+    assert_string_equal(err.msg, "snapshot footer: object header: feature bits 0x2 need a newer weir");
     footer[10] = o.data[10] = 0;
     footer[12] = o.data[12] = 1; /* one that it may ignore */
     kit_fix(o.data, o.size);
@@ -501,6 +620,9 @@ int main(void)
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_accepted),
         cmocka_unit_test(test_superseded),
+        cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_merge_needs_its_feature),
+        cmocka_unit_test(test_merge_from_nowhere),
         cmocka_unit_test(test_newer),
         cmocka_unit_test(test_longer_footer),
         cmocka_unit_test(test_no_memory),
