@@ -363,6 +363,9 @@ struct rc db_begin(struct db *db, struct err *err)
         db->local = NULL;
         return rc;
     }
+    if (store_is_insecure(db->store))
+        LOG_WARN("this replica is spoken to without TLS: everybody on the way can read the database",
+            F_STR("db", db->settings->path), F_STR("url", db->store->url));
     open_handles(db);
     shipper_start(&db->shipper, db->loop, db->store);
     db->shipper_open = true;

@@ -205,11 +205,16 @@ void store_count_end(struct store *s, int kind, enum err_code code)
         s->counts.outcomes[kind][outcome_of(code)]++;
 }
 
-const struct store_counts *store_counts_of(const struct store *s)
+static const struct store *lowest(const struct store *s)
 {
     while (s->below != NULL)
         s = s->below;
-    return &s->counts;
+    return s;
+}
+
+const struct store_counts *store_counts_of(const struct store *s)
+{
+    return &lowest(s)->counts;
 }
 
 /* --- conditional writes ------------------------------------------------------------------------------------------- */
@@ -224,9 +229,12 @@ void store_without_conditions(struct store *s)
 
 bool store_may_lack_conditions(const struct store *s)
 {
-    while (s->below != NULL)
-        s = s->below;
-    return s->may_lack_conditions;
+    return lowest(s)->may_lack_conditions;
+}
+
+bool store_is_insecure(const struct store *s)
+{
+    return lowest(s)->insecure;
 }
 
 /* --- submitting --------------------------------------------------------------------------------------------------- */

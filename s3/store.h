@@ -136,6 +136,7 @@ struct store {
     struct store *below;        /* what carries out the requests, when this store only wraps it; else NULL */
     bool counts_itself;         /* by store_count_begin() and store_count_end() */
     bool may_lack_conditions;   /* see store_may_lack_conditions() */
+    bool insecure;              /* see store_is_insecure() */
     bool without_conditions;    /* set by store_without_conditions() */
 };
 
@@ -178,6 +179,8 @@ void store_without_conditions(struct store *s);
 /* Whether they work is not known before it was tried.  Where they are known to be missing, `create_only` is
  * E_UNSUPPORTED until store_without_conditions(). */
 bool store_may_lack_conditions(const struct store *s);
+/* Everybody on the way can read what is sent: http:// to another machine. */
+bool store_is_insecure(const struct store *s);
 
 /* The request's outcome: RC_OK, or its error copied to `err`. */
 MUST_USE struct rc store_result(const struct store_req *req, struct err *err);

@@ -274,6 +274,7 @@ struct rc store_s3_open(struct store_env *env, struct s3_config *given, struct s
     s->base.part_size = s->config->part_size;
     s->base.counts_itself = true;
     s->base.may_lack_conditions = true;
+    s->base.insecure = s->config->insecure;
     s->copy_max = STORE_S3_COPY_MAX;
     s->known_to_lack_conditions = s->config->conditional == S3_CONDITIONAL_NONE || s->config->quirk->no_if_none_match;
     s->no_batch_delete = s->config->quirk->no_batch_delete;
