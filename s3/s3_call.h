@@ -69,6 +69,8 @@ struct s3_call {
     bool sent;                                        /* `http` is in use */
     bool on_wire;                                     /* `http` was submitted and has not come back */
     bool canceled;
+    bool asked_why, asking; /* HEAD: a GET is to tell, or tells, what its answer does not */
+    struct err head_err;    /* its answer */
 };
 
 void s3_call_init(struct s3_call *call, int kind, const char *method, const char *key);

@@ -171,6 +171,35 @@ static struct rc judge(struct s3_call *call, struct s3_error *e)
     return s3_error_judge(&answer, e, &call->err);
 }
 
+/* HEAD was refused, and its answer does not say why. */
+static bool should_ask_why(const struct s3_call *call, const struct s3_error *e)
+{
+    int status = call->http.status;
+
+    return !call->canceled && !call->asked_why && strcmp(call->method, "HEAD") == 0
+           && (status == 301 || status == 400 || status == 401 || status == 403) && e->s3_code[0] == 0
+           && (e->action == S3_ACTION_FAIL || e->action == S3_ACTION_REFRESH);
+}
+
+static void ask_why(struct s3_call *call)
+{
+    call->asked_why = call->asking = true;
+    call->head_err = call->err;
+    begin(call);
+}
+
+/* The GET that was to tell why: what it says of the key and the request holds for the HEAD, too. */
+static void take_reason(struct s3_call *call, struct s3_error *e)
+{
+    enum err_code code = call->err.code;
+
+    call->asking = false;
+    if (code != E_DENIED && code != E_CONFIG && code != E_UNSUPPORTED) {
+        call->err = call->head_err;
+        e->action = S3_ACTION_FAIL;
+    }
+}
+
 static void on_http(struct s3_http_req *req)
 {
     struct s3_call *call = req->ctx;
@@ -184,7 +213,13 @@ static void on_http(struct s3_http_req *req)
         memcpy(call->s3_code, e.s3_code, sizeof call->s3_code);
         call->retry_after_ms = e.retry_after_ms;
     }
-    store_count_end(c->o.counted, call->kind, call->err.code);
+    store_count_end(c->o.counted, call->asking ? STORE_GET : call->kind, call->err.code);
+    if (call->asking)
+        take_reason(call, &e);
+    else if (call->err.code != E_OK && req->err.code == E_OK && should_ask_why(call, &e)) {
+        ask_why(call);
+        return;
+    }
     if (call->err.code != E_OK && !call->canceled && correct(call, &e))
         begin(call);
     else
@@ -220,6 +255,11 @@ static void signing_fini(struct signing *s)
     buf_fini(&s->authorization);
 }
 
+static const char *method_of(const struct s3_call *call)
+{
+    return call->asking ? "GET" : call->method;
+}
+
 static void add_header(struct signing *s, const char *name, const char *value)
 {
     assert(s->header_count < S3_CALL_HEADERS_MAX + OWN_HEADERS_MAX);
@@ -233,6 +273,8 @@ static void gather(struct signing *s, struct s3_call *call, const struct s3_cred
     add_header(s, "host", buf_str(&s->host));
     for (size_t i = 0; i < call->header_count; i++)
         add_header(s, call->headers[i].name, call->headers[i].value);
+    if (call->asking)
+        add_header(s, "range", "bytes=0-0");
     if (call->with_md5) {
         s3_sign_md5(call->body, s->md5);
         if (s->md5[0] != 0)
@@ -260,7 +302,7 @@ static struct rc sign(struct signing *s, struct s3_call *call, const struct s3_c
         .service = "s3",
     };
     const struct s3_sign_input in = {
-        .method = call->method,
+        .method = method_of(call),
         .path = buf_str(&s->path),
         .query = s->params,
         .query_count = call->param_count,
@@ -320,14 +362,14 @@ static void submit(struct s3_call *call, struct signing *s, const char *access_k
     if (call->sent)
         s3_http_req_fini(req);
     call->sent = true;
-    s3_http_req_init(req, call->method, buf_str(&s->url));
+    s3_http_req_init(req, method_of(call), buf_str(&s->url));
     for (size_t i = 0; i < s->header_count; i++)
         s3_http_header(req, s->headers[i].name, s->headers[i].value);
     req->body = call->body;
     req->answer_max = call->answer_max > S3_CALL_ANSWER_MAX ? call->answer_max : S3_CALL_ANSWER_MAX;
     req->on_done = on_http;
     req->ctx = call;
-    store_count_begin(c->o.counted, call->kind);
+    store_count_begin(c->o.counted, call->asking ? STORE_GET : call->kind);
     call->on_wire = true;
     s3_http_submit(c->o.http, req);
 }

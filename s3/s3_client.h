@@ -7,6 +7,8 @@
  * all requests and the request is sent again at once, a few times at most.  Whatever else fails is the caller's to
  * repeat (store_retry).
  *
+ * The answer to a HEAD has no body: when it is refused without a reason, a GET of the first byte brings the reason.
+ *
  * Each HTTP request is counted at the store that the client works for.
  *
  * Errors: those of s3_error, s3_http and s3_cred; E_CANCELED when the client is stopping.

@@ -110,6 +110,35 @@ static void test_region_of_head(void **state)
     s3_kit_end(&k);
 }
 
+/* Where nothing tells, a GET is asked. */
+static void test_reason_of_head(void **state)
+{
+    struct s3_kit k;
+
+    (void)state;
+    s3_kit_begin(&k, "");
+    s3_kit_answer(&k, 400, NULL, NULL);
+    s3_kit_answer(&k, 400, NULL, wrong_region);
+    s3_kit_answer(&k, 200, NULL, "hello");
+    assert_ok_err(s3_kit_do(&k, STORE_HEAD, "a"), &k.err);
+    s3_kit_asked(&k, 1, "GET", "/bkt/pre/a");
+    assert_string_equal(s3_kit_field(&k, 1, "range"), "bytes=0-0");
+    s3_kit_asked(&k, 2, "HEAD", "/bkt/pre/a");
+    assert_signed_for(&k, 2, "eu-central-1");
+
+    s3_kit_answer(&k, 403, NULL, NULL);
+    s3_kit_answer(&k, 403, NULL, "<Error><Code>SignatureDoesNotMatch</Code></Error>");
+    assert_fails(s3_kit_do(&k, STORE_HEAD, "a"), E_DENIED);
+    assert_ptr_equal(strstr(k.err.msg, "head a: HTTP status 403 SignatureDoesNotMatch"), k.err.msg);
+    s3_kit_answer(&k, 403, NULL, NULL); /* a GET that works explains nothing */
+    s3_kit_answer(&k, 206, "Content-Range: bytes 0-0/5\r\n", "h");
+    assert_fails(s3_kit_do(&k, STORE_HEAD, "a"), E_DENIED);
+    assert_int_equal(http_script_count(k.script), 7);
+    assert_int_equal(store_counts_of(k.store)->requests[STORE_HEAD], 4);
+    assert_int_equal(store_counts_of(k.store)->requests[STORE_GET], 3);
+    s3_kit_end(&k);
+}
+
 static void send_away(void *ctx, const struct http_seen *seen, struct http_answer *answer)
 {
     static char header[60];
@@ -192,7 +221,7 @@ static void test_clock(void **state)
     s3_kit_answer(&k, 403, date, NULL);
     s3_kit_answer(&k, 403, date, NULL);
     assert_fails(s3_kit_do(&k, STORE_HEAD, "a"), E_DENIED);
-    assert_int_equal(http_script_count(k.script), 5);
+    assert_int_equal(http_script_count(k.script), 6); /* the last one was to tell more, and did not */
     assert_sent_at(&k, 4, now);
     s3_kit_end(&k);
 }
@@ -296,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_anonymous),
         cmocka_unit_test(test_region),
         cmocka_unit_test(test_region_of_head),
+        cmocka_unit_test(test_reason_of_head),
         cmocka_unit_test(test_regions_without_end),
         cmocka_unit_test(test_region_that_is_ours),
         cmocka_unit_test(test_clock),

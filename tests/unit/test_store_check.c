@@ -20,7 +20,7 @@ struct kit {
     struct store_env *env;
     struct err err;
     char dir[STORE_WAIT_PATH_SIZE], url[1024];
-    bool is_s3;
+    bool is_s3, no_conditions;
 };
 
 static struct kit kit;
@@ -32,11 +32,14 @@ static void open_store(struct store **out, const char *url, const struct store_o
 
 static int begin(void **state)
 {
-    const char *url = getenv("WEIR_TEST_S3_URL"); /* NOLINT(concurrency-mt-unsafe): nobody changes the environment */
+    /* NOLINTBEGIN(concurrency-mt-unsafe): nobody changes the environment */
+    const char *url = getenv("WEIR_TEST_S3_URL"), *conditions = getenv("WEIR_TEST_S3_CONDITIONS");
+    /* NOLINTEND(concurrency-mt-unsafe) */
 
     (void)state;
     memset(&kit, 0, sizeof kit);
     kit.is_s3 = url != NULL;
+    kit.no_conditions = kit.is_s3 && conditions != NULL && strcmp(conditions, "none") == 0;
     if (kit.is_s3)
         (void)snprintf(kit.url, sizeof kit.url, "%s", url);
     else {
@@ -46,6 +49,8 @@ static int begin(void **state)
     assert_int_equal(uv_loop_init(&kit.w.loop), 0);
     kit.env = store_env_new(&kit.w.loop, &fsys_real);
     open_store(&kit.w.store, kit.url, NULL, 0);
+    if (kit.no_conditions)
+        store_without_conditions(kit.w.store);
     return 0;
 }
 
@@ -182,6 +187,8 @@ static void test_race(void **state)
     int left = RACERS, winner = -1;
 
     (void)state;
+    if (kit.no_conditions)
+        skip();
     for (int i = 0; i < RACERS; i++) {
         (void)snprintf(texts[i], sizeof texts[i], "text%d", i);
         store_req_init(&reqs[i], STORE_PUT, "race", on_race, &left);
@@ -537,7 +544,7 @@ static void test_if_match(void **state)
     char first[STORE_ETAG_SIZE], second[STORE_ETAG_SIZE], third[STORE_ETAG_SIZE];
 
     (void)state;
-    if (!kit.is_s3) {
+    if (!kit.is_s3 || kit.no_conditions) {
         assert_fails(put_over("m", "x", "etag", first), E_UNSUPPORTED);
         return;
     }
@@ -577,19 +584,21 @@ static void test_wrong_secret(void **state)
 static void test_counts(void **state)
 {
     const struct store_counts *c = store_counts_of(kit.w.store);
-    struct store_counts before = *c;
+    struct store_counts before;
     uint64_t size;
 
     (void)state;
+    put_text("first", ""); /* the first request may find out the region */
+    before = *c;
     put_text("n", "abc");
     assert_fails(put("n", "abc", 3, true), E_EXISTS);
     assert_ok(head("n", &size));
     assert_object("n", "abc");
     assert_fails(head("none", &size), E_NOTFOUND);
     assert_int_equal(c->outcomes[STORE_PUT][STORE_OUTCOME_OK] - before.outcomes[STORE_PUT][STORE_OUTCOME_OK], 1);
-    assert_int_equal(
-        c->outcomes[STORE_PUT][STORE_OUTCOME_ANSWER] - before.outcomes[STORE_PUT][STORE_OUTCOME_ANSWER], 1);
-    assert_int_equal(c->requests[STORE_HEAD] - before.requests[STORE_HEAD], 2);
+    assert_int_equal(c->outcomes[STORE_PUT][STORE_OUTCOME_ANSWER] - before.outcomes[STORE_PUT][STORE_OUTCOME_ANSWER],
+        kit.no_conditions ? 0 : 1);
+    assert_int_equal(c->requests[STORE_HEAD] - before.requests[STORE_HEAD], kit.no_conditions ? 3 : 2);
     assert_int_equal(
         c->outcomes[STORE_HEAD][STORE_OUTCOME_ANSWER] - before.outcomes[STORE_HEAD][STORE_OUTCOME_ANSWER], 1);
     assert_int_equal(c->requests[STORE_GET] - before.requests[STORE_GET], 1);
