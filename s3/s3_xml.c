@@ -142,8 +142,20 @@ static struct rc parse(struct walk *w, struct span xml)
     }
 }
 
-static struct rc walk(struct walk *w, struct span xml, struct err *err)
+/* While a store works on a request that takes long (CompleteMultipartUpload) it sends white space, so that nobody hangs
+ * up: it may stand before the declaration, where XML does not allow it. */
+static struct span skip_white(struct span xml)
 {
+    size_t n = 0;
+
+    while (n < xml.size && (xml.data[n] == ' ' || xml.data[n] == '\t' || xml.data[n] == '\r' || xml.data[n] == '\n'))
+        n++;
+    return n == 0 ? xml : span_of(xml.data + n, xml.size - n);
+}
+
+static struct rc walk(struct walk *w, struct span answer, struct err *err)
+{
+    struct span xml = skip_white(answer);
     struct rc rc;
 
     w->err = err;

@@ -134,6 +134,7 @@ static void test_refused(void **state)
         const char *xml, *want;
     } cases[] = {
         {"", "an empty answer instead of XML"},
+        {" \n ", "an empty answer instead of XML"},
         {"hello", "XML: syntax error in line 1"},
         {"<html><body>Bad Gateway</body></html>", "XML that is no listing"},
         {"<Error><Code>x</Code></Error>", "XML that is no listing"},
@@ -233,6 +234,9 @@ static void test_error(void **state)
 
     assert_false(s3_xml_read_error(text(""), &e));
     assert_false(s3_xml_read_error(text("<html><head/></html>"), &e));
+    assert_true(s3_xml_read_error(
+        text(" \n\r\t  <?xml version=\"1.0\"?>\n<Error><Code>InternalError</Code></Error>"), &e)); /* kept waiting */
+    assert_string_equal(e.code, "InternalError");
     assert_false(s3_xml_read_error(text("<Error><Code>x</Code>"), &e));
     assert_false(s3_xml_read_error(text("<CopyObjectResult><ETag>x</ETag></CopyObjectResult>"), &e));
 
