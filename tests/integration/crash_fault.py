@@ -12,6 +12,7 @@ By default N is sampled (more densely where N is small), `--full` takes every N.
 
 import errno
 import re
+import signal
 import subprocess
 import time
 
@@ -190,6 +191,7 @@ class Retrace:
         through = False
         while scene.daemon.alive() and not through:
             through = self.case.weir("sync", scene.db, "--wait", expect=None).returncode == 0
+        check(through or scene.daemon.exit_code() == -signal.SIGKILL, lambda: f"ended by itself\n{tail(scene.daemon.log())}")
         scene.daemon.kill()
         scene.open()
         scene.start()
@@ -206,11 +208,12 @@ class Retrace:
 
 def kill_retrace(case, full):
     """kill -9 at operations of such a start that change something on the disk."""
+    in_folder = case.options.store.kind == "file"  # then the replica's operations count as well
     retrace, number = Retrace(case), 1
     while not retrace.killed_at(number):
-        number += 1 if full else 6
-    diag(f"{number} points")
-    check(number > 40, "the start hardly does anything")
+        number += 1 if full else 6 if in_folder else 2
+    diag(f"{number} operations")
+    check(number > (40 if in_folder else 12), "the start hardly does anything")
 
 
 def errors(case, mode, seconds, full):

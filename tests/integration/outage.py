@@ -13,23 +13,30 @@ from lib.case import tail, wait_until
 from lib.scene import Scene
 from lib.tap import check, equal
 
-SMALL_LOG = ("--log-limit", "100kB")
+SMALL_LOG = ("--log-limit", "1MiB")
 
 
 class Outage:
-    """The replica's directory is gone for a while: an unmounted disk."""
+    """The replica is gone for a while: a directory whose disk is not mounted, a server that refuses connections."""
 
     def __init__(self, scene):
+        self.scene, self.at_server = scene, scene.case.options.store.kind != "file"
         self.folder = scene.url.removeprefix("file://")
-        self.scene = scene
 
     def begin(self):
         """From here on every request fails."""
-        os.rename(self.folder, self.folder + ".away")
+        if self.at_server:
+            self.scene.case.proxy.refuse()
+            self.scene.case.proxy.drop()
+        else:
+            os.rename(self.folder, self.folder + ".away")
 
     def end(self):
         """It answers again."""
-        os.rename(self.folder + ".away", self.folder)
+        if self.at_server:
+            self.scene.case.proxy.accept()
+        else:
+            os.rename(self.folder + ".away", self.folder)
 
 
 def status_of(scene):
@@ -48,7 +55,7 @@ def spooled_files(scene):
 
 def begin(case, *args):
     """A scene that replicates, and whose replica then goes away."""
-    scene = Scene(case)
+    scene = Scene(case, replica=case.replica() if case.options.store.kind == "file" else case.proxied_replica())
     scene.start(*args)
     scene.commit(3)
     scene.sync()

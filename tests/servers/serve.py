@@ -4,7 +4,7 @@
 standard input ends or it is told to end.
 
 The command finds the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, everything else in WEIR_TEST_S3_ENDPOINT,
-_TLS_ENDPOINT, _CA_FILE, _REGION, _BUCKET (which exists) and _URL (of a replica in it)."""
+_TLS_ENDPOINT, _CA_FILE, _REGION, _BUCKET (which exists) and _URL (of a replica in it); "{url}" in its arguments is replaced by the last."""
 
 import argparse
 import os
@@ -48,6 +48,7 @@ def main():
             connect(server).create_bucket(Bucket=args.bucket)
             told = variables(server, args.bucket)
             if command:
+                command = [word.replace("{url}", told["WEIR_TEST_S3_URL"]) for word in command]
                 return subprocess.run(command, env={**os.environ, **told}, check=False).returncode
             for name, value in told.items():
                 print(f"export {name}='{value}'", flush=True)

@@ -57,7 +57,7 @@ class Case:
         self.options, self.name, self.seed = options, name, seed
         self.rng = random.Random(f"{seed}/{name}")
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-test-", dir=os.environ.get("WEIR_TEST_TMPDIR")))
-        self.processes = []
+        self.processes, self._proxy = [], None
         self.daemons, self.daemon_count, self.actor_count = [], 0, 0
 
     def __enter__(self):
@@ -70,6 +70,8 @@ class Case:
             for daemon in self.daemons:
                 diag(f"--- log of {daemon.name} (pid {daemon.pid}, exit {daemon.exit_code()})\n{tail(daemon.log())}")
         left = self._end_processes()
+        if self._proxy:
+            self._proxy.stop()
         # A root-owned or unwritable folder of a case must not break the next one.
         if failed and os.environ.get("WEIR_TEST_KEEP"):
             diag(f"kept: {self.dir}")
@@ -111,6 +113,18 @@ class Case:
     def replica(self, name="replica"):
         """One of this case's replicas, wherever this run keeps replicas: see lib/replica.py."""
         return self.options.store.replica(self, name)
+
+    @property
+    def proxy(self):
+        """The fault proxy between weir and the S3 server; only replicas of `proxied_replica` go through it."""
+        if self._proxy is None:
+            from servers.fault_proxy import FaultProxy  # pylint: disable=import-outside-toplevel
+            self._proxy = FaultProxy(self.options.store.server).start()
+        return self._proxy
+
+    def proxied_replica(self, name="replica"):
+        """The same replica as `replica(name)`, but weir reaches it through the fault proxy."""
+        return self.options.store.replica(self, name, self.proxy.endpoint)
 
     def spawn(self, argv, **options):
         """Start a process that belongs to this case."""

@@ -22,8 +22,9 @@ class Daemon:
 
     def __init__(self, case, db, *urls, args=(), env=None, program=None, name="weir", preexec_fn=None):
         self.case, self.db, self.urls, self.name = case, db, urls, name
-        patience = () if "--shutdown-timeout" in args else ("--shutdown-timeout", f"{PATIENCE}s")
-        self.argv = [program or case.options.weir, "replicate", "--sync-interval", "20ms", *patience, *args, db, *urls]
+        usual = {"--sync-interval": "20ms", "--shutdown-timeout": f"{PATIENCE}s"}
+        usual = [word for name_value in usual.items() if name_value[0] not in args for word in name_value]
+        self.argv = [program or case.options.weir, "replicate", *usual, *args, db, *urls]
         self.env, self.preexec_fn = env, preexec_fn
         self.process, self.pid = None, None
         case.daemon_count += 1

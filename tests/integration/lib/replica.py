@@ -104,6 +104,6 @@ class S3Store:
         from servers.client import connect  # pylint: disable=import-outside-toplevel
         connect(server).create_bucket(Bucket=BUCKET)
 
-    def replica(self, case, name):
-        """One of a case's replicas."""
-        return S3Replica(self.server, f"{case.dir.name}/{name}")
+    def replica(self, case, name, endpoint=None):
+        """One of a case's replicas; weir reaches it at another endpoint when one is given."""
+        return S3Replica(self.server, f"{case.dir.name}/{name}", endpoint=endpoint)
