@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "catalog.h"
 #include "db_copy.h"
+#include "db_lost.h"
 #include "db_replica.h"
 #include "db_snap.h"
 #include "shipper.h"
@@ -201,6 +202,20 @@ static struct rc new_history(struct story *t, struct err *err)
 /* --- going on
  * ------------------------------------------------------------------------------------------------------------ */
 
+/* The comparison cannot say whether commits were made or lost meanwhile; the history may. */
+static void tell_if_lost(const struct story *t, uint64_t checksum, uint64_t tip_txid)
+{
+    uint64_t txid = 0;
+    struct err why;
+
+    if (rc_failed(db_lost_find(t->s->work, t->s->store, t->l->timeline, tip_txid, checksum, &txid, &why)))
+        LOG_WARN("whether commits were lost could not be found out", F_STR("db", t->s->path), F_ERR(&why));
+    else if (txid > 0)
+        LOG_WARN("the database was set back and lost commits that were replicated (a crash of the machine?); they stay "
+                 "restorable by txid",
+            F_STR("db", t->s->path), F_U64("back_at_txid", txid), F_U64("replica_txid", tip_txid));
+}
+
 /* Compare every page and ship what differs behind `pos`, which the index holds. */
 static struct rc compare(struct story *t, const struct pos *pos, struct err *err)
 {
@@ -216,6 +231,7 @@ static struct rc compare(struct story *t, const struct pos *pos, struct err *err
         mark = seg->mark;
         LOG_WARN("resynchronised: commits that happened meanwhile cannot be told apart", F_STR("db", t->s->path),
             F_U64("txid", now.txid), F_U64("bytes", seg->bytes.size));
+        tell_if_lost(t, now.checksum, pos->txid);
         TRY(ship(t, seg, err));
         t->s->resynced = true;
         t->s->gap = (struct db_gap){

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SECTOR = 512, FILE_MAX_SIZE = 256 << 20 };
 
@@ -730,6 +731,14 @@ void fault_power_cut(struct fault_power *p, uint64_t seed)
     make_real(p);
     forget(p);
     leave(p);
+}
+
+_Noreturn void fault_power_die(struct fault_power *p, uint64_t seed)
+{
+    (void)enter(&p->fs); /* for good: nobody changes anything any more */
+    choose(p, &seed);
+    make_real(p);
+    _exit(0);
 }
 
 size_t fault_power_pending(struct fault_power *p)

@@ -47,6 +47,9 @@ void fault_power_sync_failed(struct fault_power *p, int fd);
  * can be used on.  Descriptors still open belong to files that may not exist any more: close them. */
 void fault_power_cut(struct fault_power *p, uint64_t seed);
 
+/* Cut the power of this process, too: as above, then it ends at once.  Other threads may be at work. */
+_Noreturn void fault_power_die(struct fault_power *p, uint64_t seed);
+
 /* Changes that are not safe at the moment. */
 size_t fault_power_pending(struct fault_power *p);
 

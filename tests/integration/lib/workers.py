@@ -22,8 +22,9 @@ KINDS = ("c", "python", "shell")
 class Worker:
     """One application process with one connection."""
 
-    def __init__(self, case, db, kind="c", name=None, timeout_ms=1000 * PATIENCE):
+    def __init__(self, case, db, kind="c", name=None, timeout_ms=1000 * PATIENCE, env=None):
         self.case, self.db, self.kind, self.timeout_ms = case, db, kind, timeout_ms
+        self.env = dict(os.environ, **env) if env else None
         self.name = name or kind
         self.process, self.rest, self.tag = None, b"", 0
         self.open()
@@ -33,7 +34,8 @@ class Worker:
         argv = {"c": [self.case.options.program("writer"), "serve", self.db],
                 "python": [sys.executable, str(HERE / "app.py"), "serve", self.db],
                 "shell": ["sqlite3", "-batch", self.db]}[self.kind]
-        self.process = self.case.spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.process = self.case.spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                       env=self.env)
         os.set_blocking(self.process.stdout.fileno(), False)
         self.rest = b""
         self.sql(f"PRAGMA busy_timeout={self.timeout_ms}")
