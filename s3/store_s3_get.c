@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store_s3_get.h"
 
+#include "s3_xml.h"
 #include "strx.h"
 
 #include <inttypes.h>
@@ -95,6 +96,70 @@ static struct rc take_body(struct s3_op *op, struct err *err)
     return RC_OK;
 }
 
+/* --- a key that is denied, or is not there ------------------------------------------------------------------------ */
+
+static struct rc full_key(const struct s3_op *op, struct buf *out, struct err *err)
+{
+    const char *prefix = op->store->config->prefix;
+
+    buf_init(out, STORE_S3_GET_SLACK);
+    buf_printf(out, "%s%s%s", prefix, prefix[0] != 0 ? "/" : "", op->req->key);
+    return buf_check(out, op->req->key, err);
+}
+
+/* *there is true when the listing, which begins at the key, has it. */
+static struct rc take_listing(struct s3_op *op, bool *there, struct err *err)
+{
+    CLEANUP(s3_xml_list_fini) struct s3_xml_list page = {0};
+    CLEANUP(buf_fini) struct buf key = {0};
+
+    TRY(full_key(op, &key, err));
+    TRY(s3_xml_read_list(buf_span(&op->call.http.data), &page, err));
+    *there = page.count > 0 && strcmp(page.entries[0].key, buf_str(&key)) == 0;
+    return RC_OK;
+}
+
+static void on_looked(struct s3_op *op)
+{
+    struct err *err = &op->req->err;
+    struct rc rc = store_s3_result(op);
+    bool there = true;
+
+    if (!rc_failed(rc))
+        rc = take_listing(op, &there, err);
+    if (rc_failed(rc) || there) {
+        *err = op->denied;
+        rc = rc_of(err);
+    } else
+        rc = rc_raise(err, E_NOTFOUND, "no such object (the store denies it, and lists none)");
+    store_s3_end(op, rc);
+}
+
+/*
+ * AWS answers 403 instead of 404 for a key that does not exist when the caller may list only under a condition (on the
+ * prefix, as in the policy that docs/s3.md proposes).  The listing tells.
+ */
+static void look_whether_it_is_there(struct s3_op *op)
+{
+    CLEANUP(buf_fini) struct buf key = {0};
+    struct rc rc = full_key(op, &key, &op->denied);
+
+    if (rc_failed(rc)) {
+        store_s3_end(op, rc_of(&op->req->err));
+        return;
+    }
+    op->denied = op->req->err;
+    store_s3_call(op, STORE_LIST, "GET", NULL);
+    op->call.answer_max = STORE_S3_LISTING_MAX;
+    s3_call_param(&op->call, "list-type", "2");
+    s3_call_param(&op->call, "encoding-type", "url");
+    s3_call_param(&op->call, "prefix", buf_str(&key));
+    s3_call_param(&op->call, "max-keys", "1");
+    store_s3_send(op, on_looked);
+}
+
+/* --- getting ------------------------------------------------------------------------------------------------------ */
+
 static void on_get(struct s3_op *op)
 {
     struct err *err = &op->req->err;
@@ -104,6 +169,10 @@ static void on_get(struct s3_op *op)
         rc = take_body(op, err);
     else if (rc.code == E_NOTFOUND && err->http == 416)
         rc = rc_raise(err, E_NOTFOUND, "offset %" PRIu64 " is behind the end of the object", op->req->offset);
+    else if (rc.code == E_DENIED && strcmp(op->call.s3_code, "AccessDenied") == 0) {
+        look_whether_it_is_there(op);
+        return;
+    }
     store_s3_end(op, rc);
 }
 

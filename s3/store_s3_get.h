@@ -6,7 +6,7 @@
 #include "store_s3_intern.h"
 
 /* A store that ignores Range answers with the whole object, which is fine up to this much more than was asked for. */
-enum { STORE_S3_GET_SLACK = 1 << 20 };
+enum { STORE_S3_GET_SLACK = 1 << 20, STORE_S3_LISTING_MAX = 64 << 10 };
 
 void store_s3_get_begin(struct s3_op *op);
 void store_s3_get_head(struct s3_op *op);

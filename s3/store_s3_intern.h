@@ -60,6 +60,7 @@ struct s3_op {
     struct span body;                             /* what a PUT puts */
     bool unquoted, flipped;                       /* PUT with if_match: how it was sent; both ways were tried */
     void (*then)(struct s3_op *op, struct rc rc); /* what a PUT is a part of; NULL: it is all */
+    struct err denied;                            /* GET: what the store said before its listing was looked at */
 };
 
 /* Prepare the op's next call; the former one is gone. */

@@ -422,11 +422,57 @@ static void test_delete_many_one_by_one(void **state)
     s3_kit_end(&k);
 }
 
+/* --- denied, or not there ------------------------------------------------------------------------------------------
+ */
+
+static void test_denied_but_not_there(void **state)
+{
+    static const char denied[] = "<Error><Code>AccessDenied</Code></Error>";
+    static const struct {
+        int status;
+        const char *listing;
+        enum err_code want;
+    } cases[] = {
+        {200, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>", E_NOTFOUND},
+        {200,
+            "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>pre/ab</Key><Size>1</Size></Contents>"
+            "<NextContinuationToken>x</NextContinuationToken></ListBucketResult>",
+            E_NOTFOUND},
+        {200,
+            "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>pre/a</Key><Size>1</Size></Contents>"
+            "</ListBucketResult>",
+            E_DENIED},
+        {403, denied, E_DENIED},
+        {200, "nonsense", E_DENIED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct store_req req;
+        struct s3_kit k;
+
+        s3_kit_begin(&k, "");
+        s3_kit_answer(&k, 403, "", denied);
+        s3_kit_answer(&k, cases[i].status, "", cases[i].listing);
+        store_req_init(&req, STORE_GET, "a", NULL, NULL);
+        assert_fails(s3_kit_run(&k, &req), cases[i].want);
+        s3_kit_asked(&k, 0, "GET", "/bkt/pre/a");
+        s3_kit_asked(&k, 1, "GET", "/bkt?encoding-type=url&list-type=2&max-keys=1&prefix=pre%2Fa");
+        if (cases[i].want == E_NOTFOUND)
+            assert_string_equal(k.err.msg, "get a: no such object (the store denies it, and lists none)");
+        else
+            assert_non_null(strstr(k.err.msg, "HTTP status 403 AccessDenied"));
+        store_req_fini(&req);
+        s3_kit_end(&k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_put),
         cmocka_unit_test(test_create_only),
+        cmocka_unit_test(test_denied_but_not_there),
         cmocka_unit_test(test_without_conditions),
         cmocka_unit_test(test_storage),
         cmocka_unit_test(test_if_match),
