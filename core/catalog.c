@@ -27,6 +27,8 @@ void catalog_free(struct catalog *c)
         mem_free(c->timelines[i].logs);
         mem_free(c->timelines[i].folds);
         mem_free(c->timelines[i].snapshots);
+        mem_free(c->timelines[i].merges);
+        mem_free(c->timelines[i].large);
     }
     mem_free(c->timelines);
     mem_free(c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * catalog - a history as its listing shows it: timelines with their logs, folds and snapshots.  Built from keys alone
- * (few LISTs); what only an object's content tells (how far the last segment reaches, commit times) is loaded on
+ * catalog - a history as its listing shows it: timelines with their logs, folds, snapshots and merges.  Built from keys
+ * alone (few LISTs); what only an object's content tells (how far the last segment reaches, commit times) is loaded on
  * demand.
  *
  * Runs in a job thread: blocking, through work_store().
@@ -33,6 +33,21 @@ struct catalog_snapshot {
     uint64_t size;
 };
 
+/* The pages that differ between the states at two txids (snapshot/snap.h). */
+struct catalog_merge {
+    uint64_t base_txid, txid;
+    int64_t time_ms;
+    uint64_t size;
+    unsigned level;
+};
+
+/* The parts of one large segment, together. */
+struct catalog_large {
+    uint64_t first_txid; /* of the segment */
+    uint64_t size;
+    size_t part_count;
+};
+
 struct catalog_timeline {
     struct layout_origin origin; /* timeline 0 when timeline.json is missing or unreadable (a damaged history) */
     uint32_t number;
@@ -42,6 +57,10 @@ struct catalog_timeline {
     size_t fold_count;
     struct catalog_snapshot *snapshots; /* ascending */
     size_t snapshot_count;
+    struct catalog_merge *merges; /* as listed: by level, base, txid */
+    size_t merge_count;
+    struct catalog_large *large; /* ascending */
+    size_t large_count;
     uint64_t part_count, part_size;
     /* From the object at the last log key, or the last fold, once catalog_load_tips() has run: */
     bool sealed;

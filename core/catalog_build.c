@@ -20,7 +20,8 @@ static void req_finip(struct store_req *req)
 
 struct builder {
     struct catalog *catalog;
-    size_t timeline_room, log_room, fold_room, snapshot_room; /* all but the first of the last timeline */
+    size_t timeline_room;
+    size_t log_room, fold_room, snapshot_room, merge_room, large_room; /* of the last timeline */
     size_t objects;
 };
 
@@ -51,7 +52,7 @@ static struct rc timeline_of(struct builder *b, uint32_t number, struct catalog_
         TRY(grow(&c->timelines, c->timeline_count, &b->timeline_room, sizeof *c->timelines, err));
         last = &c->timelines[c->timeline_count++];
         *last = (struct catalog_timeline){.number = number};
-        b->log_room = b->fold_room = b->snapshot_room = 0;
+        b->log_room = b->fold_room = b->snapshot_room = b->merge_room = b->large_room = 0;
     }
     if (last->number > number)
         return rc_raise(err, E_CORRUPT, "listing of the replica is not in order: timeline %" PRIu32 " behind %" PRIu32,
@@ -92,6 +93,34 @@ static struct rc add_snapshot(struct builder *b, const struct layout_key *k, uin
     return RC_OK;
 }
 
+static struct rc add_merge(struct builder *b, const struct layout_key *k, uint64_t size, struct err *err)
+{
+    struct catalog_timeline *t = NULL;
+
+    TRY(timeline_of(b, k->timeline, &t, err));
+    TRY(grow(&t->merges, t->merge_count, &b->merge_room, sizeof *t->merges, err));
+    t->merges[t->merge_count++] = (struct catalog_merge){k->base_txid, k->txid, k->time_ms, size, k->level};
+    return RC_OK;
+}
+
+static struct rc add_part(struct builder *b, const struct layout_key *k, uint64_t size, struct err *err)
+{
+    struct catalog_timeline *t = NULL;
+    struct catalog_large *last;
+
+    TRY(timeline_of(b, k->timeline, &t, err));
+    t->part_count++;
+    t->part_size += size;
+    if (t->large_count == 0 || t->large[t->large_count - 1].first_txid != k->txid) {
+        TRY(grow(&t->large, t->large_count, &b->large_room, sizeof *t->large, err));
+        t->large[t->large_count++] = (struct catalog_large){.first_txid = k->txid};
+    }
+    last = &t->large[t->large_count - 1];
+    last->part_count++;
+    last->size += size;
+    return RC_OK;
+}
+
 static struct rc add_entry(struct builder *b, const struct store_entry *e, struct err *err)
 {
     struct layout_key k = layout_parse(e->key);
@@ -107,13 +136,11 @@ static struct rc add_entry(struct builder *b, const struct store_entry *e, struc
     case LAYOUT_SNAPSHOT:
         return add_snapshot(b, &k, e->size, err);
     case LAYOUT_PART:
-        TRY(timeline_of(b, k.timeline, &t, err));
-        t->part_count++;
-        t->part_size += e->size;
-        return RC_OK;
+        return add_part(b, &k, e->size, err);
+    case LAYOUT_MERGE:
+        return add_merge(b, &k, e->size, err);
     case LAYOUT_TIMELINE:
         return timeline_of(b, k.timeline, &t, err);
-    case LAYOUT_MERGE:
     case LAYOUT_IDENTITY_KEY:
     case LAYOUT_OTHER:
         break;

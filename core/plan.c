@@ -2,154 +2,68 @@
 #include "plan.h"
 
 #include "alloc.h"
+#include "plan_search.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A snapshot that lies on the path. */
-struct candidate {
-    uint32_t timeline;
-    struct catalog_snapshot snapshot;
-};
-
-struct route {
-    struct catalog_leg *legs;     /* owned */
-    struct catalog_step *steps;   /* owned */
-    struct candidate *candidates; /* owned; newest first */
-    size_t leg_count, step_count, candidate_count;
-};
-
-static void route_fini(struct route *r)
-{
-    mem_free(r->legs);
-    mem_free(r->steps);
-    mem_free(r->candidates);
-}
-
-/* The index of the first step that begins behind `txid`. */
-static size_t step_behind(const struct route *r, uint64_t txid)
-{
-    size_t low = 0, high = r->step_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (r->steps[middle].first_txid <= txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* The fold that goes on behind `txid`, although it begins before; NULL: there is none. */
-static const struct catalog_step *fold_over(const struct route *r, uint64_t txid)
-{
-    size_t next = step_behind(r, txid);
-    const struct catalog_step *s = next > 0 ? &r->steps[next - 1] : NULL;
-
-    return s != NULL && catalog_step_is_fold(s) && s->last_txid > txid ? s : NULL;
-}
-
-/*
- * Replay can begin behind a snapshot only where a segment begins: its pages are coded against their images at its
- * begin.  Writers end a segment at every snapshot, so others are leftovers of a writer that was fenced or crashed.
- * Where segments begin inside a fold is not known here; that of a leftover is found out by the replay.
- */
-static bool leads_on(const struct route *r, uint64_t snapshot_txid)
-{
-    size_t next = step_behind(r, snapshot_txid);
-
-    return fold_over(r, snapshot_txid) != NULL
-           || (next < r->step_count && r->steps[next].first_txid == snapshot_txid + 1);
-}
-
-static int newest_first(const void *a, const void *b)
-{
-    const struct candidate *x = a, *y = b;
-
-    if (x->snapshot.txid != y->snapshot.txid)
-        return x->snapshot.txid < y->snapshot.txid ? 1 : -1;
-    if (x->timeline != y->timeline)
-        return x->timeline < y->timeline ? 1 : -1;
-    if (x->snapshot.time_ms != y->snapshot.time_ms)
-        return x->snapshot.time_ms < y->snapshot.time_ms ? 1 : -1;
-    return 0;
-}
-
-/* A snapshot of a leg counts from the fork on (it may be taken before the first own commit) to where the leg ends. */
-static bool on_leg(const struct catalog_leg *leg, uint64_t txid)
-{
-    const struct catalog_timeline *t = leg->timeline;
-
-    if (txid < t->origin.fork_txid || txid > leg->last_txid)
-        return false;
-    return !t->sealed || t->log_count == 0 || txid < t->logs[t->log_count - 1].first_txid;
-}
-
-static struct rc find_candidates(struct route *r, struct err *err)
-{
-    size_t room = 1;
-
-    for (size_t i = 0; i < r->leg_count; i++)
-        room += r->legs[i].timeline->snapshot_count;
-    r->candidates = mem_try(room, sizeof *r->candidates);
-    if (r->candidates == NULL)
-        return rc_raise(err, E_NOMEM, "plan over %zu snapshots", room);
-    for (size_t i = 0; i < r->leg_count; i++) {
-        const struct catalog_timeline *t = r->legs[i].timeline;
-
-        for (size_t k = 0; k < t->snapshot_count; k++)
-            if (on_leg(&r->legs[i], t->snapshots[k].txid))
-                r->candidates[r->candidate_count++] = (struct candidate){t->number, t->snapshots[k]};
-    }
-    qsort(r->candidates, r->candidate_count, sizeof *r->candidates, newest_first);
-    return RC_OK;
-}
-
 /* The leg that the target lies on. */
-static uint32_t timeline_of(const struct route *r, uint64_t txid)
+static uint32_t timeline_of(const struct plan_map *m, uint64_t txid)
 {
-    for (size_t i = r->leg_count; i-- > 1;)
-        if (txid > r->legs[i].timeline->origin.fork_txid)
-            return r->legs[i].timeline->number;
-    return r->legs[0].timeline->number;
+    for (size_t i = m->leg_count; i-- > 1;)
+        if (txid > m->legs[i].timeline->origin.fork_txid)
+            return m->legs[i].timeline->number;
+    return m->legs[0].timeline->number;
+}
+
+/* How far the log leads on behind a state, as far as keys can tell. */
+static uint64_t log_end(const struct plan_map *m, uint64_t txid)
+{
+    for (size_t i = 0; i < m->step_count; i++)
+        if (m->steps[i].first_txid <= txid + 1 && m->steps[i].last_txid > txid
+            && (m->steps[i].first_txid == txid + 1 || catalog_step_is_fold(&m->steps[i])))
+            txid = m->steps[i].last_txid;
+    return txid;
 }
 
 /* Why not, and what can be restored nearby: the state of every snapshot can. */
-static struct rc no_way(const struct route *r, uint64_t txid, size_t skipped, struct err *err)
+static struct rc no_way(const struct plan_map *m, uint64_t txid, bool detour, struct err *err)
 {
     uint64_t before = 0, after = 0;
     char nearest[96] = "there is no snapshot at all";
 
-    for (size_t i = 0; i < r->candidate_count; i++) {
-        uint64_t at = r->candidates[i].snapshot.txid;
+    for (size_t i = 0; i < m->base_count; i++) {
+        uint64_t at = m->bases[i].txid;
 
-        if (at > txid)
-            after = at;
-        else if (before == 0)
+        if (m->bases[i].level > 0)
+            continue;
+        if (at <= txid)
             before = at;
+        else if (after == 0)
+            after = at;
     }
     if (before > 0 && after > 0)
         (void)snprintf(nearest, sizeof nearest, "the nearest that can are %" PRIu64 " and %" PRIu64, before, after);
     else if (before > 0 || after > 0)
         (void)snprintf(nearest, sizeof nearest, "the nearest that can is %" PRIu64, before > 0 ? before : after);
-    if (skipped > 0)
-        return rc_raise(err, E_NOTFOUND, "txid %" PRIu64 " cannot be restored: no other snapshot leads to it", txid);
+    if (detour)
+        return rc_raise(err, E_NOTFOUND, "txid %" PRIu64 " cannot be restored: no other way leads to it", txid);
     if (before > 0) {
+        uint64_t end = log_end(m, before);
         layout_text key;
 
-        layout_log(key, timeline_of(r, before + 1), before + 1);
+        layout_log(key, timeline_of(m, end + 1), end + 1);
         return rc_raise(err, E_NOTFOUND,
             "txid %" PRIu64 " cannot be restored: behind the snapshot at txid %" PRIu64 ", %s is missing; %s", txid,
             before, key, nearest);
     }
     /* A log that begins with the first commit needs the snapshot of that commit; a pruned one begins later. */
-    if (r->step_count > 0 && r->steps[0].first_txid == 1) {
+    if (m->step_count > 0 && m->steps[0].first_txid == 1) {
         layout_text prefix;
 
-        layout_snapshot_prefix(prefix, r->steps[0].timeline);
+        layout_snapshot_prefix(prefix, m->steps[0].timeline);
         return rc_raise(err, E_NOTFOUND,
             "txid %" PRIu64 " cannot be restored: the snapshot at txid 1 is missing (%s%016x-...); %s", txid, prefix,
             1u, nearest);
@@ -157,64 +71,90 @@ static struct rc no_way(const struct route *r, uint64_t txid, size_t skipped, st
     return rc_raise(err, E_NOTFOUND, "txid %" PRIu64 " cannot be restored: no snapshot leads to it; %s", txid, nearest);
 }
 
+/* --- the plan ------------------------------------------------------------------------------------------------------
+ */
+
+static struct rc allocate(struct plan *p, const struct plan_way *way, struct err *err)
+{
+    p->bases = mem_try(way->leg_count + 1, sizeof *p->bases);
+    p->segments = mem_try(way->leg_count + 1, sizeof *p->segments);
+    p->stages = mem_try(way->leg_count + 1, sizeof *p->stages);
+    if (p->bases == NULL || p->segments == NULL || p->stages == NULL)
+        return rc_raise(err, E_NOMEM, "plan of %zu objects", way->leg_count);
+    return RC_OK;
+}
+
+/* Segments behind bases go into the same stage, bases behind segments begin the next. */
+static void add_leg(struct plan *p, const struct plan_map *m, const struct plan_leg *leg)
+{
+    struct plan_stage *s = p->stage_count > 0 ? &p->stages[p->stage_count - 1] : NULL;
+
+    p->bytes += leg->bytes;
+    p->requests += leg->requests;
+    if (leg->is_base) {
+        if (s == NULL || s->segment_end > s->segment) {
+            s = &p->stages[p->stage_count++];
+            *s = (struct plan_stage){p->base_count, p->base_count, p->segment_count, p->segment_count};
+        }
+        p->bases[p->base_count++] = m->bases[leg->index];
+        s->base_end = p->base_count;
+        return;
+    }
+    assert(s != NULL); /* a way begins with a snapshot */
+    p->segments[p->segment_count] = m->steps[leg->index];
+    p->segments[p->segment_count].first_txid = leg->from + 1;
+    p->segments[p->segment_count].last_txid = leg->to;
+    s->segment_end = ++p->segment_count;
+}
+
 static struct rc make_plan(
-    const struct route *r, const struct candidate *from, uint64_t txid, struct plan **out, struct err *err)
+    const struct plan_map *m, const struct plan_way *way, uint64_t txid, struct plan **out, struct err *err)
 {
     CLEANUP(plan_freep) struct plan *p = mem_new(sizeof *p);
-    size_t begin = step_behind(r, from->snapshot.txid), end = step_behind(r, txid);
 
-    if (from->snapshot.txid < txid && fold_over(r, from->snapshot.txid) != NULL)
-        begin--;
-    p->timeline = timeline_of(r, txid);
+    p->timeline = timeline_of(m, txid);
     p->txid = txid;
-    p->snapshot.timeline = from->timeline;
-    p->snapshot.txid = from->snapshot.txid;
-    p->snapshot.size = from->snapshot.size;
-    p->snapshot.time_ms = from->snapshot.time_ms;
-    p->bytes = from->snapshot.size;
-    p->segments = mem_try(end > begin ? end - begin : 1, sizeof *p->segments);
-    if (p->segments == NULL)
-        return rc_raise(err, E_NOMEM, "plan of %zu segments", end - begin);
-    for (size_t i = begin; i < end; i++) {
-        struct catalog_step *s = &p->segments[p->segment_count++];
-
-        *s = r->steps[i];
-        if (s->first_txid <= from->snapshot.txid)
-            s->first_txid = from->snapshot.txid + 1;
-        if (s->last_txid > txid)
-            s->last_txid = txid;
-        p->bytes += s->size;
-    }
+    TRY(allocate(p, way, err));
+    for (size_t i = 0; i < way->leg_count; i++)
+        add_leg(p, m, &way->legs[i]);
     *out = MOVE(p);
     return RC_OK;
 }
 
-struct rc plan_restore(const struct catalog *c, uint32_t timeline, uint64_t txid, size_t skip_snapshots,
+static struct rc restore(const struct catalog *c, uint32_t timeline, uint64_t txid, const struct plan_lost *lost,
     struct plan **out, struct err *err)
 {
-    CLEANUP(route_fini) struct route r = {0};
-    size_t left = skip_snapshots;
+    CLEANUP(plan_map_fini) struct plan_map map = {0};
+    CLEANUP(plan_way_fini) struct plan_way way = {0};
 
-    TRY(catalog_path(c, timeline, &r.legs, &r.leg_count, err));
-    TRY(catalog_route(c, timeline, &r.steps, &r.step_count, err));
-    TRY(find_candidates(&r, err));
-    for (size_t i = 0; i < r.candidate_count; i++) {
-        uint64_t at = r.candidates[i].snapshot.txid;
+    TRY(plan_map_make(&map, c, timeline, lost, err));
+    TRY(plan_search(&map, txid, &way, err));
+    if (way.leg_count == 0)
+        return no_way(&map, txid, lost != NULL && lost->count > 0, err);
+    return make_plan(&map, &way, txid, out, err);
+}
 
-        if (at > txid || (at < txid && !leads_on(&r, at)))
-            continue;
-        if (left-- > 0)
-            continue;
-        return make_plan(&r, &r.candidates[i], txid, out, err);
-    }
-    return no_way(&r, txid, skip_snapshots, err);
+struct rc plan_restore(const struct catalog *c, uint32_t timeline, uint64_t txid, const struct plan_lost *lost,
+    struct plan **out, struct err *err)
+{
+    struct catalog *view = NULL;
+    struct rc rc;
+
+    if (lost == NULL || lost->count == 0)
+        return restore(c, timeline, txid, NULL, out, err);
+    TRY(plan_lost_view(c, lost, &view, err));
+    rc = restore(view, timeline, txid, lost, out, err);
+    plan_lost_free_view(view, c);
+    return rc;
 }
 
 void plan_free(struct plan *p)
 {
     if (p == NULL)
         return;
+    mem_free(p->bases);
     mem_free(p->segments);
+    mem_free(p->stages);
     mem_free(p);
 }
 
@@ -222,4 +162,29 @@ void plan_freep(struct plan **p)
 {
     plan_free(*p);
     *p = NULL;
+}
+
+uint64_t plan_cost(const struct plan *p)
+{
+    return p->bytes + p->requests * PLAN_REQUEST_COST;
+}
+
+struct layout_key plan_base_key(const struct plan_base *b)
+{
+    return (struct layout_key){
+        .kind = b->level > 0 ? LAYOUT_MERGE : LAYOUT_SNAPSHOT,
+        .timeline = b->timeline,
+        .level = b->level,
+        .base_txid = b->base_txid,
+        .txid = b->txid,
+        .time_ms = b->time_ms,
+    };
+}
+
+void plan_base_text(const struct plan_base *b, layout_text out)
+{
+    if (b->level > 0)
+        layout_merge(out, b->timeline, b->level, b->base_txid, b->txid, b->time_ms);
+    else
+        layout_snapshot(out, b->timeline, b->txid, b->time_ms);
 }

@@ -4,9 +4,8 @@
 #include "alloc.h"
 #include "catalog_read.h"
 #include "clock.h"
-#include "restore_frames.h"
-#include "restore_replay.h"
 #include "restore_target.h"
+#include "restore_way.h"
 #include "strx.h"
 
 #include <inttypes.h>
@@ -256,103 +255,8 @@ static struct rc choose_txid(struct restore_job *j, uint32_t timeline, uint64_t 
     return *txid == 0 ? no_commit(j, timeline, err) : RC_OK;
 }
 
-/* --- carrying a plan out ------------------------------------------------------------------------------------------ */
-
-/* The log's word on the snapshot's txid, when the log has it: a snapshot of a writer that crashed may be another's. */
-static struct rc check_against_log(struct restore_job *j, uint32_t timeline, struct err *err)
-{
-    CLEANUP(free_steps) struct catalog_step *steps = NULL;
-    CLEANUP(catalog_object_fini) struct catalog_object o = {0};
-    const struct seg_info *info;
-    struct err missing;
-    size_t count = 0, i = 0;
-    struct rc rc;
-
-    TRY(catalog_route(j->catalog, timeline, &steps, &count, err));
-    while (i + 1 < count && steps[i + 1].first_txid <= j->txid)
-        i++;
-    if (count == 0 || steps[i].first_txid > j->txid)
-        return RC_OK;
-    rc = catalog_read_one(&o, j->work, j->store, &steps[i], j->txid, &missing);
-    if (rc_failed(rc) && !restore_is_damage(rc)) {
-        *err = missing;
-        return rc;
-    }
-    /* A damaged segment before the snapshot takes nothing away from it. */
-    info = o.segment != NULL ? seg_dec_info(o.segment) : NULL;
-    if (info == NULL || j->txid - info->base_txid > info->commit_count)
-        return RC_OK;
-    if (info->commits[j->txid - info->base_txid - 1].checksum != image_checksum(j->image))
-        return rc_raise(err, E_CORRUPT,
-            "the snapshot at txid %" PRIu64 " has state checksum %016" PRIx64 ", the log says %016" PRIx64, j->txid,
-            image_checksum(j->image), info->commits[j->txid - info->base_txid - 1].checksum);
-    j->time_ms = info->commits[j->txid - info->base_txid - 1].time_ms;
-    return RC_OK;
-}
-
-/* *try_older: this snapshot is of no use. */
-static struct rc carry_out(struct restore_job *j, uint32_t timeline, bool *try_older, struct err *err)
-{
-    bool blame_snapshot = false;
-    struct rc rc;
-
-    j->done = 0;
-    j->total = j->plan->bytes;
-    rc = restore_frames_load(j, err);
-    if (!rc_failed(rc) && j->plan->segment_count == 0)
-        rc = check_against_log(j, timeline, err);
-    *try_older = restore_is_damage(rc);
-    if (*try_older)
-        return rc_raise(err, E_CORRUPT, "%.1000s", err->msg); /* listed a moment ago and gone is damage, too */
-    TRY(rc);
-    rc = restore_replay_run(j, &blame_snapshot, err);
-    *try_older = blame_snapshot;
-    return rc;
-}
-
-static void warn(struct restore_job *j, const char *text)
-{
-    char *warning = j->report->warning;
-    size_t used = strlen(warning);
-
-    (void)snprintf(warning + used, ERR_MSG_SIZE - used, "%s%s", used > 0 ? "; " : "", text); /* cut when too long */
-}
-
-static void note_older_snapshot(struct restore_job *j, const struct err *why)
-{
-    char text[ERR_MSG_SIZE];
-
-    (void)snprintf(text, sizeof text, "the snapshot at txid %" PRIu64 " was passed over (%.900s)",
-        j->plan->snapshot.txid, why->msg);
-    warn(j, text);
-}
-
-/* Newest snapshot first; as long as snapshots turn out to be damaged, the next older one. */
-static struct rc make_image(struct restore_job *j, uint32_t timeline, uint64_t txid, struct err *err)
-{
-    struct err damage = {0};
-
-    for (size_t skip = 0;; skip++) {
-        bool try_older = false;
-        struct rc rc;
-
-        plan_free(MOVE(j->plan));
-        image_free(MOVE(j->image));
-        rc = plan_restore(j->catalog, timeline, txid, skip, &j->plan, err);
-        if (rc_failed(rc) && skip > 0)
-            return rc_raise(err, E_CORRUPT, "%.700s; no other snapshot leads to txid %" PRIu64, damage.msg, txid);
-        TRY(rc);
-        if (j->opts->dry_run)
-            return RC_OK;
-        rc = carry_out(j, timeline, &try_older, err);
-        if (!try_older && rc.code == E_CORRUPT && skip > 0)
-            return rc_raise(err, E_CORRUPT, "%.450s; from an older snapshot: %.450s", damage.msg, err->msg);
-        if (!try_older)
-            return rc;
-        damage = *err;
-        note_older_snapshot(j, err);
-    }
-}
+/* --- the whole -----------------------------------------------------------------------------------------------------
+ */
 
 static struct rc verify_image(struct restore_job *j, struct err *err)
 {
@@ -389,7 +293,7 @@ static struct rc publish(struct restore_job *j, struct restore_target *target, s
 
     TRY(restore_target_publish(target, j->image, j->opts->with_state ? &content : NULL, warning, err));
     if (warning[0] != 0)
-        warn(j, warning);
+        restore_way_warn(j, warning);
     return RC_OK;
 }
 
@@ -399,9 +303,10 @@ static void fill_report(struct restore_job *j)
 
     r->timeline = j->plan->timeline;
     r->txid = j->plan->txid;
-    r->snapshot_txid = j->plan->snapshot.txid;
+    r->snapshot_txid = j->plan->bases[0].txid;
+    r->merge_count = j->plan->base_count - 1;
     if (j->image == NULL) {
-        r->object_count = 1 + j->plan->segment_count;
+        r->object_count = j->plan->base_count + j->plan->segment_count;
         r->bytes_read = j->plan->bytes;
         return;
     }
@@ -427,11 +332,11 @@ static struct rc run(struct restore_job *j, struct restore_target *target, struc
     j->database = j->catalog->identity.database;
     j->database_known = !nonce_equal(&j->database, &unknown);
     if (j->catalog->identity.format == 0)
-        warn(j, LAYOUT_IDENTITY " is missing or damaged");
+        restore_way_warn(j, LAYOUT_IDENTITY " is missing or damaged");
     if (timeline == 0)
         timeline = catalog_newest(j->catalog)->number;
     TRY(choose_txid(j, timeline, &txid, err));
-    TRY(make_image(j, timeline, txid, err));
+    TRY(restore_way_run(j, timeline, txid, err));
     if (!j->opts->dry_run) {
         TRY(verify_image(j, err));
         TRY(publish(j, target, err));
@@ -455,6 +360,7 @@ struct rc restore_run(struct work *w, struct store *s, const struct fsys *fs, co
     }
     rc = run(&j, target, err);
     plan_free(j.plan);
+    plan_lost_fini(&j.lost);
     image_free(j.image);
     catalog_free(j.catalog);
     report->duration_ms = clock_mono_ms(&clock_real) - begin_ms;

@@ -41,10 +41,11 @@ struct restore_report {
     uint64_t checksum;
     uint32_t page_size, page_count;
     uint64_t snapshot_txid;
+    size_t merge_count;  /* behind it */
     size_t object_count; /* of a dry run: to be read, without the parts of large segments */
     uint64_t bytes_read; /* of a dry run: to be read */
     uint64_t duration_ms;
-    char warning[ERR_MSG_SIZE]; /* "" or what had to be worked around (a damaged snapshot passed over) */
+    char warning[ERR_MSG_SIZE]; /* "" or what had to be worked around (a damaged object passed over) */
     bool nothing_there;         /* E_NOTFOUND because there is no replica, or one without any commit */
 };
 

@@ -18,6 +18,7 @@ struct restore_job {
 
     struct catalog *catalog; /* owned */
     struct plan *plan;       /* owned */
+    struct plan_lost lost;   /* owned: what turned out to be missing or damaged on the way */
     struct image *image;     /* owned */
 
     struct nonce database; /* of the history */
@@ -35,6 +36,21 @@ static inline void restore_progress(struct restore_job *j, const char *stage)
 {
     if (j->opts->on_progress != NULL)
         j->opts->on_progress(j->opts->ctx, stage, j->done, j->done > j->total ? j->done : j->total);
+}
+
+/* The next plan does without it. */
+static inline void restore_blame(struct restore_job *j, const struct layout_key *key)
+{
+    struct err ignored;
+
+    rc_ignore(plan_lost_add(&j->lost, key, &ignored), "without memory for it there is no other way, and that is told");
+}
+
+static inline void restore_blame_base(struct restore_job *j, size_t base)
+{
+    const struct layout_key key = plan_base_key(&j->plan->bases[base]);
+
+    restore_blame(j, &key);
 }
 
 /* The object itself is at fault, not this machine or the way to the store. */

@@ -185,37 +185,83 @@ static void count_read(struct restore_job *j, const struct catalog_read *r, size
     *bytes = catalog_read_bytes(r);
 }
 
-static struct rc replay_all(struct restore_job *j, struct catalog_read *r, bool *blame_snapshot, struct err *err)
+static void blame_log(struct restore_job *j, uint32_t timeline, uint64_t txid)
 {
+    const struct layout_key key = {.kind = LAYOUT_LOG, .timeline = timeline, .txid = txid};
+
+    restore_blame(j, &key);
+}
+
+/* The object that has this step. */
+static void blame_step(struct restore_job *j, const struct catalog_step *s)
+{
+    struct layout_key key = {.kind = LAYOUT_FOLD, .timeline = s->timeline, .txid = s->fold_first};
+
+    key.last_txid = s->fold_last;
+    if (catalog_step_is_fold(s))
+        restore_blame(j, &key);
+    else
+        blame_log(j, s->timeline, s->first_txid);
+}
+
+/* A hole: the segment that should be there is lost, or the fold that does not have it. */
+static struct rc hole(struct restore_job *j, const struct catalog_step *s, struct err *err)
+{
+    if (catalog_step_is_fold(s) && s->fold_first <= j->txid + 1 && j->txid + 1 <= s->fold_last)
+        blame_step(j, s);
+    else
+        blame_log(j, s->timeline, j->txid + 1);
+    return missing(j, s->timeline, err);
+}
+
+static struct rc replay_next(struct restore_job *j, const struct catalog_step *s, struct seg_dec *segment,
+    const struct plan_stage *first_of, struct err *err)
+{
+    bool wrong_base = false;
+    struct rc rc;
+
+    if (segment != NULL && seg_dec_info(segment)->base_txid > j->txid)
+        return hole(j, s, err);
+    rc = replay_segment(j, s, segment, &wrong_base, err);
+    if (wrong_base && first_of != NULL)
+        restore_blame_base(j, first_of->base_end - 1);
+    else if (restore_is_damage(rc))
+        blame_step(j, s);
+    return rc;
+}
+
+static struct rc replay_all(
+    struct restore_job *j, struct catalog_read *r, const struct plan_stage *stage, struct err *err)
+{
+    const struct catalog_step *steps = &j->plan->segments[stage->segment];
+    const size_t count = stage->segment_end - stage->segment;
     uint64_t bytes = 0;
     size_t objects = 0;
 
-    for (size_t i = 0;; i++) {
+    for (bool first = true;; first = false) {
         CLEANUP(catalog_object_fini) struct catalog_object o = {0};
-        bool end = false, wrong_base = false;
+        bool end = false;
         size_t at = 0;
         struct rc rc = catalog_read_next(r, &o, &at, &end, err);
 
         count_read(j, r, &objects, &bytes);
+        if (restore_is_damage(rc))
+            blame_step(j, &steps[at]);
         TRY(rc);
         if (end)
             break;
-        rc = replay_segment(j, &j->plan->segments[at], o.segment, &wrong_base, err);
-        *blame_snapshot = wrong_base && i == 0;
-        TRY(rc);
+        TRY(replay_next(j, &steps[at], o.segment, first ? stage : NULL, err));
         restore_progress(j, "segments");
     }
-    return j->txid == j->plan->txid ? RC_OK : missing(j, j->plan->timeline, err);
+    return j->txid == steps[count - 1].last_txid ? RC_OK : hole(j, &steps[count - 1], err);
 }
 
-struct rc restore_replay_run(struct restore_job *j, bool *blame_snapshot, struct err *err)
+struct rc restore_replay_run(struct restore_job *j, const struct plan_stage *stage, struct err *err)
 {
-    struct catalog_read *r = catalog_read_new(j->work, j->store, j->plan->segments, j->plan->segment_count);
-    struct rc rc = replay_all(j, r, blame_snapshot, err);
+    struct catalog_read *r =
+        catalog_read_new(j->work, j->store, &j->plan->segments[stage->segment], stage->segment_end - stage->segment);
+    struct rc rc = replay_all(j, r, stage, err);
 
     catalog_read_free(r);
-    if (!restore_is_damage(rc) || *blame_snapshot)
-        return rc;
-    /* What was listed a moment ago and is gone now is damage, too. */
-    return rc_raise(err, E_CORRUPT, "%.900s; txid %" PRIu64 " is the last that can be restored", err->msg, j->txid);
+    return rc;
 }

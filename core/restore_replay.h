@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * restore_replay - the segments of a plan applied to the image, in order, fetched ahead; the state checksum is compared
+ * restore_replay - segments of a plan applied to the image, in order, fetched ahead; the state checksum is compared
  * after every commit.
  */
 #ifndef RESTORE_REPLAY_H
@@ -9,9 +9,10 @@
 #include "restore_intern.h"
 
 /*
- * E_CORRUPT names the object and the last txid that can be restored; *blame_snapshot then tells that the first segment
- * is whole but does not begin at the state that the snapshot gave.
+ * The segments of a stage, behind its bases.  E_CORRUPT or E_NOTFOUND names what is damaged or missing, and j->lost has
+ * it: an object of the log, or the last base when the first segment is whole but does not begin at the state that the
+ * bases gave.
  */
-MUST_USE struct rc restore_replay_run(struct restore_job *j, bool *blame_snapshot, struct err *err);
+MUST_USE struct rc restore_replay_run(struct restore_job *j, const struct plan_stage *stage, struct err *err);
 
 #endif

@@ -87,6 +87,13 @@ struct snap_index_frame snap_index_frame(const struct snap_index *ix, size_t i)
     };
 }
 
+void snap_index_skip(struct snap_index *ix, size_t i, uint32_t k)
+{
+    assert(i < ix->frame_count);
+    assert(k < ix->frames[i].page_count);
+    ix->superseded[ix->frames[i].first + k] = 1;
+}
+
 /* --- footer ---------------------------------------------------------------------------------------------------- */
 
 static struct span last(struct span bytes, size_t n)

@@ -42,7 +42,8 @@ struct snap_index_frame {
     uint64_t hash;
     uint32_t page_count;
     const uint32_t *pgnos;     /* ascending; borrowed from the index */
-    const uint8_t *superseded; /* one byte per page: 1 when a later frame has the page too, or it lies beyond the end */
+    const uint8_t *superseded; /* one byte per page: 1 when a later frame has the page too, it lies beyond the end, or
+                                  it is skipped */
 };
 
 struct snap_index;
@@ -61,5 +62,8 @@ const struct snap_meta *snap_index_meta(const struct snap_index *ix);
 size_t snap_index_frame_count(const struct snap_index *ix);
 /* `i` must be less than the count. */
 struct snap_index_frame snap_index_frame(const struct snap_index *ix, size_t i);
+/* Image `k` of frame `i` is not wanted (a newer merge has the page): it counts as superseded from now on.  Before other
+ * threads read the index. */
+void snap_index_skip(struct snap_index *ix, size_t i, uint32_t k);
 
 #endif

@@ -40,7 +40,7 @@ static bool can_restore(const struct catalog *c, uint32_t timeline, uint64_t txi
     CLEANUP(plan_freep) struct plan *p = NULL;
     struct err ignored;
 
-    return !rc_failed(plan_restore(c, timeline, txid, 0, &p, &ignored));
+    return !rc_failed(plan_restore(c, timeline, txid, NULL, &p, &ignored));
 }
 
 static bool log_begins_at(const struct catalog_timeline *t, uint64_t txid)

@@ -102,12 +102,13 @@ static void report_json(const struct request *r)
     if (p->time_ms != 0)
         (void)strx_format_time(p->time_ms, time);
     (void)snprintf(checksum, sizeof checksum, "%016" PRIx64, p->checksum);
-    print_json(json_pack("{s:b, s:b, s:s, s:I, s:I, s:o, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "restored",
+    print_json(json_pack("{s:b, s:b, s:s, s:I, s:I, s:o, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "restored",
         !r->opts.dry_run, "dry_run", r->opts.dry_run, "output", r->opts.output, "timeline", (json_int_t)p->timeline,
         "txid", (json_int_t)p->txid, "time", text_or_null(time), "time_ms", (json_int_t)p->time_ms, "checksum",
         checksum, "page_size", (json_int_t)p->page_size, "page_count", (json_int_t)p->page_count, "snapshot_txid",
-        (json_int_t)p->snapshot_txid, "objects", (json_int_t)p->object_count, "bytes_read", (json_int_t)p->bytes_read,
-        "duration_ms", (json_int_t)p->duration_ms, "warning", text_or_null(p->warning)));
+        (json_int_t)p->snapshot_txid, "merges", (json_int_t)p->merge_count, "objects", (json_int_t)p->object_count,
+        "bytes_read", (json_int_t)p->bytes_read, "duration_ms", (json_int_t)p->duration_ms, "warning",
+        text_or_null(p->warning)));
 }
 
 static void report_text(const struct request *r)
@@ -120,8 +121,8 @@ static void report_text(const struct request *r)
     (void)strx_format_size(p->bytes_read, read);
     if (r->opts.dry_run) {
         (void)printf("would restore txid %" PRIu64 " of timeline %" PRIu32 ": the snapshot at txid %" PRIu64
-                     " and %zu segments, %s\n",
-            p->txid, p->timeline, p->snapshot_txid, p->object_count - 1, read);
+                     ", %zu merges and %zu objects of the log, %s\n",
+            p->txid, p->timeline, p->snapshot_txid, p->merge_count, p->object_count - 1 - p->merge_count, read);
         return;
     }
     (void)printf("restored txid %" PRIu64 " (%s) of timeline %" PRIu32 " to %s: %s, from %zu objects with %s, in %s\n",
