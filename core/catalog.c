@@ -233,8 +233,15 @@ struct rc catalog_route(
 /* --- objects -------------------------------------------------------------------------------------------------------
  */
 
-static struct rc open_object(
-    struct catalog_object *o, enum pack_kind kind, uint32_t timeline, uint64_t first_txid, struct err *err)
+static struct rc open_segment(struct catalog_object *o, struct zstr_dec *zstd, struct err *err)
+{
+    struct span bytes = buf_span(&o->bytes);
+
+    return zstd != NULL ? seg_dec_open_with(&o->segment, bytes, zstd, err) : seg_dec_open(&o->segment, bytes, err);
+}
+
+static struct rc open_object(struct catalog_object *o, enum pack_kind kind, uint32_t timeline, uint64_t first_txid,
+    struct zstr_dec *zstd, struct err *err)
 {
     uint32_t named_timeline;
     uint64_t named_txid;
@@ -245,7 +252,7 @@ static struct rc open_object(
         named_timeline = o->seal.timeline;
         named_txid = o->seal.txid;
     } else {
-        TRY(seg_dec_open(&o->segment, buf_span(&o->bytes), err));
+        TRY(open_segment(o, zstd, err));
         named_timeline = seg_dec_info(o->segment)->timeline;
         named_txid = seg_dec_info(o->segment)->base_txid + 1;
     }
@@ -255,8 +262,8 @@ static struct rc open_object(
     return RC_OK;
 }
 
-struct rc catalog_open(
-    struct catalog_object *out, struct buf *bytes, uint32_t timeline, uint64_t first_txid, struct err *err)
+struct rc catalog_open(struct catalog_object *out, struct buf *bytes, uint32_t timeline, uint64_t first_txid,
+    struct zstr_dec *zstd, struct err *err)
 {
     struct catalog_object o = {.bytes = *bytes};
     enum pack_kind kind = PACK_SEGMENT;
@@ -267,7 +274,7 @@ struct rc catalog_open(
     layout_log(key, timeline, first_txid);
     rc = pack_kind_of(buf_span(&o.bytes), &kind, err);
     if (!rc_failed(rc))
-        rc = open_object(&o, kind, timeline, first_txid, err);
+        rc = open_object(&o, kind, timeline, first_txid, zstd, err);
     if (rc_failed(rc)) {
         catalog_object_fini(&o);
         return rc_wrap(err, "%s", key);
@@ -285,7 +292,7 @@ struct rc catalog_fetch(struct catalog_object *out, struct work *w, struct store
     layout_log(key, timeline, first_txid);
     store_req_init(&req, STORE_GET, key, NULL, NULL);
     TRY_CTX(work_store(w, s, &req, err), err, "%s", key);
-    return catalog_open(out, &req.data, timeline, first_txid, err);
+    return catalog_open(out, &req.data, timeline, first_txid, NULL, err);
 }
 
 void catalog_object_fini(struct catalog_object *o)

@@ -139,9 +139,10 @@ struct catalog_object {
 };
 MUST_USE struct rc catalog_fetch(struct catalog_object *out, struct work *w, struct store *s, uint32_t timeline,
     uint64_t first_txid, struct err *err);
-/* The same for bytes that are at hand; takes them. */
-MUST_USE struct rc catalog_open(
-    struct catalog_object *out, struct buf *bytes, uint32_t timeline, uint64_t first_txid, struct err *err);
+/* The same for bytes that are at hand; takes them.  `zstd` is borrowed as long as the object is open
+ * (seg_dec_open_with); NULL: it gets its own. */
+MUST_USE struct rc catalog_open(struct catalog_object *out, struct buf *bytes, uint32_t timeline, uint64_t first_txid,
+    struct zstr_dec *zstd, struct err *err);
 void catalog_object_fini(struct catalog_object *o);
 
 /* Every commit of the path to `timeline` from `from_txid` on, in order, until `fn` returns false.  Reads each segment.

@@ -21,6 +21,7 @@ struct held {
 struct catalog_read {
     struct work *work;
     struct store *store;
+    struct zstr_dec *zstd; /* owned: one for all segments */
     const struct catalog_step *steps;
     size_t count, at; /* at: the step that is read now, or next */
     struct prefetch *prefetch;
@@ -84,8 +85,8 @@ static struct rc check_row(
     return rc_raise(err, E_CORRUPT, "%s: it is not the segment that its fold lists", key);
 }
 
-static struct rc open_row(
-    struct catalog_object *out, struct span bytes, const struct fold_row *row, uint32_t timeline, struct err *err)
+static struct rc open_row(struct catalog_object *out, struct span bytes, const struct fold_row *row, uint32_t timeline,
+    struct zstr_dec *zstd, struct err *err)
 {
     CLEANUP(buf_fini) struct buf copy;
     struct rc rc;
@@ -93,15 +94,15 @@ static struct rc open_row(
     buf_init(&copy, FOLD_OBJECT_MAX);
     buf_put(&copy, bytes.data, bytes.size);
     TRY(buf_check(&copy, "segment of a fold", err));
-    TRY(catalog_open(out, &copy, timeline, row->first_txid, err));
+    TRY(catalog_open(out, &copy, timeline, row->first_txid, zstd, err));
     rc = check_row(out, row, timeline, err);
     if (rc_failed(rc))
         catalog_object_fini(out);
     return rc;
 }
 
-static struct rc open_held(
-    struct catalog_object *out, const struct held *h, uint64_t txid, uint64_t *last_txid, struct err *err)
+static struct rc open_held(struct catalog_object *out, const struct held *h, uint64_t txid, struct zstr_dec *zstd,
+    uint64_t *last_txid, struct err *err)
 {
     const struct fold_row *row = fold_find(&h->fold, txid);
     layout_text key;
@@ -112,7 +113,8 @@ static struct rc open_held(
     }
     *last_txid = row->last_txid;
     layout_fold(key, h->fold.timeline, h->fold.rows[0].first_txid, h->fold.rows[h->fold.count - 1].last_txid);
-    TRY_CTX(open_row(out, span_of(h->bytes.data + row->offset, row->size), row, h->fold.timeline, err), err, "%s", key);
+    TRY_CTX(open_row(out, span_of(h->bytes.data + row->offset, row->size), row, h->fold.timeline, zstd, err), err, "%s",
+        key);
     return RC_OK;
 }
 
@@ -211,7 +213,7 @@ static struct rc read_row(struct catalog_object *out, struct work *w, struct sto
 
     catalog_step_key(step, key);
     TRY(get_range(w, s, key, row->offset, row->size, &bytes, err));
-    TRY_CTX(open_row(out, buf_span(&bytes), row, step->timeline, err), err, "%s", key);
+    TRY_CTX(open_row(out, buf_span(&bytes), row, step->timeline, NULL, err), err, "%s", key);
     return RC_OK;
 }
 
@@ -246,9 +248,9 @@ static struct rc one_of_whole(struct catalog_object *out, struct work *w, struct
     catalog_step_key(step, key);
     TRY(get_range(w, s, key, 0, 0, &bytes, err));
     if (!catalog_step_is_fold(step))
-        return catalog_open(out, &bytes, step->timeline, step->first_txid, err);
+        return catalog_open(out, &bytes, step->timeline, step->first_txid, NULL, err);
     TRY(hold(&held, &bytes, step, err));
-    return open_held(out, &held, txid, &last, err);
+    return open_held(out, &held, txid, NULL, &last, err);
 }
 
 struct rc catalog_read_one(struct catalog_object *out, struct work *w, struct store *s, const struct catalog_step *step,
@@ -262,7 +264,7 @@ struct rc catalog_read_one(struct catalog_object *out, struct work *w, struct st
     if (rc.code != E_NOTFOUND)
         return rc;
     rc = cover_by_fold(&cover, w, s, step, wanted, rc, err);
-    return rc_failed(rc) ? rc : open_held(out, &cover, wanted, &last, err);
+    return rc_failed(rc) ? rc : open_held(out, &cover, wanted, NULL, &last, err);
 }
 
 struct rc catalog_read_expand(struct work *w, struct store *s, const struct catalog_step *step,
@@ -310,6 +312,7 @@ struct catalog_read *catalog_read_new(struct work *w, struct store *s, const str
     r->store = s;
     r->steps = steps;
     r->count = count;
+    r->zstd = zstr_dec_new();
     r->prefetch = prefetch_new(w, s, count, describe, r);
     return r;
 }
@@ -333,7 +336,7 @@ static struct rc begin_step(struct catalog_read *r, struct catalog_object *out, 
     r->objects++;
     r->bytes += bytes.size;
     if (!catalog_step_is_fold(step))
-        return catalog_open(out, &bytes, step->timeline, step->first_txid, err);
+        return catalog_open(out, &bytes, step->timeline, step->first_txid, r->zstd, err);
     TRY(hold(&r->held, &bytes, step, err));
     r->now = &r->held;
     return RC_OK;
@@ -357,7 +360,7 @@ struct rc catalog_read_next(
         }
         if (r->next_txid > s->last_txid || fold_find(&r->now->fold, r->next_txid) == NULL)
             continue;
-        TRY(open_held(out, r->now, r->next_txid, &last, err));
+        TRY(open_held(out, r->now, r->next_txid, r->zstd, &last, err));
         r->next_txid = last + 1;
         return RC_OK;
     }
@@ -382,6 +385,7 @@ void catalog_read_free(struct catalog_read *r)
     prefetch_free(r->prefetch);
     held_fini(&r->held);
     held_fini(&r->cover);
+    zstr_dec_free(r->zstd);
     mem_free(r);
 }
 

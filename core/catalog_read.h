@@ -21,8 +21,8 @@
 struct catalog_read;
 /* `steps` is borrowed; each is a whole object. */
 struct catalog_read *catalog_read_new(struct work *w, struct store *s, const struct catalog_step *steps, size_t count);
-/* The next segment or seal, owned by the caller, and the step that it belongs to.  Of a fold: those that hold txids of
- * its step; the first may begin before them. */
+/* The next segment or seal, owned by the caller and to be closed before the reader, and the step that it belongs to. Of
+ * a fold: those that hold txids of its step; the first may begin before them. */
 MUST_USE struct rc catalog_read_next(
     struct catalog_read *r, struct catalog_object *out, size_t *step, bool *end, struct err *err);
 /* So far. */

@@ -52,7 +52,7 @@ static void open_object(struct look *l)
         l->was_seal = kind == PACK_SEAL;
         l->was_segment = kind == PACK_SEGMENT;
     }
-    l->rc = catalog_open(&l->object, &l->bytes, l->timeline, l->first_txid, &l->err);
+    l->rc = catalog_open(&l->object, &l->bytes, l->timeline, l->first_txid, NULL, &l->err);
     /* One with parts is read on in their order, later. */
     if (!rc_failed(l->rc) && l->object.segment != NULL && seg_dec_info(l->object.segment)->part_count == 0)
         l->rc = seg_dec_pages_tail(l->object.segment, NULL, NULL, &l->err);

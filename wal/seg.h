@@ -29,6 +29,7 @@
 #define SEG_H
 
 #include "pack.h"
+#include "zstr.h"
 
 enum {
     SEG_PART_SIZE = 4 << 20,      /* stored bytes after which the blocks so far become a part */
@@ -114,6 +115,9 @@ MUST_USE struct rc seg_enc_finish(struct seg_enc *e, struct buf *object, struct 
 struct seg_dec;
 /* `object` is borrowed until seg_dec_free().  Verifies the hash of the whole object. */
 MUST_USE struct rc seg_dec_open(struct seg_dec **out, struct span object, struct err *err);
+/* The same for whoever opens many: `zstd` is borrowed as well, instead of one made for each.  Any number of decoders
+ * may share it, in one thread at a time. */
+MUST_USE struct rc seg_dec_open_with(struct seg_dec **out, struct span object, struct zstr_dec *zstd, struct err *err);
 void seg_dec_free(struct seg_dec *d);
 void seg_dec_freep(struct seg_dec **d);
 const struct seg_info *seg_dec_info(const struct seg_dec *d);

@@ -15,8 +15,9 @@ struct place {
 
 struct seg_dec {
     struct seg_info info;
-    struct span tail; /* blocks inside the segment object; borrowed */
-    struct zstr_dec *zstd;
+    struct span tail;      /* blocks inside the segment object; borrowed */
+    struct zstr_dec *zstd; /* borrowed */
+    struct zstr_dec *own;  /* owned; NULL: it belongs to somebody else */
 
     struct place applied, listed; /* of the two kinds of passes */
     bool stopped;                 /* a commit callback wanted no more */
@@ -27,7 +28,7 @@ struct seg_dec {
     struct buf dir, data, prefix;
 };
 
-struct rc seg_dec_open(struct seg_dec **out, struct span object, struct err *err)
+struct rc seg_dec_open_with(struct seg_dec **out, struct span object, struct zstr_dec *zstd, struct err *err)
 {
     CLEANUP(seg_dec_freep) struct seg_dec *d = NULL;
     struct pack_header pack;
@@ -39,7 +40,7 @@ struct rc seg_dec_open(struct seg_dec **out, struct span object, struct err *err
     TRY(pack_open(object, PACK_SEGMENT, 0, &pack, &body, err));
     d = mem_new(sizeof *d);
     d->info.pack = pack;
-    d->zstd = zstr_dec_new();
+    d->zstd = zstd;
     buf_init(&d->images, SEG_BLOCK_IMAGES_MAX);
     buf_init(&d->dir, SEG_BLOCK_DIR_MAX);
     buf_init(&d->data, SEG_BLOCK_DATA_MAX);
@@ -51,12 +52,24 @@ struct rc seg_dec_open(struct seg_dec **out, struct span object, struct err *err
     return RC_OK;
 }
 
+struct rc seg_dec_open(struct seg_dec **out, struct span object, struct err *err)
+{
+    struct zstr_dec *zstd = zstr_dec_new();
+    struct rc rc = seg_dec_open_with(out, object, zstd, err);
+
+    if (rc_failed(rc))
+        zstr_dec_free(zstd);
+    else
+        (*out)->own = zstd;
+    return rc;
+}
+
 void seg_dec_free(struct seg_dec *d)
 {
     if (d == NULL)
         return;
     seg_head_fini(&d->info);
-    zstr_dec_free(d->zstd);
+    zstr_dec_free(d->own);
     buf_fini(&d->images);
     buf_fini(&d->dir);
     buf_fini(&d->data);

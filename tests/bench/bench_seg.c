@@ -26,6 +26,7 @@ struct bench {
     const struct page_stream *s;
     size_t per_segment;
     struct zstr_enc *zstd;
+    struct zstr_dec *zstd_dec;
     struct buf prefix, data, out;
     struct seg_enc *enc;
     uint8_t *db; /* for the decoder */
@@ -186,7 +187,7 @@ static struct rc on_commit(void *ctx, const struct seg_commit *commit, bool *sto
     return RC_OK;
 }
 
-static size_t decode(struct bench *b)
+static size_t decode_with(struct bench *b, struct zstr_dec *zstd)
 {
     const struct seg_apply_ops ops = {on_read, on_write, on_commit, b};
     size_t size = 0;
@@ -198,12 +199,25 @@ static size_t decode(struct bench *b)
     for (size_t i = 0; i < b->segment_count; i++) {
         struct seg_dec *d;
 
-        must(seg_dec_open(&d, buf_span(&b->segments[i]), &err), &err);
+        if (zstd != NULL)
+            must(seg_dec_open_with(&d, buf_span(&b->segments[i]), zstd, &err), &err);
+        else
+            must(seg_dec_open(&d, buf_span(&b->segments[i]), &err), &err);
         must(seg_dec_apply_tail(d, &ops, &stopped, &err), &err);
         seg_dec_free(d);
         size += b->segments[i].size;
     }
     return size;
+}
+
+static size_t decode(struct bench *b)
+{
+    return decode_with(b, b->zstd_dec);
+}
+
+static size_t decode_alone(struct bench *b)
+{
+    return decode_with(b, NULL);
 }
 
 static void check(const struct bench *b)
@@ -251,6 +265,7 @@ static void run(const char *name, size_t per_segment)
     page_stream_make(&s, dir, name);
     (void)rmdir(dir); /* empty again */
     b.zstd = zstr_enc_new(LEVEL);
+    b.zstd_dec = zstr_dec_new();
     b.enc = seg_enc_new(&opts);
     buf_init(&b.prefix, ZSTR_MAX);
     buf_init(&b.data, ZSTR_MAX);
@@ -270,6 +285,7 @@ static void run(const char *name, size_t per_segment)
     measure(&b, "zstd, page by page", zstd_pages);
     measure(&b, "zstd, old pages as prefix", full_pages);
     measure(&b, "seg_enc", codec);
+    measure(&b, "seg_dec, a context for each", decode_alone);
     measure(&b, "seg_dec", decode);
     check(&b);
     for (size_t i = 0; i < s.commit_count; i++)
@@ -281,6 +297,7 @@ static void run(const char *name, size_t per_segment)
     buf_fini(&b.out);
     seg_enc_free(b.enc);
     zstr_enc_free(b.zstd);
+    zstr_dec_free(b.zstd_dec);
     page_stream_free(&s);
 }
 

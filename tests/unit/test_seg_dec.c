@@ -894,6 +894,36 @@ static void test_version_1(void **state)
     seg_dec_free(d);
 }
 
+/* One context for several decoders, also while another cannot be opened. */
+static void test_borrowed_context(void **state)
+{
+    struct zstr_dec *zstd = zstr_dec_new();
+    struct fixture alone, f[2];
+    struct seg_dec *d[2], *none = NULL;
+    bool stopped = false;
+    struct err err;
+
+    (void)state;
+    set_up(&alone, 8);
+    assert_ok_err(decode(&alone, buf_span(&alone.object), &err), &err);
+    for (int i = 0; i < 2; i++) {
+        set_up(&f[i], 8);
+        assert_ok_err(seg_dec_open_with(&d[i], buf_span(&f[i].object), zstd, &err), &err);
+        assert_fails(seg_dec_open_with(&none, span_of(f[i].object.data, f[i].object.size - 1), zstd, &err), E_CORRUPT);
+        assert_null(none);
+    }
+    for (int i = 1; i >= 0; i--) {
+        const struct seg_apply_ops ops = {on_read, on_write, on_commit, &f[i]};
+
+        assert_ok_err(seg_dec_apply_tail(d[i], &ops, &stopped, &err), &err);
+        assert_memory_equal(f[i].now.pages, alone.now.pages, (size_t)PAGE_SIZE * ROOM);
+        seg_dec_free(d[i]);
+        tear_down(&f[i]);
+    }
+    tear_down(&alone);
+    zstr_dec_free(zstd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -919,6 +949,7 @@ int main(void)
         cmocka_unit_test(test_callbacks_fail),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_listing),
+        cmocka_unit_test(test_borrowed_context),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
