@@ -38,7 +38,7 @@ static void trace_fini(struct trace *t)
 static void tell(const struct trace *t)
 {
     if (t->opts->on_progress != NULL)
-        t->opts->on_progress(t->opts->ctx, "commits", t->done, t->done > t->total ? t->done : t->total);
+        t->opts->on_progress(t->opts->progress_ctx, "commits", t->done, t->done > t->total ? t->done : t->total);
 }
 
 /* --- states from snapshots -----------------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ static struct rc restore_state(struct trace *t, uint64_t txid, struct trace_stat
         .timeline = t->opts->timeline,
         .verify = RESTORE_VERIFY_NONE, /* all pages are read right after */
         .on_progress = t->opts->on_progress,
-        .ctx = t->opts->ctx,
+        .ctx = t->opts->progress_ctx,
     };
     CLEANUP(trace_state_closep) struct trace_state *s = NULL;
 

@@ -36,9 +36,10 @@ struct trace_opts {
     uint32_t timeline;  /* the commits that lead to its end */
     uint64_t first_txid, last_txid;
     trace_fn fn;
+    void *ctx;
     /* Now and then, in bytes; may be NULL. */
     void (*on_progress)(void *ctx, const char *stage, uint64_t done, uint64_t total);
-    void *ctx;
+    void *progress_ctx;
 };
 
 MUST_USE struct rc trace_run(

@@ -157,7 +157,7 @@ static enum cli_outcome take_option(const struct cli *cli, int index, bool *seen
     char text[ERR_MSG_SIZE + 64];
     struct err err;
 
-    if (*seen) {
+    if (*seen && !o->many) {
         (void)snprintf(text, sizeof text, "--%s is given twice", o->name);
         return bad(cli, text);
     }

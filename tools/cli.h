@@ -10,7 +10,8 @@
  *     };
  *     switch (cli_parse(&cli, argc, argv, &status)) ...
  *
- * Every value is parsed strictly and in whole.  An option that is given twice is an error.  "--help" is always there.
+ * Every value is parsed strictly and in whole.  An option that is given twice is an error, but for one with
+ * `many`.  "--help" is always there.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -30,6 +31,7 @@ struct cli_option {
     cli_parse_fn parse;   /* NULL for a flag */
     void *target;
     bool *given; /* may be NULL */
+    bool many;   /* it may come again: `parse` adds to the target */
 };
 
 struct cli {

@@ -20,6 +20,8 @@ struct request {
     const char *file; /* the configuration that was named */
     struct restore_opts opts;
     struct restore_report report;
+    uint64_t before; /* --before */
+    bool by_before;
     bool json, if_db_not_exists, if_replica_exists;
     uint64_t progress_ms; /* monotonic, when it was printed last */
     bool progress_shown;
@@ -167,10 +169,27 @@ static int restore(struct request *r, const char *source)
     return 0;
 }
 
+/* Options that cannot stand together or need another; what is wrong, or NULL. */
+static const char *check_options(struct request *r)
+{
+    if (r->opts.output == NULL)
+        return "where to? -o FILE is missing";
+    if (r->opts.by_txid + r->opts.by_time + r->by_before > 1)
+        return "--txid, --timestamp and --before exclude each other";
+    if (r->by_before && r->before == 1)
+        return "--before 1: there is no state before the first commit";
+    if (r->by_before) {
+        r->opts.by_txid = true;
+        r->opts.txid = r->before - 1;
+    }
+    return NULL;
+}
+
 int cmd_restore(int argc, char **argv, const struct fsys *fs)
 {
     struct request r = {.fs = fs, .opts = {.verify = RESTORE_VERIFY_STATE}};
     bool no_state = false;
+    const char *wrong;
     const char *source = NULL;
     const struct cli_option options[] = {
         {'o', "output", "FILE", "the database file to make", cli_text, &r.opts.output, NULL},
@@ -180,6 +199,7 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
             "last "
             "commit is refused",
             cli_time, &r.opts.time_ms, &r.opts.by_time},
+        {0, "before", "N", "the state just before commit N (weir log finds it)", cli_u64, &r.before, &r.by_before},
         {0, "timeline", "N", "the timeline to restore from (weir ls shows them); default: the newest", cli_timeline,
             &r.opts.timeline, NULL},
         {0, "force", NULL, "replace an existing file, once the restored state is proven; refused while it is in use",
@@ -211,7 +231,8 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
                  "place, proven by the state checksum, and renamed.",
         .examples = "  weir restore file:///backup/app -o app.db\n"
                     "  weir restore file:///backup/app -o app.db --txid 1207\n"
-                    "  weir restore file:///backup/app -o app.db --timestamp 2026-11-21T02:01:21Z --verify full\n",
+                    "  weir restore file:///backup/app -o app.db --timestamp 2026-11-21T02:01:21Z --verify full\n"
+                    "  weir restore file:///backup/app -o app.db --before 1207\n",
         .options = options,
         .operands = &source,
         .operand_min = 1,
@@ -222,9 +243,9 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
     if (outcome != CLI_RUN)
         return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
     r.opts.with_state = !no_state;
-    if (r.opts.output == NULL || (r.opts.by_txid && r.opts.by_time)) {
-        cli_complain(COMMAND,
-            r.opts.output == NULL ? "where to? -o FILE is missing" : "--txid and --timestamp exclude each other");
+    wrong = check_options(&r);
+    if (wrong != NULL) {
+        cli_complain(COMMAND, "%s", wrong);
         return rc_exit_status(E_CONFIG);
     }
     return restore(&r, source);

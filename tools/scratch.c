@@ -83,7 +83,7 @@ struct rc scratch_open(struct scratch **out, const struct fsys *fs, const char *
         parent = "/tmp";
     s = mem_new(sizeof *s);
     s->fs = fs;
-    s->path = mem_printf("%s/weir-verify-%s", parent, nonce_format(&name, text));
+    s->path = mem_printf("%s/weir-scratch-%s", parent, nonce_format(&name, text));
     (void)sigemptyset(&s->signals);
     (void)sigaddset(&s->signals, SIGINT);
     (void)sigaddset(&s->signals, SIGTERM);
