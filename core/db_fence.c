@@ -2,8 +2,21 @@
 #include "db_fence.h"
 
 #include "db_sync.h"
+#include "strx.h"
+
+#include <stdlib.h>
 
 enum { LOOK_EVERY_MS = 30000 };
+
+/* The tests cannot wait for so long. */
+static uint64_t look_every_ms(void)
+{
+    const char *text = getenv("WEIR_TEST_FENCE_LOOK");
+    uint64_t ms;
+    struct err err;
+
+    return text != NULL && !rc_failed(strx_duration_ms(text, &ms, &err)) ? ms : LOOK_EVERY_MS;
+}
 
 static void run_look(struct work_item *item)
 {
@@ -31,7 +44,7 @@ void db_fence_look_if_due(struct db *db)
     bool weak = fence_weakness(db->fence) != NULL;
 
     if (!weak || db->in_fence || db->state != DB_RUNNING || db->fence_txid == db->shipped_txid
-        || (db->fence_at_ms != 0 && now < db->fence_at_ms + LOOK_EVERY_MS))
+        || (db->fence_at_ms != 0 && now < db->fence_at_ms + look_every_ms()))
         return;
     db->fence_at_ms = now;
     db->fence_txid = db->shipped_txid;

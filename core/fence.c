@@ -102,6 +102,18 @@ static struct rc come_late(struct work *w, struct store *s, const char *key, enu
     return RC_OK;
 }
 
+/* Some stores refuse a header that they do not know in the same words as a storage class that they do not have.  It is
+ * about the condition only when the same PUT works without. */
+static struct rc confirm_refusal(struct work *w, struct store *s, const char *key, struct err *err)
+{
+    CLEANUP(req_finip) struct store_req req;
+    char text[TEXT_SIZE];
+
+    prepare(&req, key, text, RACERS + 2);
+    req.create_only = req.once = false;
+    return work_store(w, s, &req, err);
+}
+
 struct rc fence_probe(struct work *w, struct store *s, enum fence *out, struct err *err)
 {
     CLEANUP(req_finip) struct store_req away;
@@ -116,8 +128,9 @@ struct rc fence_probe(struct work *w, struct store *s, enum fence *out, struct e
     TRY_CTX(race(w, s, key, &found, err), err, "try conditional writes (%s)", key);
     if (found == FENCE_UNKNOWN)
         TRY_CTX(come_late(w, s, key, &found, err), err, "try conditional writes (%s)", key);
-    if (found != FENCE_REFUSED)
-        rc_ignore(work_store(w, s, &away, &ignored), "a scratch object that may not be deleted does no harm");
+    if (found == FENCE_REFUSED)
+        TRY_CTX(confirm_refusal(w, s, key, err), err, "try to write (%s)", key);
+    rc_ignore(work_store(w, s, &away, &ignored), "a scratch object that may not be deleted does no harm");
     *out = found;
     return RC_OK;
 }

@@ -4,7 +4,9 @@
  * conditional write and ignore it, some refuse it, and some let two of several creators win.
  *
  * Several creators race for one scratch key (`probe/<nonce>`), then one more comes late.  One of the first may win, the
- * late one must not.  The scratch object is deleted; where that is not allowed it stays, a few bytes that nobody reads.
+ * late one must not.  A store that refuses to create is asked to write without a condition: only when it does that is
+ * the condition the reason.  The scratch object is deleted; where that is not allowed it stays, a few bytes that nobody
+ * reads.
  *
  * fence_check_newer() is what is left where a store does not: looking, now and then, whether somebody else has begun a
  * newer timeline.
