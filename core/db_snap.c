@@ -370,7 +370,7 @@ static struct rc start_upload(struct copy *c, uint64_t txid, struct err *err)
 
 static struct rc finish_upload(struct copy *c, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(req_finip) struct store_req req = {0};
 
     TRY(snap_writer_finish(c->writer, &c->s->meta, &c->out, err));
     TRY(buf_check(&c->out, "snapshot index", err));
@@ -387,7 +387,7 @@ static struct rc finish_upload(struct copy *c, struct err *err)
 
 static void abort_upload(struct copy *c)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(req_finip) struct store_req req = {0};
     struct err ignored;
 
     if (c->upload_id == NULL)

@@ -38,7 +38,7 @@ static void segment_freep(struct db_segment **s)
 /* The key was taken: by our own earlier try, or by somebody else. */
 static struct rc check_taken(struct story *t, const char *key, const struct db_segment *seg, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(req_finip) struct store_req req = {0};
 
     if (seg->is_part)
         return RC_OK; /* its key names our run */

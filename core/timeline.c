@@ -54,7 +54,7 @@ static struct rc read_identity(struct work *w, struct store *s, struct layout_id
 struct rc timeline_identity(struct work *w, struct store *s, uint32_t page_size, int64_t now_ms,
     struct layout_identity *out, bool *created, struct err *err)
 {
-    CLEANUP(buf_fini) struct buf bytes;
+    CLEANUP(buf_fini) struct buf bytes = {0};
     struct layout_identity id = {.format = 1, .page_size = page_size, .created_ms = now_ms};
     bool taken;
     struct rc rc = read_identity(w, s, out, err);

@@ -117,7 +117,7 @@ static void key_of(layout_text out, const struct verify_work *t, const struct ve
 
 static struct rc read_alone(struct verify_job *j, const struct verify_part_key *p, const char *key, struct err *err)
 {
-    CLEANUP(verify_intern_finip) struct store_req req;
+    CLEANUP(verify_intern_finip) struct store_req req = {0};
     struct pack_header pack;
     struct span body;
 

@@ -97,7 +97,7 @@ static struct rc open_index(struct reader *r, struct err *err)
     if (r->size == 0)
         return rc_raise(err, E_CORRUPT, "empty");
     while (need > have) {
-        CLEANUP(verify_intern_finip) struct store_req req;
+        CLEANUP(verify_intern_finip) struct store_req req = {0};
 
         if (need > STORE_GET_MAX)
             return rc_raise(err, E_UNSUPPORTED, "an index of %" PRIu64 " bytes is too large", need);
