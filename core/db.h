@@ -50,7 +50,7 @@ struct db_settings {
 /* Somebody waits until everything committed before the call is durable in the replica, or for a snapshot. */
 struct db_waiter {
     bool for_snapshot;
-    bool seen;       /* a step, or a snapshot, that began after it came is under way */
+    bool seen;       /* a goal, or a snapshot, that began after it came is under way */
     uint64_t target; /* txid; 0: not known before that step has ended */
     void (*done)(struct db_waiter *w, uint64_t txid, const struct err *err); /* err->code E_OK: it is */
     struct db_waiter *next;
@@ -102,6 +102,7 @@ struct db {
     struct rc job_rc;
     struct err step_err, snap_err;
     bool in_step, again, in_snap, snap_wanted;
+    bool goal_pending; /* the end of the log at some moment is being read to */
     atomic_bool stop_wanted; /* the start's job reads it, too */
     bool abandon;            /* the time for an orderly stop is over */
     bool must_compare;

@@ -2,6 +2,7 @@
 #include "db_live.h"
 
 #include "alloc.h"
+#include "db_live_note.h"
 #include "wal_reset.h"
 
 #include <errno.h>
@@ -262,90 +263,6 @@ static struct rc finish_if_due(struct db_live *l, struct db_step *step, struct e
     return db_live_finish(l, end, err);
 }
 
-/* A checkpoint of the local state needs an index that is exactly the acknowledged state. */
-static struct rc checkpoint_state(struct db_live *l, const struct pos *pos, struct err *err)
-{
-    struct local_state_content content = l->content;
-
-    if (seg_enc_commit_count(l->enc) > 0 || seg_enc_pending(l->enc) > 0 || l->cap.txid != pos->txid || l->cap.inside) {
-        l->quiesce = !l->cap.inside; /* capture nothing new until what is under way is acknowledged */
-        return RC_OK;
-    }
-    l->quiesce = false;
-    content.pos = *pos;
-    return local_state_checkpoint(l->local, &content, l->hashes, err);
-}
-
-/* Replication does not depend on the local state: a failure is reported, and costs a comparison after the next start.
- */
-static void note(struct db_live *l, struct db_step *step, struct rc rc, const struct db_segment *last)
-{
-    if (last != NULL && (rc_failed(rc) || l->quiesce || local_state_wants_checkpoint(l->local)))
-        rc = checkpoint_state(l, &last->pos, &step->local_err);
-    if (!rc_failed(rc))
-        step->local_err.code = E_OK;
-}
-
-static void note_acknowledged(struct db_live *l, struct db_step *step)
-{
-    const struct db_segment *last = NULL;
-    struct rc rc = RC_OK;
-
-    for (; step->parts_done > 0; step->parts_done--)
-        db_live_part_done(l);
-    for (struct db_segment *s = step->acknowledged; s != NULL; s = s->next) {
-        if (s->spooled) { /* it counted when it was spooled */
-            spool_drop(l->spool, &s->name);
-            continue;
-        }
-        if (!rc_failed(rc))
-            rc = local_state_acknowledge(l->local, s->mark, &s->pos, &step->local_err);
-        last = s;
-    }
-    note(l, step, rc, last);
-}
-
-/* --- the spool ------------------------------------------------------------------------------------------------------
- */
-
-static struct rc spool_one(struct db_live *l, struct db_segment *s, struct err *err)
-{
-    s->name = (struct spool_name){.timeline = l->timeline,
-        .first_txid = s->first_txid,
-        .is_part = s->is_part,
-        .number = s->part_number,
-        .run = l->run};
-    TRY(spool_put(l->spool, &s->name, buf_span(&s->bytes), err));
-    s->spooled = true;
-    if (s->is_part)
-        db_live_part_done(l);
-    return RC_OK;
-}
-
-/* In order, until the spool takes no more.  What is in it counts as ours: the log may be started over, and the next
- * start ships it. */
-static void spool_segments(struct db_live *l, struct db_step *step, struct db_segment *first)
-{
-    const struct db_segment *last = NULL;
-    struct rc rc = RC_OK;
-
-    step->spool_err.code = E_OK;
-    for (struct db_segment *s = first; s != NULL; s = s->next) {
-        if (s->spooled)
-            continue;
-        if (rc_failed(spool_one(l, s, &step->spool_err)))
-            break;
-        if (s->is_part)
-            continue;
-        if (!rc_failed(rc))
-            rc = local_state_acknowledge(l->local, s->mark, &s->pos, &step->local_err);
-        last = s;
-    }
-    if (last != NULL && !rc_failed(rc))
-        rc = local_state_sync(l->local, &step->local_err);
-    note(l, step, rc, last);
-}
-
 /* --- the log ------------------------------------------------------------------------------------------------------ */
 
 static struct rc copy_rest(void *ctx, bool *all, struct err *err)
@@ -440,22 +357,61 @@ static struct rc capture(struct db_live *l, struct db_step *step, struct err *er
     return RC_OK;
 }
 
+/* --- how far is enough ----------------------------------------------------------------------------------------------
+ */
+
+/* The commit counter goes on over resets, so a busy writer cannot move the goal. */
+static void set_goal(struct db_live *l, const struct db_step *step)
+{
+    struct wal_index_header h;
+
+    l->has_goal = l->has_goal || step->want_goal;
+    if (!l->has_goal || l->goal_known)
+        return;
+    l->goal_known = wal_index_read(l->conn->shm, &h);
+    if (l->goal_known)
+        l->goal = h.change_count;
+}
+
+static bool at_goal(const struct db_live *l, const struct db_step *step)
+{
+    const struct wal_pos *at = &l->cap.pos;
+
+    if (l->cap.inside)
+        return false;
+    return step->state == WAL_READER_QUIET
+           || (l->goal_known && at->change_count != 0 && (int32_t)(at->change_count - l->goal) >= 0);
+}
+
+static void look_at_goal(struct db_live *l, struct db_step *step)
+{
+    if (l->has_goal && !step->paused && at_goal(l, step)) {
+        step->goal_reached = true;
+        l->has_goal = l->goal_known = false;
+        l->enough = step->stopping;
+    }
+    step->enough = l->enough;
+}
+
 struct rc db_live_step(struct db_live *l, struct db_step *step, struct err *err)
 {
     step->state = WAL_READER_MORE; /* nobody may take the log for read to its end while capturing is paused */
-    note_acknowledged(l, step);
+    db_live_note_acknowledged(l, step);
     if (step->to_spool)
-        spool_segments(l, step, step->waiting);
-    step->paused = l->hold || l->quiesce;
+        db_live_note_spooled(l, step, step->waiting);
+    step->paused = l->hold || l->quiesce || l->enough;
+    set_goal(l, step);
+    l->cap.to_commit = step->stopping;
     if (!step->paused)
         TRY(capture(l, step, err));
+    look_at_goal(l, step);
     hand_over_parts(l, step);
     if (step->state == WAL_READER_LOST)
         step->due = step->may_finish =
             true; /* what was read before is whole and exact: ship it before the comparison */
     TRY(finish_if_due(l, step, err));
     if (step->to_spool && step->spool_err.code == E_OK)
-        spool_segments(l, step, step->ready);
+        db_live_note_spooled(l, step, step->ready);
     step->spool_bytes = l->spool != NULL ? spool_bytes(l->spool) : 0;
     step->txid = l->cap.txid;
     step->time_ms = l->cap.time_ms;

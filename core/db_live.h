@@ -65,6 +65,10 @@ struct db_live {
     bool quiesce;           /* likewise: the local state is due for a checkpoint */
     struct local_state_content content; /* for that: identity and runs */
 
+    bool has_goal, goal_known; /* wanted; its counter could be read */
+    uint32_t goal;             /* commit counter of the WAL index */
+    bool enough;
+
     uint32_t reset_pause_ms;
     uint64_t reset_due_us;
     uint64_t reset_count;
@@ -95,12 +99,16 @@ struct db_step {
     struct db_segment
         *acknowledged;   /* durable in the replica since the last step: noted in the local state; stay the caller's */
     unsigned parts_done; /* parts that are durable in the replica since the last step */
+    bool want_goal;      /* tell when everything that is committed at this moment has been read */
+    bool stopping;       /* and then read no further */
     bool to_spool;       /* finished segments go to the local disk first ... */
     struct db_segment *waiting; /* ... beginning with these, which wait for their upload; they stay the caller's */
     /* Out. */
     struct db_segment *ready;    /* parts and at most one segment, in order; owned by the receiver */
     enum wal_reader_state state; /* MORE while capturing is paused */
     bool paused;
+    bool goal_reached;
+    bool enough; /* stopping: nothing more is read */
     uint64_t txid;
     int64_t time_ms;
     uint32_t log_frames;

@@ -96,24 +96,38 @@ static void settle_waiters(struct db *db)
     }
 }
 
-/* A step that began after they came has read the log to its end. */
+/* Everything that was committed when they came has been read. */
 static void set_targets(struct db *db, uint64_t txid)
 {
+    db->goal_pending = false;
     for (struct db_waiter *w = db->waiters; w != NULL; w = w->next) {
         if (!w->for_snapshot && w->target == 0 && w->seen)
             w->target = txid;
     }
 }
 
-static bool anybody_waits(struct db *db)
+static bool anybody_waits(const struct db *db)
 {
-    bool any = false;
-
-    for (struct db_waiter *w = db->waiters; w != NULL; w = w->next) {
-        w->seen = true;
-        any = any || !w->for_snapshot;
+    for (const struct db_waiter *w = db->waiters; w != NULL; w = w->next) {
+        if (!w->for_snapshot)
+            return true;
     }
-    return any;
+    return false;
+}
+
+/* One goal at a time: those who come while it is pursued share the next one. */
+static bool set_goal(struct db *db)
+{
+    if (db->goal_pending)
+        return false;
+    db->goal_pending = db->state == DB_STOPPING;
+    for (struct db_waiter *w = db->waiters; w != NULL; w = w->next) {
+        if (w->for_snapshot || w->target != 0)
+            continue;
+        w->seen = true;
+        db->goal_pending = true;
+    }
+    return db->goal_pending;
 }
 
 void db_sync_wait(struct db *db, struct db_waiter *w)
@@ -241,10 +255,10 @@ static void step_failed(struct db *db)
     db_close_live(db);
 }
 
-/* Stopping: everything read, everything shipped, and noted in the local state. */
+/* Stopping: everything that was committed before is read, shipped, and noted in the local state. */
 static bool all_done(const struct db *db)
 {
-    return db->step.state == WAL_READER_QUIET && db->open_commits == 0 && shipper_idle(&db->shipper)
+    return db->step.enough && db->open_commits == 0 && shipper_idle(&db->shipper)
            && db->acknowledged == NULL && db->txid == db->shipped_txid;
 }
 
@@ -253,13 +267,13 @@ static void on_step_done(struct work_item *item)
     struct db *db = item->owner;
     const char *reason;
 
-    db->in_step = false;
     for (struct db_segment *s = db->step.acknowledged, *next; s != NULL; s = next) {
         next = s->next;
         db_live_free_segment(s);
     }
     db_spool_after(db);
     hand_to_shipper(db);
+    db->in_step = false; /* not earlier: what came back meanwhile must not begin the next step over this one's outcome */
     if (db->state == DB_CLOSING || db->shipper.fenced || db->abandon) {
         db_close_live(db);
         return;
@@ -274,7 +288,7 @@ static void on_step_done(struct work_item *item)
         reattach(db, reason);
         return;
     }
-    if (db->step.state == WAL_READER_QUIET)
+    if (db->step.goal_reached)
         set_targets(db, db->txid);
     settle_waiters(db);
     if (db->state == DB_STOPPING && all_done(db)) {
@@ -300,6 +314,8 @@ static void take_step(struct db *db)
     db->step = (struct db_step){
         .commit_limit = db->settings->sync_commits,
         .may_finish = shipper_has_room(&db->shipper),
+        .stopping = db->state == DB_STOPPING,
+        .want_goal = set_goal(db),
         .due = anybody_waits(db) || db->state == DB_STOPPING || due_in_ms(db) == 0,
         .acknowledged = db->acknowledged,
         .parts_done = db->parts_done,
@@ -326,6 +342,7 @@ void db_sync_kick(struct db *db)
 void db_sync_begin(struct db *db)
 {
     db->close_item.run = NULL;
+    db->goal_pending = false;
     db->quiet_ms = 0;
     db->local_error.code = E_OK;
     take_step(db);

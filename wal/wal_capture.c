@@ -215,7 +215,7 @@ struct rc wal_capture_step(struct wal_capture *c, uint64_t limit_us, enum wal_re
         TRY(take_batch(c, &batch, err));
         if (batch.count == 0)
             TRY(wal_reader_refresh(c->reader, state, err));
-        else if (clock_mono_us(c->clock) >= until)
+        else if (clock_mono_us(c->clock) >= until && !(c->to_commit && c->inside))
             return RC_OK;
     }
     return RC_OK;

@@ -40,6 +40,7 @@ struct wal_capture {
     struct seg_enc *enc; /* NULL: pages are only hashed (first copy) */
     const struct clock *clock;
     bool absorbing;
+    bool to_commit; /* a step that is cut short by its time ends behind a commit, not inside one */
     /* A page has a new hash. */
     struct rc (*on_page)(void *ctx, uint32_t pgno, uint64_t hash, struct err *err);
     /* seg_enc_take_part() may have something. */

@@ -9,6 +9,9 @@ restorable by txid, the tip is the source, and what was skipped is marked as a r
 import os
 import re
 import signal
+import sqlite3
+import sys
+import time
 
 from lib.case import tail, wait_until
 from lib.daemon import Daemon
@@ -331,6 +334,36 @@ def machine_crash(case, lost):
     check(new and new[0].resync, f"the first commit after the power cut is not a resync: {[c.raw for c in new[:2]]}")
 
 
+def stop_under_load(case):
+    """SIGTERM while writers never pause: what was committed before it is shipped, and the daemon ends with 0."""
+    scene = Scene(case)
+    scene.start("--shutdown-timeout", "60s")
+    scene.commit(2)
+    loop = ("import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)\n"
+            "c.execute('PRAGMA synchronous=OFF')\n"
+            "while True: c.executescript('BEGIN IMMEDIATE; INSERT INTO t(k, v) VALUES (1, randomblob(30000)); COMMIT;' * 50)\n")
+    writers = [case.spawn([sys.executable, "-c", loop, scene.db]) for _ in range(3)]
+    try:
+        time.sleep(1)
+        first = sqlite3.connect(scene.db, timeout=60)
+        before = first.execute("SELECT count(*) FROM t").fetchone()[0]
+        first.close()
+        scene.stop()
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+    target = case.path("stopped.db")
+    case.weir("restore", scene.url, "-o", target)
+    copy = sqlite3.connect(target)
+    after = copy.execute("SELECT count(*) FROM t").fetchone()[0]
+    copy.close()
+    check(after >= before, f"{before} rows were committed before SIGTERM, {after} are in the replica")
+    scene.start()
+    scene.end()
+    scene.verify_tip()
+
+
 def two_daemons(case):
     """A second daemon on the same database is turned away and the first does not notice."""
     scene = Scene(case)
@@ -394,6 +427,7 @@ def cases(_options):
         ("old disk forked", lambda case: old_disk(case, True)),
         ("machine crash lost one commit", lambda case: machine_crash(case, 1)),
         ("machine crash lost five commits", lambda case: machine_crash(case, 5)),
+        ("stopped while writers never pause", stop_under_load),
         ("two daemons on one database", two_daemons),
         ("two copies on one replica", copied_onto_other_path),
     ]
