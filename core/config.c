@@ -258,6 +258,10 @@ static void set_defaults(struct config_db *db)
         db->log_limit = 256ULL << 20;
     if (db->at[CONFIG_DB_SPOOL_LIMIT] == NULL)
         db->spool_limit = 1ULL << 30;
+    if (db->at[CONFIG_DB_FOLD_COUNT] == NULL)
+        db->fold_count = 32;
+    if (db->at[CONFIG_DB_FOLD_DELETE_AFTER] == NULL)
+        db->fold_delete_after_ms = 600ULL * 1000;
     if (db->at[CONFIG_DB_FENCING] == NULL)
         db->fencing = CONFIG_FENCING_WARN;
     if (db->pattern == NULL && db->dir != NULL)

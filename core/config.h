@@ -49,6 +49,8 @@ enum config_db_key {
     CONFIG_DB_LOG_LIMIT,
     CONFIG_DB_SPOOL_LIMIT,
     CONFIG_DB_FENCING,
+    CONFIG_DB_FOLD_COUNT,
+    CONFIG_DB_FOLD_DELETE_AFTER,
     CONFIG_DB_KEY_COUNT,
 };
 
@@ -87,7 +89,9 @@ struct config_db {
     char *seed; /* NULL: none */
     bool no_switch;
     uint64_t log_limit, spool_limit;
-    int fencing; /* enum config_fencing */
+    int fencing;         /* enum config_fencing */
+    uint64_t fold_count; /* segments in a fold; 0 or 1: none */
+    uint64_t fold_delete_after_ms;
 
     struct config_option *options; /* of the replica */
     size_t option_count;

@@ -78,6 +78,8 @@ void config_daemon_init(struct daemon_settings *out, const struct config *c)
             .snapshot_interval_ms = db->snapshot_interval_ms,
             .log_limit = db->log_limit,
             .spool_limit = db->spool_limit,
+            .fold_count = db->fold_count,
+            .fold_delete_after_ms = db->fold_delete_after_ms,
             .may_switch = !db->no_switch,
             .require_fence = db->fencing == CONFIG_FENCING_REQUIRE,
         };

@@ -85,6 +85,16 @@ const struct config_key config_table_db[CONFIG_DB_KEY_COUNT] = {
         .offset = AT(fencing),
         .choice = "require|warn",
         .help = "what to do when the replica cannot keep a second writer out"},
+    [CONFIG_DB_FOLD_COUNT] = {.name = "fold.count",
+        .type = CONFIG_COUNT,
+        .offset = AT(fold_count),
+        .max = 32,
+        .help = "segments that become one object; 0: each stays"},
+    [CONFIG_DB_FOLD_DELETE_AFTER] = {.name = "fold.delete-after",
+        .type = CONFIG_DURATION,
+        .offset = AT(fold_delete_after_ms),
+        .max = YEAR_MS,
+        .help = "how long such segments stay beside it"},
 };
 
 const struct config_key config_table_top[CONFIG_TOP_KEY_COUNT] = {

@@ -27,7 +27,8 @@ static bool can_go_on(const struct daemon_member *m, const struct db_settings *s
     if (m->over && m->db.state != DB_FENCED)
         return false; /* it failed: another chance */
     return strcmp(now->url, set->url) == 0 && same_options(now, set) && now->spool_limit == set->spool_limit
-           && now->require_fence == set->require_fence;
+           && now->require_fence == set->require_fence && now->fold_count == set->fold_count
+           && now->fold_delete_after_ms == set->fold_delete_after_ms;
 }
 
 static const struct db_settings *find(const struct daemon_settings *settings, const char *path)

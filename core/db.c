@@ -87,6 +87,7 @@ static void over(struct db *db, enum db_state state)
     move_to(db, state);
     (void)uv_timer_stop(&db->timer);
     drop_acknowledged(db);
+    db_fold_close(db);
     local_state_close(db->local);
     db->local = NULL;
     if (why.code == E_OK)
@@ -163,6 +164,7 @@ static void started(struct db *db)
         db->snapshot_ms = db->start.snapshot_ms;
         db->snapshot_count++;
     }
+    db_fold_started(db);
     db->break_count = 0;
     db->resync_count += db->start.resynced;
     if (db->start.resynced)
@@ -219,6 +221,7 @@ static void begin_start(struct db *db)
     const struct db_settings *set = db->settings;
 
     move_to(db, DB_STARTING);
+    shipper_know(&db->shipper);
     db->start = (struct db_start){
         .work = db->work,
         .store = db->store,
@@ -368,6 +371,7 @@ struct rc db_begin(struct db *db, struct err *err)
             F_STR("db", db->settings->path), F_STR("url", db->store->url));
     open_handles(db);
     shipper_start(&db->shipper, db->loop, db->store);
+    db->shipper.look_after_ms = db->settings->fold_delete_after_ms / 2;
     db->shipper_open = true;
     db->shipper.on_shipped = db_sync_shipped;
     db->shipper.on_fenced = db_fenced;
@@ -425,6 +429,7 @@ static void on_store_stopped(void *ctx)
     struct db *db = ctx;
 
     db->store = NULL;
+    db_fold_close(db);
     uv_close((uv_handle_t *)&db->timer, on_handle_closed);
     for (int i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&db->watch[i], on_handle_closed);

@@ -15,6 +15,7 @@
 #ifndef DB_H
 #define DB_H
 
+#include "db_fold.h"
 #include "db_snap.h"
 #include "db_start.h"
 #include "shipper.h"
@@ -44,7 +45,9 @@ struct db_settings {
     uint64_t log_limit;            /* bytes of log that are held back for a replica that does not answer ... */
     uint64_t spool_limit;          /* ... and then of segments on the local disk; 0: none */
     bool may_switch, fork, adopt;
-    bool require_fence; /* else: warn */
+    bool require_fence;            /* else: warn */
+    uint64_t fold_count;           /* segments in a fold; less than 2: none */
+    uint64_t fold_delete_after_ms; /* folded ones are not deleted earlier than this after they were shipped */
 };
 
 /* Somebody waits until everything committed before the call is durable in the replica, or for a snapshot. */
@@ -87,6 +90,8 @@ struct db {
     uv_fs_event_t watch[2]; /* the log; the database file (checkpoints, removal) */
     bool watching;
     unsigned open_handles;
+
+    struct db_fold fold;
 
     enum fence fence;
     struct work_item fence_item; /* looks for other writers where the store does not keep them out */

@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "catalog.h"
+#include "catalog_read.h"
 #include "strx.h"
 
 #include <stdio.h>
@@ -12,6 +13,7 @@ enum {
     DOCUMENT_MAX = 64 << 10,
     LOOK_BACK = 4096,     /* txids before our own: enough to meet the segment that holds it, nearly always */
     BEHIND_MAX = 1 << 20, /* commits behind our position that a start takes in */
+    FOLD_BACK = 1 << 20,  /* txids before our own at which a fold may begin that holds it, nearly always */
 };
 
 static void req_finip(struct store_req *req)
@@ -84,53 +86,87 @@ static bool is_own_run(const struct lineage_facts *f, const struct nonce *run)
 /* --- its log --------------------------------------------------------------------------------------------------------
  */
 
-struct log_keys {
-    uint64_t *first_txids; /* ascending */
-    size_t count;
+/* The newest timeline's log, from about our position on, as a catalog of its own. */
+struct log_part {
+    struct catalog catalog;
+    struct catalog_timeline timeline;
+    size_t log_room, fold_room;
 };
 
-static void log_keys_fini(struct log_keys *k)
+static void log_part_fini(struct log_part *p)
 {
-    mem_free(k->first_txids);
+    mem_free(p->timeline.logs);
+    mem_free(p->timeline.folds);
+    *p = (struct log_part){0};
 }
 
-static struct rc add_key(struct log_keys *k, uint64_t txid, struct err *err)
+static struct rc grow(void *array, size_t count, size_t *room, size_t size, struct err *err)
 {
-    if ((k->count & (k->count - 1)) == 0) { /* full at every power of two */
-        uint64_t *grown = mem_resize(k->first_txids, k->count == 0 ? 1 : k->count * 2, sizeof *grown);
+    size_t more = *room == 0 ? 16 : *room * 2;
+    void *old, *bigger;
 
-        if (grown == NULL)
-            return rc_raise(err, E_NOMEM, "list the log: no memory for %zu keys", k->count);
-        k->first_txids = grown;
-    }
-    k->first_txids[k->count++] = txid;
+    if (count < *room)
+        return RC_OK;
+    memcpy(&old, array, sizeof old);
+    bigger = mem_resize(old, more, size);
+    if (bigger == NULL)
+        return rc_raise(err, E_NOMEM, "list the log: no memory for %zu keys", count);
+    memcpy(array, &bigger, sizeof bigger);
+    *room = more;
     return RC_OK;
 }
 
-static struct rc list_log(
-    struct log_keys *out, struct work *w, struct store *s, uint32_t timeline, uint64_t after_txid, struct err *err)
+static struct rc add_key(struct log_part *p, const struct store_entry *e, struct err *err)
 {
-    layout_text prefix, after = "";
+    struct catalog_timeline *t = &p->timeline;
+    struct layout_key key = layout_parse(e->key);
+
+    if (key.kind == LAYOUT_LOG) {
+        TRY(grow(&t->logs, t->log_count, &p->log_room, sizeof *t->logs, err));
+        t->logs[t->log_count++] = (struct catalog_log){key.txid, e->size};
+    } else if (key.kind == LAYOUT_FOLD) {
+        TRY(grow(&t->folds, t->fold_count, &p->fold_room, sizeof *t->folds, err));
+        t->folds[t->fold_count++] = (struct catalog_fold){key.txid, key.last_txid, e->size};
+    }
+    return RC_OK;
+}
+
+static struct rc list_keys(
+    struct log_part *p, struct work *w, struct store *s, const char *prefix, const char *behind, struct err *err)
+{
+    layout_text after;
     bool more = true;
 
-    layout_log_prefix(prefix, timeline);
-    if (after_txid > 0)
-        layout_log(after, timeline, after_txid);
+    (void)snprintf(after, sizeof after, "%s", behind);
     while (more) {
         CLEANUP(req_finip) struct store_req req;
 
         TRY(list_page(w, s, &req, prefix, after, false, err));
-        for (size_t i = 0; i < req.entry_count; i++) {
-            struct layout_key key = layout_parse(req.entries[i].key);
-
-            if (key.kind == LAYOUT_LOG)
-                TRY(add_key(out, key.txid, err));
-        }
+        for (size_t i = 0; i < req.entry_count; i++)
+            TRY(add_key(p, &req.entries[i], err));
         more = req.more && req.entry_count > 0;
         if (more)
             (void)snprintf(after, sizeof after, "%s", req.entries[req.entry_count - 1].key);
     }
     return RC_OK;
+}
+
+static struct rc list_log(struct log_part *p, struct work *w, struct store *s, uint64_t after_txid, struct err *err)
+{
+    uint32_t timeline = p->timeline.number;
+    layout_text prefix, after = "";
+
+    layout_log_prefix(prefix, timeline);
+    if (after_txid > LOOK_BACK)
+        layout_log(after, timeline, after_txid - LOOK_BACK);
+    TRY(list_keys(p, w, s, prefix, after, err));
+    if (p->timeline.log_count == 0 && after[0] != 0)
+        TRY(list_keys(p, w, s, prefix, "", err));
+    after[0] = 0;
+    layout_fold_prefix(prefix, timeline);
+    if (after_txid > FOLD_BACK)
+        layout_fold(after, timeline, after_txid - FOLD_BACK, 0);
+    return list_keys(p, w, s, prefix, after, err);
 }
 
 static void set_tip(struct db_survey *out, const struct seg_info *info)
@@ -145,16 +181,20 @@ static void set_tip(struct db_survey *out, const struct seg_info *info)
 
 /* The last segment, and whether a seal stands behind it. */
 static struct rc read_tip(
-    struct db_survey *out, struct work *w, struct store *s, const struct log_keys *keys, struct err *err)
+    struct db_survey *out, struct work *w, struct store *s, const struct log_part *log, struct err *err)
 {
+    CLEANUP(mem_freep) struct catalog_step *steps = NULL;
+    size_t count = 0;
+
     out->facts.tip_txid = out->origin.fork_txid;
     out->facts.tip_checksum = out->origin.fork_checksum;
     out->facts.tip_time_ms = out->origin.time_ms;
     out->facts.newest_is_ours = out->facts.origin_is_ours;
-    for (size_t i = keys->count; i > 0; i--) {
+    TRY(catalog_route(&log->catalog, log->timeline.number, &steps, &count, err));
+    for (size_t i = count; i > 0; i--) {
         CLEANUP(catalog_object_fini) struct catalog_object object = {0};
 
-        TRY(catalog_fetch(&object, w, s, out->facts.newest, keys->first_txids[i - 1], err));
+        TRY(catalog_read_one(&object, w, s, &steps[i - 1], steps[i - 1].last_txid, err));
         if (!object.sealed) {
             set_tip(out, seg_dec_info(object.segment));
             return RC_OK;
@@ -202,17 +242,12 @@ static struct rc note_parts(struct db_survey *out, struct work *w, struct store 
 }
 
 static struct rc note_segment(
-    struct db_survey *out, struct work *w, struct store *s, uint64_t first_txid, struct err *err)
+    struct db_survey *out, struct work *w, struct store *s, struct catalog_object *object, struct err *err)
 {
-    CLEANUP(catalog_object_fini) struct catalog_object object = {0};
     struct note_pages note = {.pages = out->pages, .err = err};
-    const struct seg_info *info;
+    const struct seg_info *info = seg_dec_info(object->segment);
     uint64_t *grown;
 
-    TRY(catalog_fetch(&object, w, s, out->facts.newest, first_txid, err));
-    if (object.sealed)
-        return RC_OK;
-    info = seg_dec_info(object.segment);
     if (!is_own_run(&out->facts, &info->pack.writer)) {
         out->facts.foreign_after = true;
         (void)nonce_format(&info->pack.writer, out->facts.foreign_run);
@@ -229,23 +264,41 @@ static struct rc note_segment(
     for (size_t i = 0; i < info->commit_count; i++)
         out->checksums[out->checksum_count++] = info->commits[i].checksum;
     out->page_count = info->commits[info->commit_count - 1].page_count;
-    return note_parts(out, w, s, &object, &note, err);
+    return note_parts(out, w, s, object, &note, err);
 }
 
 /* Segments that begin behind the local position.  They chain: the first begins at it, each next one behind the last. */
 static struct rc read_behind(
-    struct db_survey *out, struct work *w, struct store *s, const struct log_keys *keys, struct err *err)
+    struct db_survey *out, struct work *w, struct store *s, const struct log_part *log, struct err *err)
 {
-    uint64_t next = out->facts.local->pos.txid + 1;
+    CLEANUP(mem_freep) struct catalog_step *steps = NULL;
+    CLEANUP(catalog_read_freep) struct catalog_read *r = NULL;
+    const uint64_t local = out->facts.local->pos.txid;
+    size_t count = 0, begin = 0;
 
     out->pages = bitmap_new();
-    for (size_t i = 0; i < keys->count && !out->facts.foreign_after; i++) {
-        if (keys->first_txids[i] < next)
-            continue;
-        if (keys->first_txids[i] != out->facts.local->pos.txid + 1 + out->checksum_count)
+    TRY(catalog_route(&log->catalog, log->timeline.number, &steps, &count, err));
+    while (begin < count && steps[begin].first_txid <= local
+           && (!catalog_step_is_fold(&steps[begin]) || steps[begin].last_txid <= local))
+        begin++;
+    r = catalog_read_new(w, s, steps + begin, count - begin);
+    while (!out->facts.foreign_after) {
+        CLEANUP(catalog_object_fini) struct catalog_object object = {0};
+        uint64_t first;
+        bool end = false;
+        size_t at;
+
+        TRY(catalog_read_next(r, &object, &at, &end, err));
+        if (end)
+            break;
+        first = object.sealed ? object.seal.txid : seg_dec_info(object.segment)->base_txid + 1;
+        if (first <= local)
+            continue; /* of the fold that our position lies in */
+        if (first != local + 1 + out->checksum_count)
             return rc_raise(err, E_CORRUPT, "timeline %u has a hole before txid %llu", out->facts.newest,
-                (unsigned long long)keys->first_txids[i]);
-        TRY(note_segment(out, w, s, keys->first_txids[i], err));
+                (unsigned long long)first);
+        if (!object.sealed)
+            TRY(note_segment(out, w, s, &object, err));
     }
     return RC_OK;
 }
@@ -299,22 +352,21 @@ static uint64_t checksum_there(const struct db_survey *s)
 
 static struct rc survey_newest(struct db_survey *out, struct work *w, struct store *s, struct err *err)
 {
-    CLEANUP(log_keys_fini) struct log_keys keys = {0};
+    CLEANUP(log_part_fini) struct log_part log = {0};
     struct lineage_facts *f = &out->facts;
     bool known = f->found == LOCAL_STATE_GOOD && f->local->pos.page_count > 0
                  && nonce_equal(&f->local->database, &out->identity.database);
     bool here = known && f->local->pos.timeline == f->newest;
-    uint64_t from = here && f->local->pos.txid > LOOK_BACK ? f->local->pos.txid - LOOK_BACK : 0;
 
     TRY(read_origin(out, w, s, err));
     f->origin_is_ours = is_own_run(f, &out->origin.writer);
-    TRY(list_log(&keys, w, s, f->newest, from, err));
-    if (keys.count == 0 && from > 0)
-        TRY(list_log(&keys, w, s, f->newest, 0, err));
-    TRY(read_tip(out, w, s, &keys, err));
+    log.timeline.number = log.timeline.origin.timeline = f->newest; /* without a parent: its own log alone */
+    log.catalog = (struct catalog){.timelines = &log.timeline, .timeline_count = 1};
+    TRY(list_log(&log, w, s, here ? f->local->pos.txid : 0, err));
+    TRY(read_tip(out, w, s, &log, err));
     if (here
         && !f->local->restored) /* a restored position may lie inside a segment; it never reads on, but takes over */
-        TRY(read_behind(out, w, s, &keys, err));
+        TRY(read_behind(out, w, s, &log, err));
     if (here && f->local->pos.checksum != checksum_there(out)) {
         f->found = LOCAL_STATE_BROKEN; /* an index of another state would drop pages as unchanged */
         here = known = false;

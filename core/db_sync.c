@@ -2,6 +2,7 @@
 #include "db_sync.h"
 
 #include "db_fence.h"
+#include "db_fold.h"
 #include "db_snapshot.h"
 #include "db_spool.h"
 #include "slog.h"
@@ -149,6 +150,7 @@ static void run_step(struct work_item *item)
 
     db->identity = wal_conn_check(db->live->conn);
     db->job_rc = db_live_step(db->live, &db->step, &db->step_err);
+    db_fold_in_lane(db);
 }
 
 static uint64_t due_in_ms(const struct db *db)
@@ -272,6 +274,7 @@ static void on_step_done(struct work_item *item)
         db_live_free_segment(s);
     }
     db_spool_after(db);
+    db_fold_after(db);
     hand_to_shipper(db);
     db->in_step = false; /* not earlier: what came back meanwhile must not begin the next step over this one's outcome */
     if (db->state == DB_CLOSING || db->shipper.fenced || db->abandon) {
@@ -322,6 +325,7 @@ static void take_step(struct db *db)
         .local_err = db->local_error,
     };
     db_spool_before(db);
+    db_fold_before(db);
     db->acknowledged = NULL;
     db->parts_done = 0;
     db->in_step = true;
@@ -365,7 +369,8 @@ void db_sync_shipped(void *ctx, struct db_segment *s)
             db->shipped_txid = s->pos.txid;
             db->shipped_time_ms = s->pos.time_ms;
         }
-        buf_fini(&s->bytes);
+        if (!db_fold_wants(db, s))
+            buf_fini(&s->bytes);
         while (*last != NULL)
             last = &(*last)->next;
         *last = s;

@@ -11,6 +11,7 @@
 enum { RETRY_BASE_MS = 100, RETRY_MAX_MS = 10000 };
 
 static void send_first(struct shipper *s);
+static void look(struct shipper *s, bool back);
 
 /* --- outcomes -------------------------------------------------------------------------------------------------- */
 
@@ -90,6 +91,8 @@ static void shipped(struct shipper *s)
         s->last = &s->first;
     done->next = NULL;
     count(s, done, -1);
+    if (!done->is_part)
+        shipper_know(s);
     s->put_count++;
     s->put_bytes += done->bytes.size;
     s->raw_bytes += done->raw_bytes;
@@ -132,6 +135,73 @@ struct rc shipper_explain_conflict(const char *key, struct span object, struct e
         key, nonce_format(&head.writer, writer));
 }
 
+/* --- after a sleep ------------------------------------------------------------------------------------------------ */
+
+/* By the clock that went further. */
+static bool long_ago(const struct shipper *s, uint64_t mono_ms, int64_t wall_ms)
+{
+    uint64_t mono = clock_mono_ms(&clock_real) - mono_ms;
+    int64_t wall = clock_wall_ms(&clock_real) - wall_ms;
+
+    return s->look_after_ms > 0 && (mono >= s->look_after_ms || wall >= (int64_t)s->look_after_ms);
+}
+
+void shipper_know(struct shipper *s)
+{
+    s->known_mono_ms = clock_mono_ms(&clock_real);
+    s->known_wall_ms = clock_wall_ms(&clock_real);
+}
+
+/* It is there.  If that took so long that it may have been sent after a sleep, whose is it? */
+static void stored(struct shipper *s)
+{
+    if (!s->first->is_part && long_ago(s, s->sent_mono_ms, s->sent_wall_ms))
+        look(s, true);
+    else
+        shipped(s);
+}
+
+static void looked(struct shipper *s)
+{
+    struct err err;
+    struct rc rc = ship_look_result(&s->look, &err);
+
+    s->in_flight = false;
+    if (s->closing || s->dropping) {
+        ending(s);
+    } else if (rc.code == E_FENCED) {
+        fenced(s, &err);
+    } else if (rc_failed(rc)) {
+        trouble(s, &err); /* behind a PUT, too: the next one finds our own object */
+    } else if (s->looking_back) {
+        shipped(s);
+    } else {
+        shipper_know(s);
+        send_first(s);
+    }
+}
+
+static void on_looked(struct ship_look *l)
+{
+    struct shipper *s = l->ctx;
+
+    s->looked = s->paused;
+    if (!s->paused)
+        looked(s);
+}
+
+static void look(struct shipper *s, bool back)
+{
+    s->look = (struct ship_look){.timeline = s->timeline,
+        .txid = s->first->first_txid,
+        .fold_first_txid = s->fold_first_txid,
+        .on_done = on_looked,
+        .ctx = s};
+    s->looking_back = back;
+    s->in_flight = true;
+    ship_look_start(&s->look, s->store);
+}
+
 /* While the queue is frozen an answer waits in its request. */
 static bool hold_answer(struct shipper *s)
 {
@@ -163,7 +233,7 @@ static void on_read_back(struct store_req *req)
     }
     if (req->data.size == s->first->bytes.size && memcmp(req->data.data, s->first->bytes.data, req->data.size) == 0) {
         store_req_fini(req);
-        shipped(s);
+        stored(s);
         return;
     }
     rc = shipper_explain_conflict(req->key, buf_span(&req->data), &err);
@@ -212,7 +282,7 @@ static void on_put(struct store_req *req)
     if (rc_failed(rc) && rc.code != E_EXISTS) /* a part's key names our run, so only we can have written it */
         trouble(s, &err);
     else
-        shipped(s);
+        stored(s);
 }
 
 static void send_first(struct shipper *s)
@@ -227,6 +297,12 @@ static void send_first(struct shipper *s)
         s->on_load(s->ctx, seg);
         return;
     }
+    if (!seg->is_part && long_ago(s, s->known_mono_ms, s->known_wall_ms)) {
+        look(s, false);
+        return;
+    }
+    s->sent_mono_ms = clock_mono_ms(&clock_real);
+    s->sent_wall_ms = clock_wall_ms(&clock_real);
     if (seg->is_part)
         layout_part(key, s->timeline, seg->first_txid, &s->run, seg->part_number);
     else
@@ -252,6 +328,7 @@ void shipper_start(struct shipper *s, uv_loop_t *loop, struct store *store)
     s->backoff = (struct backoff){.base_ms = RETRY_BASE_MS, .max_ms = RETRY_MAX_MS};
     s->segment_count = s->spooled_count = 0;
     s->in_flight = s->waiting = s->fenced = s->dropping = s->closing = s->paused = s->answered = s->loading = false;
+    s->looked = false;
     s->last_error.code = E_OK;
     rc = uv_timer_init(loop, &s->retry);
     assert(rc == 0);
@@ -300,6 +377,11 @@ void shipper_resume(struct shipper *s)
         count(s, seg, 1);
         if (seg->spooled && !(seg == s->first && (s->in_flight || s->loading)))
             buf_fini(&seg->bytes);
+    }
+    if (s->looked) {
+        s->looked = false;
+        looked(s);
+        return;
     }
     if (s->answered) {
         s->answered = false;

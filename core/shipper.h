@@ -10,6 +10,9 @@
  * Memory: at most SHIPPER_QUEUE_MAX segments and their parts; callers ask shipper_has_room() first.  Segments in the
  * queue that were spooled (core/spool) do not count: their bytes are read back when it is their turn.
  *
+ * A shipper that has not stored a segment for `look_after_ms` first looks whether its key is still the history's end
+ * (ship_look.h): it may have slept.
+ *
  * shipper_pause() freezes the queue, so that a lane may read what waits in it; what comes back meanwhile is looked at
  * by shipper_resume().
  *
@@ -20,6 +23,7 @@
 
 #include "backoff.h"
 #include "db_live.h"
+#include "ship_look.h"
 #include "store.h"
 
 enum { SHIPPER_QUEUE_MAX = 2 };
@@ -36,6 +40,15 @@ struct shipper {
     bool loading;          /* the first one's bytes are being read from the spool */
     struct store_req req;
     struct backoff backoff;
+
+    uint64_t look_after_ms;   /* 0: never */
+    uint64_t fold_first_txid; /* for the look; 0: not known */
+    uint64_t known_mono_ms;   /* when the history's end was ours last */
+    int64_t known_wall_ms;    /* a suspended machine's monotonic clock stands still */
+    uint64_t sent_mono_ms;    /* the request in flight */
+    int64_t sent_wall_ms;
+    struct ship_look look;
+    bool looking_back, looked; /* behind a PUT that took long; looked: the answer came while paused */
 
     /* For status. */
     struct err last_error;   /* code E_OK: the last try worked */
@@ -61,6 +74,8 @@ struct shipper {
 };
 
 void shipper_start(struct shipper *s, uv_loop_t *loop, struct store *store);
+/* Whatever is found out from now on tells whose the history's end is: a start begins. */
+void shipper_know(struct shipper *s);
 /* A start has found the replica in order: from here on segments of this timeline and run. */
 void shipper_follow(struct shipper *s, uint32_t timeline, const struct nonce *run);
 /* Takes the segment. */

@@ -69,6 +69,7 @@ static void job_fini(struct verify_job *j)
     for (size_t i = 0; i < j->timeline_count; i++) {
         mem_free(j->timelines[i].origin_damage);
         mem_free(j->timelines[i].logs);
+        mem_free(j->timelines[i].folds);
         mem_free(j->timelines[i].parts);
         mem_free(j->timelines[i].snaps);
     }
@@ -82,7 +83,7 @@ static void job_fini(struct verify_job *j)
 static struct rc check_content(struct verify_job *j, struct err *err)
 {
     for (size_t i = 0; i < j->timeline_count; i++)
-        if (j->timelines[i].log_count > 0 || j->timelines[i].snap_count > 0)
+        if (j->timelines[i].log_count > 0 || j->timelines[i].fold_count > 0 || j->timelines[i].snap_count > 0)
             return RC_OK;
     if (j->timeline_count == 0 && !j->has_identity)
         return rc_raise(err, E_NOTFOUND, "no replica at %s", j->store->url);

@@ -7,6 +7,13 @@
 
 struct verify_log_key {
     uint64_t first_txid, size;
+    bool judged;
+};
+
+struct verify_fold_key {
+    uint64_t first_txid, last_txid, size;
+    bool judged;
+    bool lost; /* missing or damaged: readers do without it */
 };
 
 struct verify_part_key {
@@ -41,6 +48,8 @@ struct verify_work {
     /* All owned, in order. */
     struct verify_log_key *logs;
     size_t log_count, log_room;
+    struct verify_fold_key *folds;
+    size_t fold_count, fold_room;
     struct verify_part_key *parts;
     size_t part_count, part_room;
     struct verify_snap_key *snaps;

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct rc (*entry_fn)(struct verify_job *j, const struct store_entry *e, struct err *err);
@@ -60,7 +61,16 @@ static struct rc add_log(
     if (t->log_count > 0 && t->logs[t->log_count - 1].first_txid >= k->txid)
         return out_of_order(e, err);
     TRY(verify_report_grow(&t->logs, t->log_count, &t->log_room, sizeof *t->logs, err));
-    t->logs[t->log_count++] = (struct verify_log_key){k->txid, e->size};
+    t->logs[t->log_count++] = (struct verify_log_key){.first_txid = k->txid, .size = e->size};
+    return RC_OK;
+}
+
+static struct rc add_fold(
+    struct verify_work *t, const struct layout_key *k, const struct store_entry *e, struct err *err)
+{
+    TRY(verify_report_grow(&t->folds, t->fold_count, &t->fold_room, sizeof *t->folds, err));
+    t->folds[t->fold_count++] =
+        (struct verify_fold_key){.first_txid = k->txid, .last_txid = k->last_txid, .size = e->size};
     return RC_OK;
 }
 
@@ -106,10 +116,11 @@ static struct rc on_entry(struct verify_job *j, const struct store_entry *e, str
         return add_part(t, &k, e, err);
     case LAYOUT_SNAPSHOT:
         return add_snap(t, &k, e, err);
+    case LAYOUT_FOLD:
+        return add_fold(t, &k, e, err);
     case LAYOUT_TIMELINE:
         t->has_origin = true;
         break;
-    case LAYOUT_FOLD:
     case LAYOUT_MERGE:
         unexpected(j, e->key);
         break;
@@ -164,5 +175,48 @@ struct rc verify_list_newer(struct verify_job *j, struct err *err)
             layout_log(last, t->number, t->logs[t->log_count - 1].first_txid);
         TRY(list(j, prefix, last, false, on_newer, err));
     }
+    return RC_OK;
+}
+
+/* --- folds that were made meanwhile --------------------------------------------------------------------------------
+ */
+
+static bool known_fold(const struct verify_work *t, size_t count, const struct layout_key *k)
+{
+    for (size_t i = 0; i < count; i++)
+        if (t->folds[i].first_txid == k->txid && t->folds[i].last_txid == k->last_txid)
+            return true;
+    return false;
+}
+
+static struct rc on_fold(struct verify_job *j, const struct store_entry *e, struct err *err)
+{
+    struct layout_key k = layout_parse(e->key);
+    struct verify_work *t = verify_intern_find(j, k.timeline);
+
+    if (k.kind != LAYOUT_FOLD || t == NULL || known_fold(t, t->fold_count, &k))
+        return RC_OK;
+    return on_entry(j, e, err);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct verify_fold_key *x = a, *y = b;
+
+    if (x->first_txid != y->first_txid)
+        return x->first_txid < y->first_txid ? -1 : 1;
+    return x->last_txid < y->last_txid ? -1 : x->last_txid > y->last_txid;
+}
+
+struct rc verify_list_folds(struct verify_job *j, struct verify_work *t, bool *more, struct err *err)
+{
+    const size_t count = t->fold_count;
+    layout_text prefix;
+
+    layout_fold_prefix(prefix, t->number);
+    TRY(list(j, prefix, "", false, on_fold, err));
+    *more = t->fold_count > count;
+    if (*more)
+        qsort(t->folds, t->fold_count, sizeof *t->folds, by_place);
     return RC_OK;
 }

@@ -12,5 +12,8 @@ MUST_USE struct rc verify_list_run(struct verify_job *j, struct err *err);
  * listing, so what belongs to them is in this one.
  */
 MUST_USE struct rc verify_list_newer(struct verify_job *j, struct err *err);
+/* The folds of a timeline again: something that was listed is gone, so one may have been made meanwhile.  *more: so it
+ * is. */
+MUST_USE struct rc verify_list_folds(struct verify_job *j, struct verify_work *t, bool *more, struct err *err);
 
 #endif

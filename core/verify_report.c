@@ -15,6 +15,7 @@ static const char *advice_for(enum verify_answer answer, enum layout_kind kind, 
         return "harmless";
     switch (kind) {
     case LAYOUT_LOG:
+    case LAYOUT_FOLD:
     case LAYOUT_PART:
         return "bring it back from a copy of the replica; where there is none, 'weir snapshot' makes what follows "
                "restorable";
@@ -25,7 +26,6 @@ static const char *advice_for(enum verify_answer answer, enum layout_kind kind, 
                              : "bring it back from a copy of the replica: without it the timeline cannot be restored";
     case LAYOUT_IDENTITY_KEY:
         return "restores work without it, replication does not: bring it back from a copy of the replica";
-    case LAYOUT_FOLD:
     case LAYOUT_MERGE:
     case LAYOUT_OTHER:
         break;

@@ -10,7 +10,8 @@
 
 void verify_walk_init(struct verify_walk *w, struct verify_job *j, struct verify_work *t)
 {
-    *w = (struct verify_walk){.job = j, .timeline = t, .why = mem_strdup("no snapshot leads there")};
+    *w =
+        (struct verify_walk){.job = j, .timeline = t, .kind = LAYOUT_LOG, .why = mem_strdup("no snapshot leads there")};
 }
 
 void verify_walk_fini(struct verify_walk *w)
@@ -268,18 +269,18 @@ static const char *check_base(struct verify_walk *w, const char *key, const stru
     char theirs[NONCE_TEXT_SIZE], ours[NONCE_TEXT_SIZE];
 
     if (!nonce_equal(&info->pack.database, &j->report->database)) {
-        verify_report_find(j, t, VERIFY_DAMAGED, LAYOUT_LOG, key, "it belongs to database %s, not to %s",
+        verify_report_find(j, t, VERIFY_DAMAGED, w->kind, key, "it belongs to database %s, not to %s",
             nonce_format(&info->pack.database, theirs), nonce_format(&j->report->database, ours));
         return "of another database";
     }
     if (w->known && info->base_checksum != w->checksum) {
-        verify_report_find(j, t, VERIFY_DAMAGED, LAYOUT_LOG, key,
+        verify_report_find(j, t, VERIFY_DAMAGED, w->kind, key,
             "it begins at state checksum %016" PRIx64 ", txid %" PRIu64 " has %016" PRIx64, info->base_checksum, w->at,
             w->checksum);
         return "not the continuation of the one before";
     }
     if (w->page_size != 0 && w->page_size != info->page_size && (info->commits[0].flags & SEG_SNAPSHOT) == 0) {
-        verify_report_find(j, t, VERIFY_DAMAGED, LAYOUT_LOG, key,
+        verify_report_find(j, t, VERIFY_DAMAGED, w->kind, key,
             "pages of %" PRIu32 " bytes behind a state with pages of %" PRIu32, info->page_size, w->page_size);
         return "of another page size than the one before";
     }
@@ -332,7 +333,7 @@ struct rc verify_walk_segment(struct verify_walk *w, const char *key, const stru
 
     TRY(begin(w, info, err));
     if (!w->anywhere && info->base_txid < w->at) {
-        verify_report_find(w->job, t, VERIFY_DAMAGED, LAYOUT_LOG, key,
+        verify_report_find(w->job, t, VERIFY_DAMAGED, w->kind, key,
             "txid %" PRIu64 " is in the segment before it, or the timeline begins behind it: move this one away",
             info->base_txid + 1);
         return RC_OK;
@@ -344,7 +345,7 @@ struct rc verify_walk_segment(struct verify_walk *w, const char *key, const stru
     wrong = check_base(w, key, info);
     if (wrong != NULL)
         lose(w, mem_printf("%s is %s", key, wrong));
-    else
+    else if (w->kind == LAYOUT_LOG)
         verify_report_good(w->job, t, LAYOUT_LOG);
     w->reached = !w->lost && (w->reached || has_snapshot(w, w->at));
     tell_forks(w, w->at, info->base_checksum);

@@ -16,6 +16,7 @@
 struct verify_walk {
     struct verify_job *job;
     struct verify_work *timeline;
+    enum layout_kind kind; /* of the object that is walked: LAYOUT_LOG, or LAYOUT_FOLD with its segments one by one */
     bool begun, lost, sealed;
     uint64_t begin; /* the last txid before its own */
     uint64_t at;    /* the last txid that went by */

@@ -43,9 +43,14 @@ static bool can_restore(const struct catalog *c, uint32_t timeline, uint64_t txi
     return !rc_failed(plan_restore(c, timeline, txid, NULL, &p, &ignored));
 }
 
+/* A segment, or the inside of a fold, where it is not known from the listing. */
 static bool log_begins_at(const struct catalog_timeline *t, uint64_t txid)
 {
     size_t low = 0, high = t->log_count;
+
+    for (size_t i = 0; i < t->fold_count; i++)
+        if (t->folds[i].first_txid <= txid && txid <= t->folds[i].last_txid)
+            return true;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -58,6 +63,13 @@ static bool log_begins_at(const struct catalog_timeline *t, uint64_t txid)
     return low < t->log_count && t->logs[low].first_txid == txid;
 }
 
+static uint64_t first_txid(const struct catalog_timeline *t)
+{
+    uint64_t log = t->log_count > 0 ? t->logs[0].first_txid : UINT64_MAX;
+
+    return t->fold_count > 0 && t->folds[0].first_txid < log ? t->folds[0].first_txid : log;
+}
+
 /* From the timeline's own first commit, if a snapshot leads to it, else from the first snapshot that leads on. */
 static struct range range_of(const struct catalog *c, const struct catalog_timeline *t)
 {
@@ -65,8 +77,8 @@ static struct range range_of(const struct catalog *c, const struct catalog_timel
 
     if (t->tip_txid == 0)
         return r;
-    if (can_restore(c, t->number, t->logs[0].first_txid)) {
-        r.first_txid = t->logs[0].first_txid;
+    if (can_restore(c, t->number, first_txid(t))) {
+        r.first_txid = first_txid(t);
         if (t->snapshot_count > 0 && t->snapshots[0].txid == r.first_txid)
             r.first_ms = t->snapshots[0].time_ms;
     }
@@ -89,6 +101,8 @@ static uint64_t log_bytes(const struct catalog_timeline *t)
 
     for (size_t i = 0; i < t->log_count; i++)
         sum += t->logs[i].size;
+    for (size_t i = 0; i < t->fold_count; i++)
+        sum += t->folds[i].size;
     return sum;
 }
 
@@ -185,8 +199,8 @@ static void print_timeline(
     }
     if (t->sealed)
         (void)printf("  sealed      by timeline %" PRIu32 "\n", t->successor);
-    (void)printf("  log         %zu segments, %" PRIu64 " parts, %s\n", t->log_count - (t->sealed ? 1 : 0),
-        t->part_count, strx_format_size(log_bytes(t), size));
+    (void)printf("  log         %zu segments, %zu folds, %" PRIu64 " parts, %s\n", t->log_count - (t->sealed ? 1 : 0),
+        t->fold_count, t->part_count, strx_format_size(log_bytes(t), size));
     for (size_t i = 0; i < t->snapshot_count; i++)
         (void)printf("  snapshot    txid %" PRIu64 " (%s), %s\n", t->snapshots[i].txid,
             strx_format_time(t->snapshots[i].time_ms, time), strx_format_size(t->snapshots[i].size, size));
@@ -246,13 +260,13 @@ static json_t *timeline_object(
 {
     const struct layout_origin *o = &t->origin;
 
-    return json_pack("{s:I, s:o, s:I, s:s, s:I, s:s, s:o, s:b, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o}",
+    return json_pack("{s:I, s:o, s:I, s:s, s:I, s:s, s:o, s:b, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
         "timeline", (json_int_t)t->number, "parent", number_or_null(o->parent), "fork_txid", (json_int_t)o->fork_txid,
         "host", o->host, "pid", (json_int_t)o->pid, "path", o->path, "begun", time_value(o->time_ms), "sealed",
         (int)t->sealed, "successor", number_or_null(t->successor), "tip", tip_object(t), "restorable",
-        range_object(c, t), "segments", (json_int_t)(t->log_count - (t->sealed ? 1 : 0)), "parts",
-        (json_int_t)t->part_count, "log_bytes", (json_int_t)log_bytes(t), "snapshots", snapshot_array(t), "gaps",
-        l->gaps ? json_deep_copy(l->gap_array) : json_null(), "damage",
+        range_object(c, t), "segments", (json_int_t)(t->log_count - (t->sealed ? 1 : 0)), "folds",
+        (json_int_t)t->fold_count, "parts", (json_int_t)t->part_count, "log_bytes", (json_int_t)log_bytes(t),
+        "snapshots", snapshot_array(t), "gaps", l->gaps ? json_deep_copy(l->gap_array) : json_null(), "damage",
         damage[0] != 0 ? json_string(damage) : json_null());
 }
 
@@ -270,7 +284,7 @@ static struct rc list_timeline(
     l->gap_array = json_array();
     rc = catalog_load_tip(c, w, s, t->number, &damage);
     if (!rc_failed(rc) && l->gaps)
-        rc = catalog_commits(c, w, s, t->number, t->log_count > 0 ? t->logs[0].first_txid : 1, on_commit, l, &damage);
+        rc = catalog_commits(c, w, s, t->number, first_txid(t), on_commit, l, &damage);
     if (rc_failed(rc) && rc.code != E_CORRUPT && rc.code != E_NOTFOUND) {
         json_decref(l->gap_array);
         *err = damage;

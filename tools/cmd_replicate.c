@@ -4,6 +4,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "config_daemon.h"
+#include "fold_keep.h"
 #include "settings.h"
 #include "strx.h"
 
@@ -11,7 +12,7 @@
 
 #define COMMAND "replicate"
 
-enum { OPERANDS_MAX = 2 * CONFIG_DBS_MAX, OVERRIDES_MAX = 12 };
+enum { OPERANDS_MAX = 2 * CONFIG_DBS_MAX, OVERRIDES_MAX = 14 };
 
 struct replicate {
     const struct fsys *fs;
@@ -124,6 +125,14 @@ static struct rc take_count(const char *text, void *target, struct err *err)
     return cli_text(text, target, err);
 }
 
+static struct rc take_fold_count(const char *text, void *target, struct err *err)
+{
+    uint64_t ignored;
+
+    TRY(strx_u64(text, 0, FOLD_KEEP_COUNT_MAX, &ignored, err));
+    return cli_text(text, target, err);
+}
+
 static struct rc take_path(const char *text, void *target, struct err *err)
 {
     TRY(cli_text(text, target, err));
@@ -164,6 +173,11 @@ static int parse_and_run(struct replicate *r, int argc, char **argv)
             take_size, &override(r, "spool-limit", "--spool-limit")->text, NULL},
         {0, "fencing", "MODE", "a replica that cannot keep a second writer out: warn (default), or require: refuse it",
             cli_text, &override(r, "fencing", "--fencing")->text, NULL},
+        {0, "fold-count", "N",
+            "put this many segments into one object (default 32, at most that; 0: each stays an object of its own)",
+            take_fold_count, &override(r, "fold.count", "--fold-count")->text, NULL},
+        {0, "fold-delete-after", "TIME", "how long segments stay beside the fold that has them (default 10m)",
+            take_duration, &override(r, "fold.delete-after", "--fold-delete-after")->text, NULL},
         {0, "no-switch", NULL, "refuse a database in rollback mode instead of switching it to WAL mode", NULL,
             &r->no_switch, NULL},
         {0, "fork", NULL,

@@ -91,6 +91,9 @@ static void test_golden(void **state)
                              "    log-limit: 256MiB\n"
                              "    spool-limit: 1GiB\n"
                              "    fencing: warn\n"
+                             "    fold:\n"
+                             "      count: 32\n"
+                             "      delete-after: 10m\n"
                              "  - dir: /srv/tenants\n"
                              "    pattern: \"*.db\"\n"
                              "    watch: false\n"
@@ -106,7 +109,10 @@ static void test_golden(void **state)
                              "    no-switch: false\n"
                              "    log-limit: 256MiB\n"
                              "    spool-limit: 1GiB\n"
-                             "    fencing: warn\n");
+                             "    fencing: warn\n"
+                             "    fold:\n"
+                             "      count: 32\n"
+                             "      delete-after: 10m\n");
     config_free(c);
 }
 
