@@ -5,6 +5,8 @@
 
 #include "fsys.h"
 
+int cmd_export(int argc, char **argv, const struct fsys *fs);
+int cmd_import(int argc, char **argv, const struct fsys *fs);
 int cmd_log(int argc, char **argv, const struct fsys *fs);
 int cmd_ls(int argc, char **argv, const struct fsys *fs);
 int cmd_replicate(int argc, char **argv, const struct fsys *fs);
