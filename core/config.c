@@ -253,7 +253,11 @@ static void set_defaults(struct config_db *db)
     if (db->at[CONFIG_DB_SYNC_INTERVAL] == NULL)
         db->sync_interval_ms = 1000;
     if (db->at[CONFIG_DB_SNAPSHOT_INTERVAL] == NULL)
-        db->snapshot_interval_ms = 24ULL * 3600 * 1000;
+        db->snapshot_interval_ms = 7 * 24ULL * 3600 * 1000;
+    if (db->at[CONFIG_DB_MERGE_INTERVAL] == NULL)
+        db->merge_interval_ms = 3600ULL * 1000;
+    if (db->at[CONFIG_DB_MERGE_LONG_INTERVAL] == NULL)
+        db->merge_long_interval_ms = 24ULL * 3600 * 1000;
     if (db->at[CONFIG_DB_LOG_LIMIT] == NULL)
         db->log_limit = 256ULL << 20;
     if (db->at[CONFIG_DB_SPOOL_LIMIT] == NULL)

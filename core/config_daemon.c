@@ -76,6 +76,8 @@ void config_daemon_init(struct daemon_settings *out, const struct config *c)
             .sync_interval_ms = db->sync_interval_ms,
             .sync_commits = db->sync_commits,
             .snapshot_interval_ms = db->snapshot_interval_ms,
+            .merge_interval_ms = db->merge_interval_ms,
+            .merge_long_interval_ms = db->merge_long_interval_ms,
             .log_limit = db->log_limit,
             .spool_limit = db->spool_limit,
             .fold_count = db->fold_count,

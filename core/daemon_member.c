@@ -221,6 +221,8 @@ void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set
     now->sync_interval_ms = set->sync_interval_ms;
     now->sync_commits = set->sync_commits;
     now->snapshot_interval_ms = set->snapshot_interval_ms;
+    now->merge_interval_ms = set->merge_interval_ms;
+    now->merge_long_interval_ms = set->merge_long_interval_ms;
     now->log_limit = set->log_limit;
     now->may_switch = set->may_switch;
     if (m->db.state == DB_RUNNING)

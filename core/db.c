@@ -2,6 +2,7 @@
 #include "db.h"
 
 #include "alloc.h"
+#include "db_snapshot.h"
 #include "db_spool.h"
 #include "db_sync.h"
 #include "slog.h"
@@ -159,6 +160,7 @@ static void started(struct db *db)
     db->shipped_time_ms = db->start.shipped.time_ms;
     db->txid = db->live->cap.txid;
     db->time_ms = db->live->cap.time_ms;
+    db_snapshot_started(db);
     if (db->start.took_snapshot) {
         db->snapshot_txid = db->shipped_txid;
         db->snapshot_ms = db->start.snapshot_ms;
@@ -205,6 +207,7 @@ static void run_start(struct work_item *item)
     struct db *db = item->owner;
 
     db->job_rc = db_start_run(&db->start, &db->step_err);
+    db_snapshot_recall(db);
 }
 
 /* The replica does not answer; the start holds the log and tries again. */

@@ -18,6 +18,7 @@
 #include "db_fold.h"
 #include "db_snap.h"
 #include "db_start.h"
+#include "merge.h"
 #include "shipper.h"
 
 #include <stdatomic.h>
@@ -40,14 +41,25 @@ struct db_settings {
     const struct store_option *options; /* of the replica, apart from its URL; borrowed */
     size_t option_count;
     uint64_t sync_interval_ms;
-    uint64_t sync_commits;         /* 0: no limit */
-    uint64_t snapshot_interval_ms; /* 0: only the first, and on demand */
-    uint64_t log_limit;            /* bytes of log that are held back for a replica that does not answer ... */
-    uint64_t spool_limit;          /* ... and then of segments on the local disk; 0: none */
+    uint64_t sync_commits;                              /* 0: no limit */
+    uint64_t snapshot_interval_ms;                      /* 0: only the first, on demand, and when merges have grown */
+    uint64_t merge_interval_ms, merge_long_interval_ms; /* 0: none */
+    uint64_t log_limit;   /* bytes of log that are held back for a replica that does not answer ... */
+    uint64_t spool_limit; /* ... and then of segments on the local disk; 0: none */
     bool may_switch, fork, adopt;
     bool require_fence;            /* else: warn */
     uint64_t fold_count;           /* segments in a fold; less than 2: none */
     uint64_t fold_delete_after_ms; /* folded ones are not deleted earlier than this after they were shipped */
+};
+
+/* One snapshot or merge; the job's while it runs. */
+struct db_snapshot_job {
+    unsigned level; /* that was due; a merge may turn out to be a snapshot */
+    struct merge_settings settings;
+    struct merge_ledger ledger;
+    char *dir; /* owned */
+    enum merge_choice choice;
+    struct merge_base_info made;
 };
 
 /* Somebody waits until everything committed before the call is durable in the replica, or for a snapshot. */
@@ -104,10 +116,13 @@ struct db {
     struct db_start start;
     struct db_step step;
     struct db_snap snap;
+    struct db_snapshot_job snap_job;
+    struct merge_ledger ledger, recalled;        /* recalled: the start's job's */
+    uint64_t put_bytes_before, put_count_before; /* the shipper's, when the ledger was up to date */
     struct rc job_rc;
     struct err step_err, snap_err;
     bool in_step, again, in_snap, snap_wanted;
-    bool goal_pending; /* the end of the log at some moment is being read to */
+    bool goal_pending;       /* the end of the log at some moment is being read to */
     atomic_bool stop_wanted; /* the start's job reads it, too */
     bool abandon;            /* the time for an orderly stop is over */
     bool must_compare;
@@ -134,8 +149,8 @@ struct db {
     uint64_t start_count, resync_count, snapshot_count;
     bool in_gap; /* exact history has stopped; the next start compares */
     struct db_gap last_gap;
-    uint64_t commits_since_snapshot;
-    int64_t snapshot_try_ms; /* when one failed last */
+    uint64_t merge_txid, merge_count, merge_bytes; /* of this process */
+    int64_t merge_ms;
 };
 
 const char *db_state_name(enum db_state state);

@@ -2,8 +2,8 @@
 #include "db_snap.h"
 
 #include "alloc.h"
+#include "db_upload.h"
 #include "digest.h"
-#include "layout.h"
 #include "snap_frame.h"
 #include "snap_writer.h"
 #include "wal_image.h"
@@ -37,12 +37,11 @@ struct copy {
     struct db_live *l;
     struct snap_writer *writer;
     struct buf out; /* bytes of the object that are not uploaded yet */
-    char *upload_id;
-    layout_text key;
-    uint32_t part;
+    struct db_upload upload;
     struct frame_job *jobs[GROUP_FRAMES];
     size_t job_count; /* with pages, in this group */
     uint64_t next_page;
+    uint32_t count;      /* pages that differ from the base of a merge */
     uint32_t stuck_page; /* one that did not agree in the last round; 0: none */
     bool final_done;
 
@@ -177,6 +176,14 @@ static struct rc append_segment(struct db_live *l, struct err *err)
     return RC_OK;
 }
 
+/* The index of the state that was reached, for merges to come.  Without it they begin with a snapshot. */
+static void stage(struct copy *c)
+{
+    if (c->s->dir != NULL)
+        rc_ignore(merge_base_stage(c->l->fs, c->s->dir, c->l->hashes, &c->s->entries_hash, &c->s->stage_err),
+            "the error is kept");
+}
+
 /* Read on to the end of the log, then the rest of the changed pages at one position: that is the snapshot's state. */
 static struct rc read_final(struct copy *c, struct err *err)
 {
@@ -196,7 +203,32 @@ static struct rc read_final(struct copy *c, struct err *err)
     c->s->meta.txid = l->cap.txid;
     c->s->meta.page_count = page_hash_count(l->hashes);
     c->s->meta.checksum = page_hash_checksum(l->hashes);
-    return c->s->first ? RC_OK : append_segment(l, err);
+    if (c->s->first)
+        return RC_OK;
+    stage(c);
+    return append_segment(l, err);
+}
+
+/* Pages that are gone need no image: the page count says it. */
+static struct rc note_differences(struct copy *c, struct err *err)
+{
+    const struct page_hash *now = c->l->hashes, *base = c->s->base;
+
+    for (uint32_t pgno = 1; pgno <= page_hash_count(now); pgno++)
+        if (page_hash_get(now, pgno) != page_hash_get(base, pgno))
+            TRY(bitmap_add(c->l->changed, pgno, err));
+    c->s->pages_total = bitmap_count(c->l->changed);
+    return RC_OK;
+}
+
+static struct rc count_differences(struct copy *c, struct err *err)
+{
+    const struct page_hash *now = c->l->hashes, *base = c->s->base;
+
+    (void)err;
+    for (uint32_t pgno = 1; pgno <= page_hash_count(now); pgno++)
+        c->count += page_hash_get(now, pgno) != page_hash_get(base, pgno);
+    return RC_OK;
 }
 
 static struct rc begin(struct copy *c, struct err *err)
@@ -206,6 +238,8 @@ static struct rc begin(struct copy *c, struct err *err)
     bool end = false;
 
     l->changed = bitmap_new();
+    if (c->s->level > 0)
+        return note_differences(c, err);
     if (!c->s->first)
         return RC_OK;
     page_hash_clear(l->hashes);
@@ -249,31 +283,12 @@ static void encode(struct work_item *item)
     j->rc = snap_frame_encode(j->z, j->page_size, j->pgnos, j->pages, j->count, &j->frame, &j->err);
 }
 
-static void req_finip(struct store_req *req)
+static struct rc send_out(struct copy *c, bool last, struct err *err)
 {
-    store_req_fini(req);
-}
+    struct rc rc = db_upload_send(&c->upload, &c->out, last, err);
 
-/* Upload whole parts, or at the end what is left. */
-static struct rc upload(struct copy *c, bool last, struct err *err)
-{
-    size_t part_size = c->s->store->part_size, done = 0;
-
-    while (c->out.size - done >= part_size || (last && c->out.size > done)) {
-        CLEANUP(req_finip) struct store_req req;
-        size_t size = c->out.size - done < part_size ? c->out.size - done : part_size;
-
-        store_req_init(&req, STORE_UPLOAD_PART, c->key, NULL, NULL);
-        req.upload = c->upload_id;
-        req.part = ++c->part;
-        req.body = span_of(c->out.data + done, size);
-        TRY_CTX(work_store(c->s->work, c->s->store, &req, err), err, "upload part %u of %s", c->part, c->key);
-        done += size;
-    }
-    c->s->stored_bytes += done;
-    memmove(c->out.data, c->out.data + done, c->out.size - done);
-    buf_trim(&c->out, c->out.size - done);
-    return RC_OK;
+    c->s->stored_bytes = c->upload.bytes;
+    return rc;
 }
 
 /* What the group's frames hold goes into the object. */
@@ -304,7 +319,7 @@ static struct rc write_group(struct copy *c, struct err *err)
     }
     TRY(rc);
     TRY(buf_check(&c->out, "snapshot", err));
-    return upload(c, false, err);
+    return send_out(c, false, err);
 }
 
 /* --- the story -------------------------------------------------------------------------------------------------------
@@ -313,13 +328,14 @@ static struct rc write_group(struct copy *c, struct err *err)
 static struct rc copy_all(struct copy *c, struct err *err)
 {
     TRY(in_lane(c, begin, err));
-    for (c->next_page = 1;;) {
+    for (c->next_page = 1; c->s->level == 0;) {
         TRY(in_lane(c, read_walk, err));
         if (c->job_count == 0)
             return RC_OK;
         c->s->pages_total = page_hash_count(c->l->hashes);
         TRY(write_group(c, err));
     }
+    return RC_OK;
 }
 
 /* One round over the pages that changed since they were copied. */
@@ -356,47 +372,22 @@ static struct rc converge(struct copy *c, struct err *err)
     }
 }
 
-/* The txid is known at the end only: the upload gets its name when it is finished. */
-static struct rc start_upload(struct copy *c, uint64_t txid, struct err *err)
+static void put_key(struct copy *c, uint64_t txid, int64_t time_ms)
 {
-    CLEANUP(req_finip) struct store_req req;
-
-    layout_snapshot(c->key, c->l->timeline, txid, clock_wall_ms(c->l->clock));
-    store_req_init(&req, STORE_UPLOAD_START, c->key, NULL, NULL);
-    TRY_CTX(work_store(c->s->work, c->s->store, &req, err), err, "upload %s", c->key);
-    c->upload_id = MOVE(req.upload_id);
-    return RC_OK;
+    if (c->s->level > 0)
+        layout_merge(c->upload.key, c->l->timeline, c->s->level, c->s->base_txid, txid, time_ms);
+    else
+        layout_snapshot(c->upload.key, c->l->timeline, txid, time_ms);
 }
 
+/* The txid is known at the end only: the upload gets its name when it is finished. */
 static struct rc finish_upload(struct copy *c, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req = {0};
-
     TRY(snap_writer_finish(c->writer, &c->s->meta, &c->out, err));
     TRY(buf_check(&c->out, "snapshot index", err));
-    TRY(upload(c, true, err));
-    layout_snapshot(c->key, c->l->timeline, c->s->meta.txid, c->s->meta.time_ms);
-    store_req_init(&req, STORE_UPLOAD_FINISH, c->key, NULL, NULL);
-    req.upload = c->upload_id;
-    req.part = c->part;
-    TRY_CTX(work_store(c->s->work, c->s->store, &req, err), err, "finish %s", c->key);
-    mem_free(c->upload_id);
-    c->upload_id = NULL;
-    return RC_OK;
-}
-
-static void abort_upload(struct copy *c)
-{
-    CLEANUP(req_finip) struct store_req req = {0};
-    struct err ignored;
-
-    if (c->upload_id == NULL)
-        return;
-    store_req_init(&req, STORE_UPLOAD_ABORT, c->key, NULL, NULL);
-    req.upload = c->upload_id;
-    rc_ignore(work_store(c->s->work, c->s->store, &req, &ignored),
-        "the snapshot has failed already; a left-over is harmless");
-    mem_free(c->upload_id);
+    TRY(send_out(c, true, err));
+    put_key(c, c->s->meta.txid, c->s->meta.time_ms);
+    return db_upload_finish(&c->upload, err);
 }
 
 static void copy_fini(struct copy *c)
@@ -404,7 +395,7 @@ static void copy_fini(struct copy *c)
     struct err ignored;
 
     rc_ignore(in_lane(c, end_tracking, &ignored), "it cannot fail");
-    abort_upload(c);
+    db_upload_abort(&c->upload);
     for (size_t i = 0; i < GROUP_FRAMES; i++) {
         mem_free(c->jobs[i]->pages);
         zstr_enc_free(c->jobs[i]->z);
@@ -418,9 +409,11 @@ static void copy_init(struct copy *c, struct db_snap *s)
 {
     struct db_live *l = s->live;
 
-    *c = (struct copy){.s = s, .l = l};
+    *c = (struct copy){.s = s, .l = l, .upload = {.work = s->work, .store = s->store}};
     buf_init(&c->out, s->store->part_size + (64 << 20)); /* a group's frames, or the index of the largest database */
     c->writer = snap_writer_new(&l->database, &l->run, l->conn->page_size);
+    if (s->level > 0)
+        snap_writer_partial(c->writer);
     for (size_t i = 0; i < GROUP_FRAMES; i++) {
         struct frame_job *j = c->jobs[i] = mem_new(sizeof *j);
 
@@ -435,7 +428,8 @@ static void copy_init(struct copy *c, struct db_snap *s)
 
 static struct rc copy_run(struct copy *c, uint64_t next_txid, struct err *err)
 {
-    TRY(start_upload(c, next_txid, err));
+    put_key(c, next_txid, clock_wall_ms(c->l->clock));
+    TRY(db_upload_start(&c->upload, err));
     TRY(copy_all(c, err));
     TRY(converge(c, err));
     if (c->s->first) {
@@ -443,8 +437,18 @@ static struct rc copy_run(struct copy *c, uint64_t next_txid, struct err *err)
         c->s->meta.time_ms = clock_wall_ms(c->l->clock);
         if (c->s->meta.time_ms < c->l->cap.time_ms) /* times never fall, whatever the clock does */
             c->s->meta.time_ms = c->l->cap.time_ms;
+        stage(c);
     }
     return finish_upload(c, err);
+}
+
+uint32_t db_snap_count(struct db_snap *s)
+{
+    struct copy c = {.s = s, .l = s->live};
+    struct err ignored;
+
+    rc_ignore(in_lane(&c, count_differences, &ignored), "it cannot fail");
+    return c.count;
 }
 
 struct rc db_snap_run(struct db_snap *s, uint64_t next_txid, struct err *err)
@@ -458,8 +462,16 @@ struct rc db_snap_run(struct db_snap *s, uint64_t next_txid, struct err *err)
         .writer = s->live->run,
         .timeline = s->live->timeline,
         .page_size = s->live->conn->page_size,
+        .level = s->level,
+        .base_txid = s->base_txid,
+        .base_checksum = s->base != NULL ? page_hash_checksum(s->base) : 0,
     };
+    s->stage_err.code = E_OK;
     rc = copy_run(&c, next_txid, err);
     copy_fini(&c);
-    return rc_failed(rc) ? rc_wrap(err, "snapshot of %s", s->live->conn->path) : RC_OK;
+    if (!rc_failed(rc))
+        return RC_OK;
+    if (s->dir != NULL)
+        merge_base_unstage(s->live->fs, s->dir);
+    return rc_wrap(err, "%s of %s", s->level > 0 ? "merge" : "snapshot", s->live->conn->path);
 }

@@ -10,7 +10,8 @@
  * corrupt database, and named.  The segment that is open at that moment ends there, so that a restore can go on behind
  * the snapshot.
  *
- * The first snapshot of a history works the same way, but makes the index while it copies.
+ * The first snapshot of a history works the same way, but makes the index while it copies.  A merge works the same way
+ * from the changed pages on: those whose hash differs from a base's are noted as changed at the begin.
  *
  * Runs in a job thread: blocking.
  */
@@ -18,6 +19,7 @@
 #define DB_SNAP_H
 
 #include "db_live.h"
+#include "merge_base.h"
 #include "snap.h"
 #include "work.h"
 
@@ -30,13 +32,22 @@ struct db_snap {
     int lane;                /* the database's, while its actor uses it; -1: the job has the database to itself */
     bool first;              /* make the index too */
     const atomic_bool *stop; /* set by the loop thread: give up with E_CANCELED; may be NULL */
+    const char *dir;         /* of the local state: the index is staged there (merge_base.h); NULL: it is not */
+    /* A merge; level 0: a snapshot. */
+    unsigned level;
+    const struct page_hash *base; /* borrowed */
+    uint64_t base_txid;
 
     /* Out. */
     struct snap_meta meta;
     uint64_t stored_bytes;
+    uint64_t entries_hash;                        /* of the index that was staged */
+    struct err stage_err;                         /* code E_OK: it was */
     atomic_uint_fast64_t pages_done, pages_total; /* progress; the loop may look at any time */
 };
 
+/* Pages of the state that differ from the base, as it is now.  Not in the database's lane. */
+uint32_t db_snap_count(struct db_snap *s);
 /* With `first`, `next_txid` is the snapshot's txid (the state gets it afterwards, by wal_capture_fold). */
 MUST_USE struct rc db_snap_run(struct db_snap *s, uint64_t next_txid, struct err *err);
 

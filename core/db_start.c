@@ -159,11 +159,35 @@ static struct rc follow_anew(struct story *t, const struct pos *pos, struct err 
     return db_live_follow(t->l, &anew, pos, err);
 }
 
+/* For merges that build on this snapshot; without it the next one is a snapshot, too. */
+static void keep_index(struct story *t, struct db_snap *snap, const struct pos *pos)
+{
+    const struct merge_base_info info = {
+        .database = t->l->database,
+        .pos = *pos,
+        .snapshot_txid = pos->txid,
+        .snapshot_time_ms = pos->time_ms,
+        .snapshot_bytes = snap->stored_bytes,
+    };
+
+    if (snap->stage_err.code == E_OK)
+        rc_ignore(merge_base_adopt(t->s->fs, snap->dir, MERGE_BASE_LEVELS, &info, snap->entries_hash, &snap->stage_err),
+            "told below");
+    if (snap->stage_err.code != E_OK)
+        LOG_WARN("the index for merges cannot be kept", F_STR("db", t->s->path), F_ERR(&snap->stage_err));
+}
+
 /* A full snapshot as txid base + 1, and the mark in the log that says so. */
 static struct rc snapshot_as_next(struct story *t, const struct pos *base, struct err *err)
 {
-    struct db_snap snap = {
-        .work = t->s->work, .store = t->s->store, .live = t->l, .lane = -1, .first = true, .stop = t->s->stop};
+    CLEANUP(mem_freep) char *dir = local_state_dir(t->s->path);
+    struct db_snap snap = {.work = t->s->work,
+        .store = t->s->store,
+        .live = t->l,
+        .lane = -1,
+        .first = true,
+        .stop = t->s->stop,
+        .dir = dir};
     struct db_segment *mark;
     struct pos pos;
 
@@ -177,6 +201,7 @@ static struct rc snapshot_as_next(struct story *t, const struct pos *base, struc
     TRY(ship(t, mark, err));
     t->s->took_snapshot = true;
     t->s->snapshot_ms = pos.time_ms;
+    keep_index(t, &snap, &pos);
     t->s->shipped = pos;
     LOG_INFO("snapshot taken", F_STR("db", t->s->path), F_U64("txid", pos.txid), F_U64("pages", pos.page_count),
         F_U64("bytes", snap.stored_bytes));

@@ -202,7 +202,6 @@ static void hand_to_shipper(struct db *db)
 
 static void publish(struct db *db)
 {
-    db->commits_since_snapshot += db->step.txid - db->txid;
     db->txid = db->step.txid;
     db->time_ms = db->step.time_ms;
     db->open_commits = db->step.open_commits;

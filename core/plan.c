@@ -125,10 +125,10 @@ static struct rc restore(const struct catalog *c, uint32_t timeline, uint64_t tx
     struct plan **out, struct err *err)
 {
     CLEANUP(plan_map_fini) struct plan_map map = {0};
-    CLEANUP(plan_way_fini) struct plan_way way = {0};
+    CLEANUP(plan_search_fini) struct plan_way way = {0};
 
     TRY(plan_map_make(&map, c, timeline, lost, err));
-    TRY(plan_search(&map, txid, &way, err));
+    TRY(plan_search_run(&map, txid, &way, err));
     if (way.leg_count == 0)
         return no_way(&map, txid, lost != NULL && lost->count > 0, err);
     return make_plan(&map, &way, txid, out, err);

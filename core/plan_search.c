@@ -4,8 +4,6 @@
 #include "alloc.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdlib.h>
 
 enum { ROOM_MIN = 64 };
 
@@ -29,81 +27,6 @@ struct search {
     bool found;
     struct point best; /* from nothing */
 };
-
-/* --- the map -------------------------------------------------------------------------------------------------------
- */
-
-void plan_map_fini(struct plan_map *m)
-{
-    mem_free(m->legs);
-    mem_free(m->steps);
-    mem_free(m->bases);
-    *m = (struct plan_map){0};
-}
-
-/* What is on a leg counts from the fork on (it may be made before the first own commit) to where the leg ends. */
-static bool on_leg(const struct catalog_leg *leg, uint64_t txid)
-{
-    const struct catalog_timeline *t = leg->timeline;
-
-    if (txid < t->origin.fork_txid || txid > leg->last_txid)
-        return false;
-    return !t->sealed || t->log_count == 0 || txid < t->logs[t->log_count - 1].first_txid;
-}
-
-static int by_txid(const void *a, const void *b)
-{
-    const struct plan_base *x = a, *y = b;
-
-    if (x->txid != y->txid)
-        return x->txid < y->txid ? -1 : 1;
-    if (x->timeline != y->timeline)
-        return x->timeline < y->timeline ? 1 : -1;
-    if (x->time_ms != y->time_ms)
-        return x->time_ms < y->time_ms ? 1 : -1;
-    return (x->level > y->level) - (x->level < y->level);
-}
-
-static void add_bases(struct plan_map *m, const struct catalog_leg *leg)
-{
-    const struct catalog_timeline *t = leg->timeline;
-
-    for (size_t i = 0; i < t->snapshot_count; i++) {
-        const struct catalog_snapshot *s = &t->snapshots[i];
-
-        if (on_leg(leg, s->txid))
-            m->bases[m->base_count++] =
-                (struct plan_base){.timeline = t->number, .txid = s->txid, .size = s->size, .time_ms = s->time_ms};
-    }
-    for (size_t i = 0; i < t->merge_count; i++) {
-        const struct catalog_merge *g = &t->merges[i];
-
-        if (on_leg(leg, g->txid) && on_leg(leg, g->base_txid) && g->base_txid < g->txid)
-            m->bases[m->base_count++] =
-                (struct plan_base){t->number, g->level, g->base_txid, g->txid, g->size, g->time_ms};
-    }
-}
-
-struct rc plan_map_make(
-    struct plan_map *out, const struct catalog *c, uint32_t timeline, const struct plan_lost *lost, struct err *err)
-{
-    struct plan_map *m = out;
-    size_t room = 1;
-
-    m->catalog = c;
-    TRY(catalog_path(c, timeline, &m->legs, &m->leg_count, err));
-    TRY(catalog_route(c, timeline, &m->steps, &m->step_count, err));
-    plan_lost_cut(lost, m->steps, m->step_count);
-    for (size_t i = 0; i < m->leg_count; i++)
-        room += m->legs[i].timeline->snapshot_count + m->legs[i].timeline->merge_count;
-    m->bases = mem_try(room, sizeof *m->bases);
-    if (m->bases == NULL)
-        return rc_raise(err, E_NOMEM, "plan over %zu snapshots and merges", room);
-    for (size_t i = 0; i < m->leg_count; i++)
-        add_bases(m, &m->legs[i]);
-    qsort(m->bases, m->base_count, sizeof *m->bases, by_txid);
-    return RC_OK;
-}
 
 /* --- points --------------------------------------------------------------------------------------------------------
  */
@@ -168,38 +91,6 @@ static struct point pop(struct search *s)
 /* --- edges ---------------------------------------------------------------------------------------------------------
  */
 
-/* The first base at or behind `txid`. */
-static size_t base_at(const struct plan_map *m, uint64_t txid)
-{
-    size_t low = 0, high = m->base_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (m->bases[middle].txid < txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* The first step that begins behind `txid`. */
-static size_t step_behind(const struct plan_map *m, uint64_t txid)
-{
-    size_t low = 0, high = m->step_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (m->steps[middle].first_txid <= txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static uint64_t cost_of(const struct plan_leg *leg)
 {
     return leg->bytes + leg->requests * PLAN_REQUEST_COST;
@@ -211,7 +102,7 @@ static struct rc enter_by_bases(struct search *s, size_t here, struct err *err)
     const struct plan_map *m = s->map;
     const uint64_t txid = s->settled.at[here].txid, cost = s->settled.at[here].cost;
 
-    for (size_t i = base_at(m, txid); i < m->base_count && m->bases[i].txid == txid; i++) {
+    for (size_t i = plan_map_base_at(m, txid); i < m->base_count && m->bases[i].txid == txid; i++) {
         const struct plan_base *b = &m->bases[i];
         struct point p = {.txid = b->base_txid,
             .next = here,
@@ -261,7 +152,7 @@ static uint64_t barrier_in(const struct plan_map *m, const struct catalog_step *
 
     if (!fold && step->first_txid != step->last_txid)
         return 0;
-    for (size_t i = base_at(m, to + 1); i-- > 0 && m->bases[i].txid >= step->first_txid;)
+    for (size_t i = plan_map_base_at(m, to + 1); i-- > 0 && m->bases[i].txid >= step->first_txid;)
         if (m->bases[i].level == 0)
             return m->bases[i].txid;
     return 0;
@@ -272,7 +163,7 @@ static struct rc enter_by_step(struct search *s, size_t here, struct err *err)
 {
     const struct plan_map *m = s->map;
     const uint64_t txid = s->settled.at[here].txid, cost = s->settled.at[here].cost;
-    size_t i = step_behind(m, txid);
+    size_t i = plan_map_step_behind(m, txid);
     const struct catalog_step *step = i > 0 ? &m->steps[--i] : NULL;
     struct point p = {.next = here};
     uint64_t barrier;
@@ -289,8 +180,8 @@ static struct rc enter_by_step(struct search *s, size_t here, struct err *err)
     if (!catalog_step_is_fold(step))
         return RC_OK;
     /* Writers end a segment where a snapshot or a merge is. */
-    for (size_t k = base_at(m, barrier > 0 ? barrier : step->first_txid); k < m->base_count && m->bases[k].txid < txid;
-         k++) {
+    for (size_t k = plan_map_base_at(m, barrier > 0 ? barrier : step->first_txid);
+         k < m->base_count && m->bases[k].txid < txid; k++) {
         if (k > 0 && m->bases[k - 1].txid == m->bases[k].txid && m->bases[k].txid == p.txid)
             continue;
         p.txid = p.leg.from = m->bases[k].txid;
@@ -338,7 +229,7 @@ static struct rc write_way(const struct search *s, struct plan_way *out, struct 
     return RC_OK;
 }
 
-struct rc plan_search(const struct plan_map *m, uint64_t txid, struct plan_way *out, struct err *err)
+struct rc plan_search_run(const struct plan_map *m, uint64_t txid, struct plan_way *out, struct err *err)
 {
     struct search s = {.map = m};
     const struct point target = {.txid = txid};
@@ -354,7 +245,7 @@ struct rc plan_search(const struct plan_map *m, uint64_t txid, struct plan_way *
     return rc;
 }
 
-void plan_way_fini(struct plan_way *w)
+void plan_search_fini(struct plan_way *w)
 {
     mem_free(w->legs);
     *w = (struct plan_way){0};

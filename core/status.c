@@ -191,6 +191,10 @@ json_t *status_database(const struct db *db)
     put(o, "fencing", json_string(fence_name(db->fence)));
     put(o, "snapshot_txid", db->snapshot_txid != 0 ? json_u64(db->snapshot_txid) : json_null());
     put(o, "snapshot_time", json_time(db->snapshot_ms));
+    put(o, "merge_txid", db->merge_txid != 0 ? json_u64(db->merge_txid) : json_null());
+    put(o, "merge_time", json_time(db->merge_ms));
+    put(o, "merges", json_u64(db->merge_count));
+    put(o, "bytes_merged", json_u64(db->merge_bytes));
     put(o, "resyncs", json_u64(db->resync_count));
     put(o, "segments", json_u64(db->shipper.put_count));
     put(o, "bytes_shipped", json_u64(db->shipper.put_bytes));

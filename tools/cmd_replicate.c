@@ -12,7 +12,7 @@
 
 #define COMMAND "replicate"
 
-enum { OPERANDS_MAX = 2 * CONFIG_DBS_MAX, OVERRIDES_MAX = 14 };
+enum { OPERANDS_MAX = 2 * CONFIG_DBS_MAX, OVERRIDES_MAX = 16 };
 
 struct replicate {
     const struct fsys *fs;
@@ -162,8 +162,13 @@ static int parse_and_run(struct replicate *r, int argc, char **argv)
         {0, "sync-commits", "N", "ship earlier, when this many commits wait", take_count,
             &override(r, "sync.commits", "--sync-commits")->text, NULL},
         {0, "snapshot-interval", "TIME",
-            "take a snapshot this often if anything changed (default 24h; 0s: only the first)", take_duration,
-            &override(r, "snapshot.interval", "--snapshot-interval")->text, NULL},
+            "take a snapshot at least this often if anything changed (default 7d; 0s: the first, and when merges have "
+            "grown)",
+            take_duration, &override(r, "snapshot.interval", "--snapshot-interval")->text, NULL},
+        {0, "merge-interval", "TIME", "put what changed into a merge this often (default 1h; 0s: never)", take_duration,
+            &override(r, "merge.interval", "--merge-interval")->text, NULL},
+        {0, "merge-long-interval", "TIME", "and such merges into a larger one (default 1d; 0s: never)", take_duration,
+            &override(r, "merge.long-interval", "--merge-long-interval")->text, NULL},
         {0, "log-limit", "SIZE",
             "how much log is held back for a replica that does not answer (default 256MiB); then segments go to the "
             "spool",

@@ -47,6 +47,8 @@ static void print_database(const json_t *db)
         json_is_string(json_object_get(log, "reset_obstacle")) ? text(log, "reset_obstacle") : "");
     if (json_is_integer(json_object_get(db, "snapshot_txid")))
         (void)printf("  snapshot   txid %" PRIu64 " of %s\n", number(db, "snapshot_txid"), text(db, "snapshot_time"));
+    if (json_is_integer(json_object_get(db, "merge_txid")))
+        (void)printf("  merge      txid %" PRIu64 " of %s\n", number(db, "merge_txid"), text(db, "merge_time"));
     if (number(db, "resyncs") > 0)
         (void)printf(
             "  gaps       %" PRIu64 " in this run: commits that cannot be told apart\n", number(db, "resyncs"));

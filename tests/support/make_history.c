@@ -239,7 +239,46 @@ void make_history_cut(struct make_history *h)
     h->encoder = NULL;
 }
 
-void make_history_snapshot_of(struct make_history *h, const struct make_history_state *s, int64_t time_ms)
+/* Pages that are not in the base, or not like this. */
+static bool differs(const struct make_history *h, const struct make_history_state *base,
+    const struct make_history_state *s, uint32_t pgno)
+{
+    size_t at = (size_t)(pgno - 1) * h->page_size;
+
+    return base == NULL || pgno > base->page_count || memcmp(base->image + at, s->image + at, h->page_size) != 0;
+}
+
+static void add_frames(const struct make_history *h, struct snap_writer *w, const struct make_history_state *base,
+    const struct make_history_state *s, struct buf *object)
+{
+    const uint32_t most = snap_frame_pages(h->page_size);
+    uint8_t *pages = malloc((size_t)most * h->page_size);
+    struct zstr_enc *z = zstr_enc_new(SNAP_FRAME_LEVEL);
+    uint32_t pgnos[SNAP_FRAME_PAGES_MAX], n = 0;
+    struct err err;
+
+    MUST(pages != NULL);
+    for (uint32_t p = 1; p <= s->page_count; p++) {
+        if (differs(h, base, s, p)) {
+            memcpy(pages + (size_t)n * h->page_size, s->image + (size_t)(p - 1) * h->page_size, h->page_size);
+            pgnos[n++] = p;
+        }
+        if (n == most || (n > 0 && p == s->page_count)) {
+            struct snap_frame frame = {0};
+
+            MUST_OK(snap_frame_encode(z, h->page_size, pgnos, pages, n, &frame, &err));
+            MUST_OK(snap_writer_add(w, &frame, object, &err));
+            snap_frame_fini(&frame);
+            n = 0;
+        }
+    }
+    zstr_enc_free(z);
+    free(pages);
+}
+
+/* `base` NULL: a snapshot. */
+static void put_pages(struct make_history *h, unsigned level, const struct make_history_state *base,
+    const struct make_history_state *s, int64_t time_ms)
 {
     struct snap_meta meta = {.database = h->database,
         .writer = h->writer,
@@ -248,32 +287,38 @@ void make_history_snapshot_of(struct make_history *h, const struct make_history_
         .time_ms = s->time_ms,
         .page_size = h->page_size,
         .page_count = s->page_count,
-        .checksum = s->checksum};
-    const uint32_t most = snap_frame_pages(h->page_size);
+        .checksum = s->checksum,
+        .level = level};
     struct snap_writer *w = snap_writer_new(&h->database, &h->writer, h->page_size);
-    struct zstr_enc *z = zstr_enc_new(SNAP_FRAME_LEVEL);
     struct buf object;
     layout_text key;
     struct err err;
 
-    buf_init(&object, OBJECT_MAX);
-    for (uint32_t done = 0; done < s->page_count;) {
-        uint32_t pgnos[SNAP_FRAME_PAGES_MAX], n = s->page_count - done < most ? s->page_count - done : most;
-        struct snap_frame frame = {0};
-
-        for (uint32_t i = 0; i < n; i++)
-            pgnos[i] = done + i + 1;
-        MUST_OK(snap_frame_encode(z, h->page_size, pgnos, s->image + (size_t)done * h->page_size, n, &frame, &err));
-        MUST_OK(snap_writer_add(w, &frame, &object, &err));
-        snap_frame_fini(&frame);
-        done += n;
+    if (base != NULL) {
+        meta.base_txid = base->txid;
+        meta.base_checksum = base->checksum;
+        snap_writer_partial(w);
+        layout_merge(key, h->timeline, level, base->txid, s->txid, time_ms);
+    } else {
+        layout_snapshot(key, h->timeline, s->txid, time_ms);
     }
+    buf_init(&object, OBJECT_MAX);
+    add_frames(h, w, base, s, &object);
     MUST_OK(snap_writer_finish(w, &meta, &object, &err));
-    layout_snapshot(key, h->timeline, s->txid, time_ms);
     put(h, key, &object);
     buf_fini(&object);
-    zstr_enc_free(z);
     snap_writer_free(w);
+}
+
+void make_history_snapshot_of(struct make_history *h, const struct make_history_state *s, int64_t time_ms)
+{
+    put_pages(h, 0, NULL, s, time_ms);
+}
+
+void make_history_merge(struct make_history *h, unsigned level, const struct make_history_state *base,
+    const struct make_history_state *s, int64_t time_ms)
+{
+    put_pages(h, level, base, s, time_ms);
 }
 
 void make_history_snapshot(struct make_history *h)

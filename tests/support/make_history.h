@@ -64,6 +64,9 @@ void make_history_cut(struct make_history *h);
 void make_history_snapshot(struct make_history *h);
 /* A snapshot of any state, with any time in its key, without a cut. */
 void make_history_snapshot_of(struct make_history *h, const struct make_history_state *s, int64_t time_ms);
+/* A merge from one state to another, of this timeline; pages that are equal stay out. */
+void make_history_merge(struct make_history *h, unsigned level, const struct make_history_state *base,
+    const struct make_history_state *s, int64_t time_ms);
 void make_history_seal(struct make_history *h, uint32_t successor);
 
 /* The state of a txid on the path to the timeline as it was written; NULL when there is none. */

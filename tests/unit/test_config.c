@@ -145,7 +145,9 @@ static void test_defaults(void **state)
     (void)state;
     assert_int_equal(db->sync_interval_ms, 1000);
     assert_int_equal(db->sync_commits, 0);
-    assert_int_equal(db->snapshot_interval_ms, 24 * 3600 * 1000);
+    assert_int_equal(db->snapshot_interval_ms, 7 * 24 * 3600 * 1000);
+    assert_int_equal(db->merge_interval_ms, 3600 * 1000);
+    assert_int_equal(db->merge_long_interval_ms, 24 * 3600 * 1000);
     assert_false(config_has_retention(db));
     assert_false(db->restore_if_missing);
     assert_null(db->seed);
