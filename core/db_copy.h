@@ -23,7 +23,8 @@ typedef struct rc (*db_copy_ship_fn)(void *ctx, struct db_segment *s, struct err
 
 /*
  * Put every page that differs from the index into the open segment, and end it as one commit flagged SEG_RESYNC.
- * *changed is false, and no commit made, when nothing differs.  The last segment is not shipped: it is in *out.
+ * *changed is false, and no commit made, when the state is the one that the open segment begins with.  The last segment
+ * is not shipped: it is in *out.
  */
 MUST_USE struct rc db_copy_compare(
     struct db_live *l, db_copy_ship_fn ship, void *ctx, bool *changed, struct db_segment **out, struct err *err);

@@ -69,6 +69,7 @@ static struct rc on_block(void *ctx, struct err *err)
         *l->parts_last = s;
         l->parts_last = &s->next;
         l->parts_waiting++;
+        l->open_parts++;
     }
 }
 
@@ -147,6 +148,13 @@ static struct seg_enc_opts enc_opts(const struct db_live *l, uint64_t txid, uint
     };
 }
 
+static void set_base(struct db_live *l, const struct seg_enc_opts *opts)
+{
+    l->open_base_txid = opts->base_txid;
+    l->open_base_checksum = opts->base_checksum;
+    l->open_parts = 0;
+}
+
 struct rc db_live_follow(struct db_live *l, const struct wal_resume *how, const struct pos *pos, struct err *err)
 {
     struct seg_enc_opts opts = enc_opts(l, pos->txid, pos->checksum);
@@ -157,7 +165,7 @@ struct rc db_live_follow(struct db_live *l, const struct wal_resume *how, const 
     seg_enc_free(l->enc);
     wal_capture_fini(&l->cap);
     l->enc = seg_enc_new(&opts);
-    l->open_base_txid = pos->txid;
+    set_base(l, &opts);
     l->cap = (struct wal_capture){
         .reader = l->reader,
         .hashes = l->hashes,
@@ -182,8 +190,18 @@ struct rc db_live_begin_segment(struct db_live *l, uint64_t base_txid, uint64_t 
     if (seg_enc_commit_count(l->enc) > 0 || seg_enc_pending(l->enc) > 0)
         return rc_raise(err, E_BUG, "a segment is open already");
     seg_enc_reset(l->enc, &opts);
-    l->open_base_txid = base_txid;
+    set_base(l, &opts);
     return RC_OK;
+}
+
+bool db_live_discard(struct db_live *l)
+{
+    struct seg_enc_opts opts = enc_opts(l, l->open_base_txid, l->open_base_checksum);
+
+    if (l->open_parts > 0)
+        return false;
+    seg_enc_reset(l->enc, &opts);
+    return true;
 }
 
 struct rc db_live_page_count(struct db_live *l, uint32_t *out, struct err *err)
@@ -237,7 +255,7 @@ struct rc db_live_finish(struct db_live *l, struct db_segment **out, struct err 
     }
     opts = enc_opts(l, s->pos.txid, s->pos.checksum);
     seg_enc_reset(l->enc, &opts);
-    l->open_base_txid = s->pos.txid;
+    set_base(l, &opts);
     *out = s;
     return RC_OK;
 }

@@ -56,9 +56,10 @@ struct db_live {
     struct seg_enc *enc;
     struct wal_capture cap;
 
-    uint64_t open_base_txid;                /* of the open segment */
-    struct db_segment *parts, **parts_last; /* finished parts that the loop has not taken */
-    unsigned parts_waiting;                 /* finished parts whose upload has not been confirmed */
+    uint64_t open_base_txid, open_base_checksum; /* of the open segment */
+    unsigned open_parts;                         /* finished ones of it */
+    struct db_segment *parts, **parts_last;      /* finished parts that the loop has not taken */
+    unsigned parts_waiting;                      /* finished parts whose upload has not been confirmed */
 
     struct bitmap *changed; /* pages changed since a snapshot began to copy; borrowed from its job; NULL: none */
     bool hold;              /* capturing is paused: a snapshot reads the last pages */
@@ -88,6 +89,9 @@ MUST_USE struct rc db_live_follow(
 /* The open segment, still empty, begins behind this state of the history. */
 MUST_USE struct rc db_live_begin_segment(
     struct db_live *l, uint64_t base_txid, uint64_t base_checksum, struct err *err);
+/* No commit has ended in the open segment, and the state is again the one that it begins with: it is empty then.  False
+ * when it has parts already, which cannot be taken back. */
+bool db_live_discard(struct db_live *l);
 /* Pages of the database as the log or the file has it now. */
 MUST_USE struct rc db_live_page_count(struct db_live *l, uint32_t *out, struct err *err);
 

@@ -262,7 +262,7 @@ static struct rc compare(struct story *t, const struct pos *pos, struct err *err
         t->s->gap = (struct db_gap){
             .after_txid = pos->txid, .after_ms = pos->time_ms, .txid = now.txid, .time_ms = now.time_ms};
     } else {
-        now.wal = t->l->cap.pos;
+        now = db_live_pos(t->l);
         mark = local_state_mark(t->s->local);
     }
     t->s->shipped = now;

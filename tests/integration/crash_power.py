@@ -194,7 +194,7 @@ class World:
 
     def check_after(self, commits, expected, lost, touched):
         """From the cut on: exact, or a resync and then exact.  A loss is told; if the database was written to before weir came,
-        it need not be known for one."""
+        or is at a state that is no commit of the history (a resync stands for it and others), it need not be known for one."""
         wrong = compare(expected, commits, gaps=True)
         check(not wrong, lambda: "after the cut: " + "\n".join(wrong))
         if lost:
@@ -246,7 +246,7 @@ class World:
         tip = self.check_before(record, commits[self.verified:count])
         self.counts["behind"] += at > tip
         self.check_after(commits[count - 1:], record[tip:at] + recent if at > tip else [record[tip]] + recent,
-                         at < tip, touched)
+                         at < tip, touched or recent[0].full not in [commit.state.full for commit in commits[:count]])
         by_txid = {commit.txid: commit for commit in commits}
         for txid, state in self.promises:
             check(txid in by_txid and by_txid[txid].state.masked == state.masked,
