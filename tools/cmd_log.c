@@ -20,7 +20,6 @@ struct listing {
     uint32_t timeline;
     struct log_tables tables;
 
-    const struct catalog *catalog;
     bool header_printed;
     /* Shares of the segment that the last commit was in. */
     uint32_t segment_timeline;
@@ -30,22 +29,6 @@ struct listing {
 
 /* --- the size of a commit --------------------------------------------------------------------------------------------
  */
-
-static uint64_t object_size(const struct catalog *c, uint32_t timeline, uint64_t first_txid)
-{
-    const struct catalog_timeline *t = catalog_timeline(c, timeline);
-    size_t low = 0, high = t != NULL ? t->log_count : 0;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (t->logs[middle].first_txid < first_txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return t != NULL && low < t->log_count && t->logs[low].first_txid == first_txid ? t->logs[low].size : 0;
-}
 
 /* Every commit weighs its pages and one more, for its place in the table. */
 static uint64_t weight_of(const struct seg_commit *commit)
@@ -57,7 +40,7 @@ static void begin_segment(struct listing *l, const struct seg_info *segment, con
 {
     l->segment_timeline = segment->timeline;
     l->segment_base = segment->base_txid;
-    l->segment_size = object_size(l->catalog, segment->timeline, segment->base_txid + 1);
+    l->segment_size = segment->object_size;
     for (size_t i = 0; i < segment->part_count; i++)
         l->segment_size += segment->parts[i].size;
     l->weight = l->weight_done = 0;
@@ -204,7 +187,6 @@ static struct rc run(void *ctx, struct work *w, struct store *s, struct err *err
     uint64_t from = 1;
 
     TRY(catalog_load(&c, w, s, err));
-    l->catalog = c;
     if (catalog_newest(c) == NULL)
         return RC_OK; /* a history that has just been begun */
     if (l->timeline == 0)

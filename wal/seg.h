@@ -57,6 +57,7 @@ struct seg_commit {
 /* What stands at the head of a segment, known without decoding pages. */
 struct seg_info {
     struct pack_header pack;
+    uint64_t object_size; /* bytes of the segment object, without its parts */
     uint32_t timeline;
     uint32_t page_size;
     uint64_t base_txid;     /* first txid - 1 */

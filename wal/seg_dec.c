@@ -40,6 +40,7 @@ struct rc seg_dec_open_with(struct seg_dec **out, struct span object, struct zst
     TRY(pack_open(object, PACK_SEGMENT, 0, &pack, &body, err));
     d = mem_new(sizeof *d);
     d->info.pack = pack;
+    d->info.object_size = object.size;
     d->zstd = zstd;
     buf_init(&d->images, SEG_BLOCK_IMAGES_MAX);
     buf_init(&d->dir, SEG_BLOCK_DIR_MAX);
