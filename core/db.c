@@ -322,9 +322,11 @@ static void on_trouble(void *ctx)
     else if ((s->backoff.failure_count & (s->backoff.failure_count - 1)) == 0) /* at growing intervals */
         LOG_WARN("shipping fails, will try again", F_STR("db", db->settings->path), F_ERR(&s->last_error),
             F_U64("failures", s->backoff.failure_count));
-    if (s->last_error.code != E_OK && db->state == DB_CLOSING)
+    if (db->state != DB_CLOSING && !db->abandon)
+        return;
+    if (s->last_error.code != E_OK)
         shipper_drop(&db->shipper); /* not acknowledged, so the next start reads it again */
-    if (db->state == DB_CLOSING)
+    if (db->state == DB_CLOSING || db->state == DB_STOPPING)
         db_close_live(db);
 }
 

@@ -57,11 +57,14 @@ static void ending(struct shipper *s)
     }
 }
 
-static void trouble(struct shipper *s, const struct err *err)
+/* `wait_ms`: what the store asks for, or 0. */
+static void trouble(struct shipper *s, const struct err *err, uint32_t wait_ms)
 {
     uint32_t pause = backoff_next_ms(&s->backoff);
     int rc;
 
+    if (pause < wait_ms)
+        pause = wait_ms;
     if (s->last_error.code == E_OK)
         s->error_since_ms = (uint64_t)clock_wall_ms(&clock_real);
     s->last_error = *err;
@@ -172,7 +175,7 @@ static void looked(struct shipper *s)
     } else if (rc.code == E_FENCED) {
         fenced(s, &err);
     } else if (rc_failed(rc)) {
-        trouble(s, &err); /* behind a PUT, too: the next one finds our own object */
+        trouble(s, &err, 0); /* behind a PUT, too: the next one finds our own object */
     } else if (s->looking_back) {
         shipped(s);
     } else {
@@ -215,6 +218,7 @@ static void on_read_back(struct store_req *req)
 {
     struct shipper *s = req->ctx;
     struct err err;
+    uint32_t wait_ms;
     struct rc rc;
 
     if (hold_answer(s))
@@ -227,8 +231,9 @@ static void on_read_back(struct store_req *req)
     }
     rc = store_result(req, &err);
     if (rc_failed(rc)) {
+        wait_ms = req->retry_after_ms;
         store_req_fini(req);
-        trouble(s, &err);
+        trouble(s, &err, wait_ms);
         return;
     }
     if (req->data.size == s->first->bytes.size && memcmp(req->data.data, s->first->bytes.data, req->data.size) == 0) {
@@ -241,7 +246,7 @@ static void on_read_back(struct store_req *req)
     if (rc.code == E_FENCED)
         fenced(s, &err);
     else
-        trouble(s, &err);
+        trouble(s, &err, 0);
 }
 
 static void read_back(struct shipper *s)
@@ -263,6 +268,7 @@ static void on_put(struct store_req *req)
 {
     struct shipper *s = req->ctx;
     struct err err;
+    uint32_t wait_ms;
     struct rc rc;
 
     if (hold_answer(s))
@@ -278,9 +284,10 @@ static void on_put(struct store_req *req)
         read_back(s);
         return;
     }
+    wait_ms = req->retry_after_ms;
     store_req_fini(req);
     if (rc_failed(rc) && rc.code != E_EXISTS) /* a part's key names our run, so only we can have written it */
-        trouble(s, &err);
+        trouble(s, &err, wait_ms);
     else
         stored(s);
 }
@@ -397,7 +404,7 @@ void shipper_loaded(struct shipper *s, const struct err *err)
     if (s->closing || s->dropping)
         ending(s);
     else if (err->code != E_OK)
-        trouble(s, err);
+        trouble(s, err, 0);
     else
         send_first(s);
 }
