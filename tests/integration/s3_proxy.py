@@ -265,8 +265,18 @@ def skewed_clock(_case):
         equal(len(stage.proxy.requests), 2, "requests")
 
 
+def unknown_headers(_case):
+    """A server that does not know If-None-Match: the second creation replaces the first."""
+    with Stage() as stage:
+        stage.put("x", b"first")
+        with stage.proxy.failing(faults.Without("If-None-Match")):
+            stage.put("x", b"second", IfNoneMatch="*")
+        equal(stage.stored("x"), b"second", "the object behind a server that ignores the condition")
+        equal(stage.refused(lambda: stage.put("x", b"third", IfNoneMatch="*"))[1:], (412, "PreconditionFailed"), "the true server")
+
+
 def cases(_options):
     """All of them."""
     return [(body.__name__.replace("_", " "), body) for body in
             (passes, rules, cut_requests, lost_answers, cut_answers, slow, black_hole, no_connection, answers, error_in_200,
-             small_pages, skewed_clock)]
+             small_pages, skewed_clock, unknown_headers)]

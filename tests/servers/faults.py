@@ -2,10 +2,11 @@
 """What can go wrong between a client and an S3 server, one class each: `play` tells one exchange in its own way.
 
     CutRequest, CutAnswer, LoseAnswer, Reset, Close, BlackHole     the network fails
-    Delay, Trickle                                                 it is slow
+    Delay, Hold, Trickle                                           it is slow
     Answer and its makers (server_error(), slow_down(), ...)       the server says no, without having done anything
     ErrorIn200, Shorten, WrongLength, Replace                      the server answers nonsense
     PagesOf, Skew                                                  the server is odd, but right
+    Without                                                        the server does not know some headers
 """
 
 import asyncio
@@ -110,6 +111,23 @@ class Delay(Fault):
         await exchange.send_answer(head, body)
 
 
+class Hold(Fault):
+    """Like a delay that ends with proxy.release()."""
+
+    def __init__(self, applied=False):
+        self.applied = applied
+
+    async def play(self, exchange):
+        if self.applied:
+            await exchange.send_request()
+            head, body = await exchange.read_answer()
+        await exchange.connection.proxy.hanging.wait()
+        if self.applied:
+            await exchange.send_answer(head, body)
+        else:
+            await super().play(exchange)
+
+
 class Trickle(Fault):
     """The body comes in small pieces with pauses: that of the answer, or (`upload`) that of the request."""
 
@@ -207,6 +225,19 @@ class PagesOf(Fault):
             text = "&".join(f"{resign.quote(name)}={resign.quote(value)}" for name, value in sorted(query.items()))
             head.first = f"{head.method} {path}?{text} HTTP/1.1"
             resign.resign(head, secret)
+        await super().play(exchange)
+
+
+class Without(Fault):
+    """The server never sees these headers, as if it did not know them: the request is signed anew without them."""
+
+    def __init__(self, *names):
+        self.names = names
+
+    async def play(self, exchange):
+        if resign.is_good(exchange.head, exchange.secret_key):
+            exchange.head.drop(*self.names)
+            resign.resign(exchange.head, exchange.secret_key)
         await super().play(exchange)
 
 

@@ -52,8 +52,10 @@ def is_good(head, secret_key):
 
 
 def resign(head, secret_key, moment=None):
-    """Make the signature fit what the head says now; with `moment`, as if it had been sent then."""
+    """Make the signature fit what the head says now; with `moment`, as if it had been sent then.  Headers that are gone are
+    not signed any more."""
     access, scope, signed, _ = parts(head)
+    signed = [name for name in signed if head.get(name) is not None]
     if moment is not None:
         head.set("x-amz-date", time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment)))
         scope = head.get("x-amz-date")[:8] + scope[8:]
