@@ -39,13 +39,13 @@ struct db_start {
     void *ctx;
     bool may_switch, fork, adopt;
     bool require_fence; /* refuse a store that cannot keep a second writer out */
-    bool must_compare; /* the log is known to have a hole, or could not be read: trust no position in it */
+    bool must_compare;  /* the log is known to have a hole, or could not be read: trust no position in it */
     const atomic_bool *stop;
 
     /* Out. */
     struct db_live *live; /* owned by the receiver; NULL when absent or failed */
     bool absent;
-    enum fence fence; /* in, too: what is known already */
+    enum fence fence;   /* in, too: what is known already */
     struct pos shipped; /* what the replica has */
     bool took_snapshot;
     int64_t snapshot_ms;

@@ -231,7 +231,8 @@ static const char *must_reattach(struct db *db)
     if (db->identity == WAL_CONN_GONE)
         return "the database file is gone";
     if (db_spool_exhausted(db))
-        return "the replica takes nothing, and the log and the spool have reached their limits: exact history stops here";
+        return "the replica takes nothing, and the log and the spool have reached their limits: exact history stops "
+               "here";
     return NULL;
 }
 

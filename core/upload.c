@@ -95,8 +95,8 @@ struct rc upload_finish(struct upload *u, const char *key, bool create_only, str
     struct rc rc;
 
     assert(u->id != NULL);
-    TRY(send_parts(u, err));
     store_req_init(&req, STORE_UPLOAD_FINISH, key, NULL, NULL);
+    TRY(send_parts(u, err));
     req.upload = u->id;
     req.part = u->sent;
     req.create_only = create_only;

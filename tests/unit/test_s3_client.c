@@ -255,7 +255,7 @@ static void test_failures(void **state)
     } cases[] = {
         {503, "<Error><Code>SlowDown</Code></Error>", E_THROTTLED, STORE_OUTCOME_THROTTLED},
         {500, "", E_SERVER, STORE_OUTCOME_FAILED},
-        {403, "<Error><Code>AccessDenied</Code></Error>", E_DENIED, STORE_OUTCOME_DENIED},
+        {403, "<Error><Code>AllAccessDisabled</Code></Error>", E_DENIED, STORE_OUTCOME_DENIED},
         {404, "<Error><Code>NoSuchKey</Code></Error>", E_NOTFOUND, STORE_OUTCOME_ANSWER},
     };
     struct s3_kit k;
