@@ -2,140 +2,16 @@
 #include "btree_map.h"
 
 #include "alloc.h"
+#include "btree_map_forest.h"
 #include "btree_map_touch.h"
 #include "buf.h"
 #include "digest.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define EPOCH_MAX (UINT32_MAX >> BTREE_MAP_ROLE_BITS)
-
-PRINTF(2, 3) static void note_damage(struct btree_map *m, const char *fmt, ...)
-{
-    va_list ap;
-
-    if (m->damage++ > 0)
-        return;
-    va_start(ap, fmt);
-    (void)vsnprintf(m->first_damage, sizeof m->first_damage, fmt, ap); /* cut when too long */
-    va_end(ap);
-}
-
-static struct rc list_add(struct btree_map_list *l, uint32_t pgno, struct err *err)
-{
-    if (l->count == l->room) {
-        size_t room = l->room == 0 ? 256 : 2 * l->room;
-        uint32_t *items = mem_resize(l->items, room, sizeof *items);
-
-        if (items == NULL)
-            return rc_raise(err, E_NOMEM, "map of pages: no memory for %zu", room);
-        l->items = items;
-        l->room = room;
-    }
-    l->items[l->count++] = pgno;
-    return RC_OK;
-}
-
-/* --- the forest ----------------------------------------------------------------------------------------------------
- */
-
-static uint32_t epoch_of(const struct btree_map_node *n)
-{
-    return n->stamp >> BTREE_MAP_ROLE_BITS;
-}
-
-static void set_role(struct btree_map_node *n, enum btree_map_role role)
-{
-    n->stamp = epoch_of(n) << BTREE_MAP_ROLE_BITS | role;
-}
-
-static void stamp(const struct btree_map *m, struct btree_map_node *n)
-{
-    n->stamp = m->epoch << BTREE_MAP_ROLE_BITS | btree_map_role_of(n);
-}
-
-static void link_below(struct btree_map *m, uint32_t pgno, uint32_t parent)
-{
-    struct btree_map_node *n = &m->nodes[pgno], *p = &m->nodes[parent];
-
-    n->parent = parent;
-    n->prev = 0;
-    n->next = p->first;
-    if (p->first != 0)
-        m->nodes[p->first].prev = pgno;
-    p->first = pgno;
-}
-
-static void unlink_page(struct btree_map *m, uint32_t pgno)
-{
-    struct btree_map_node *n = &m->nodes[pgno];
-
-    if (n->parent == 0)
-        return;
-    if (n->prev != 0)
-        m->nodes[n->prev].next = n->next;
-    else
-        m->nodes[n->parent].first = n->next;
-    if (n->next != 0)
-        m->nodes[n->next].prev = n->prev;
-    n->parent = n->next = n->prev = 0;
-}
-
-/* Nobody claims them any more, unless somebody does later in this update. */
-static struct rc drop_claims(struct btree_map *m, uint32_t pgno, struct err *err)
-{
-    while (m->nodes[pgno].first != 0) {
-        uint32_t child = m->nodes[pgno].first;
-
-        unlink_page(m, child);
-        TRY(list_add(&m->orphans, child, err));
-    }
-    return RC_OK;
-}
-
-static bool is_changed(const struct btree_map *m, uint32_t pgno)
-{
-    return m->changed == NULL || bitmap_has(m->changed, pgno);
-}
-
-static bool can_be_claimed(const struct btree_map *m, uint32_t pgno)
-{
-    return pgno > 1 && pgno <= m->page_count && pgno != dbfmt_lock_page(m->file.page_size)
-           && !btree_page_is_pointer_map(&m->file, pgno);
-}
-
-/*
- * *kept: it was that already, and has not changed, so all below it is as it was.  Otherwise its own claims are still to
- * be made.  A claim that cannot be is damage, and `pgno` stays what it was: *claimed is false.
- */
-static struct rc claim(struct btree_map *m, uint32_t pgno, uint32_t parent, enum btree_map_role role, uint32_t owner,
-    bool *claimed, bool *kept, struct err *err)
-{
-    struct btree_map_node *n;
-
-    *claimed = *kept = false;
-    if (!can_be_claimed(m, pgno) || epoch_of(&m->nodes[pgno]) == m->epoch) {
-        note_damage(m, "page %" PRIu32 " refers to page %" PRIu32 ", which %s", parent, pgno,
-            can_be_claimed(m, pgno) ? "has another place already" : "cannot be");
-        return RC_OK;
-    }
-    n = &m->nodes[pgno];
-    *claimed = true;
-    *kept = btree_map_role_of(n) == role && n->owner == owner && !is_changed(m, pgno);
-    unlink_page(m, pgno);
-    if (!*kept)
-        TRY(drop_claims(m, pgno, err));
-    set_role(n, role);
-    n->owner = owner;
-    stamp(m, n);
-    if (parent != 0)
-        link_below(m, pgno, parent);
-    return RC_OK;
-}
 
 /* --- b-trees -------------------------------------------------------------------------------------------------------
  */
@@ -149,10 +25,10 @@ static struct rc read_page(struct btree_map *m, uint32_t pgno, struct err *err)
 static struct rc claim_below(
     struct btree_map *m, uint32_t parent, uint32_t pgno, enum btree_map_role role, struct err *err)
 {
-    bool claimed, kept;
+    enum btree_map_claim what;
 
-    TRY(claim(m, pgno, parent, role, m->nodes[parent].owner, &claimed, &kept, err));
-    return claimed && !kept ? list_add(&m->parse, pgno, err) : RC_OK;
+    TRY(btree_map_forest_claim(m, pgno, parent, role, m->nodes[parent].owner, &what, err));
+    return what == BTREE_MAP_NEW ? btree_map_forest_add(&m->parse, pgno, err) : RC_OK;
 }
 
 static struct rc parse_btree(struct btree_map *m, uint32_t pgno, struct err *err)
@@ -160,7 +36,7 @@ static struct rc parse_btree(struct btree_map *m, uint32_t pgno, struct err *err
     struct btree_page p;
 
     if (!btree_page_open(&m->file, pgno, m->page, &p)) {
-        note_damage(m, "page %" PRIu32 " is not a b-tree page", pgno);
+        btree_map_forest_damage(m, "page %" PRIu32 " is not a b-tree page", pgno);
         return RC_OK;
     }
     if (p.interior)
@@ -169,7 +45,7 @@ static struct rc parse_btree(struct btree_map *m, uint32_t pgno, struct err *err
         struct btree_page_cell c;
 
         if (!btree_page_cell(&p, i, &c)) {
-            note_damage(m, "cell %" PRIu32 " of page %" PRIu32 " is malformed", i, pgno);
+            btree_map_forest_damage(m, "cell %" PRIu32 " of page %" PRIu32 " is malformed", i, pgno);
             continue;
         }
         if (p.interior)
@@ -205,10 +81,10 @@ static struct rc parse_in_place(struct btree_map *m, uint32_t pgno, struct err *
     enum btree_map_role role = btree_map_role_of(n);
     bool placed = n->parent != 0 || n->owner == pgno;
 
-    if ((role != BTREE_MAP_PAGE && role != BTREE_MAP_OVERFLOW) || !placed || epoch_of(n) == m->epoch)
+    if ((role != BTREE_MAP_PAGE && role != BTREE_MAP_OVERFLOW) || !placed || btree_map_forest_epoch(n) == m->epoch)
         return RC_OK;
-    stamp(m, n);
-    TRY(list_add(&m->parse, pgno, err));
+    btree_map_forest_stamp(m, n);
+    TRY(btree_map_forest_add(&m->parse, pgno, err));
     return drain(m, err);
 }
 
@@ -218,17 +94,17 @@ static struct rc parse_in_place(struct btree_map *m, uint32_t pgno, struct err *
 static struct rc parse_trunk(struct btree_map *m, uint32_t pgno, uint32_t *next, struct err *err)
 {
     uint32_t count = 0;
-    bool claimed, kept;
+    enum btree_map_claim what;
 
     TRY(read_page(m, pgno, err));
     if (!btree_page_trunk(&m->file, m->page, next, &count)) {
-        note_damage(m, "page %" PRIu32 " is not a trunk of the freelist", pgno);
+        btree_map_forest_damage(m, "page %" PRIu32 " is not a trunk of the freelist", pgno);
         *next = 0;
         return RC_OK;
     }
     for (uint32_t i = 0; i < count; i++)
-        TRY(claim(
-            m, btree_page_trunk_leaf(m->page, i), pgno, BTREE_MAP_LEAF, BTREE_MAP_FREE_OWNER, &claimed, &kept, err));
+        TRY(btree_map_forest_claim(
+            m, btree_page_trunk_leaf(m->page, i), pgno, BTREE_MAP_LEAF, BTREE_MAP_FREE_OWNER, &what, err));
     return RC_OK;
 }
 
@@ -239,13 +115,13 @@ static struct rc walk_freelist(struct btree_map *m, struct err *err)
     uint32_t parent = 1, pgno = m->file.first_trunk;
 
     while (pgno != 0) {
-        bool claimed, kept;
+        enum btree_map_claim what;
         uint32_t next = 0;
 
-        TRY(claim(m, pgno, parent, BTREE_MAP_TRUNK, BTREE_MAP_FREE_OWNER, &claimed, &kept, err));
-        if (!claimed)
+        TRY(btree_map_forest_claim(m, pgno, parent, BTREE_MAP_TRUNK, BTREE_MAP_FREE_OWNER, &what, err));
+        if (what == BTREE_MAP_REFUSED)
             return RC_OK;
-        if (kept) {
+        if (what == BTREE_MAP_KEPT) {
             next = m->nodes[pgno].first;
             if (next != 0 && btree_map_role_of(&m->nodes[next]) != BTREE_MAP_TRUNK)
                 next = 0;
@@ -269,7 +145,7 @@ static struct rc collect_row(struct btree_map *m, const struct btree_page_cell *
 
     buf_clear(row);
     buf_put(row, c->local.data, c->local.size);
-    while (row->size < want && pgno > 1 && pgno <= m->page_count) {
+    for (; row->size < want && pgno > 1 && pgno <= m->page_count && m->chains_left > 0; m->chains_left--) {
         size_t n = m->file.usable - 4;
 
         m->read_count++;
@@ -306,7 +182,7 @@ static struct rc read_rows(struct btree_map *m, uint32_t pgno, struct buf *row, 
             continue;
         TRY(read_row(m, &c, row, &damaged, err));
         if (damaged)
-            note_damage(m, "row %" PRIu32 " of page %" PRIu32 " of sqlite_schema is malformed", i, pgno);
+            btree_map_forest_damage(m, "row %" PRIu32 " of page %" PRIu32 " of sqlite_schema is malformed", i, pgno);
     }
     return RC_OK;
 }
@@ -321,6 +197,7 @@ static struct rc read_schema(struct btree_map *m, struct err *err)
     m->former = m->schema;
     btree_schema_init(&m->schema);
     m->schema_read = true;
+    m->chains_left = m->page_count;
     buf_init(&row, BTREE_SCHEMA_PREFIX_MAX);
     for (;;) {
         const struct btree_map_node *n = &m->nodes[at];
@@ -344,45 +221,22 @@ static struct rc read_schema(struct btree_map *m, struct err *err)
     return RC_OK;
 }
 
-/* Nobody's: the page and all below it that is not claimed anew. */
-static struct rc clear_below(struct btree_map *m, uint32_t root, struct err *err)
-{
-    size_t floor = m->parse.count;
-
-    TRY(list_add(&m->parse, root, err));
-    while (m->parse.count > floor) {
-        uint32_t pgno = m->parse.items[--m->parse.count];
-        struct btree_map_node *n = &m->nodes[pgno];
-
-        n->owner = BTREE_MAP_FREE_OWNER;
-        set_role(n, BTREE_MAP_NOTHING);
-        while (n->first != 0) {
-            uint32_t child = n->first;
-
-            unlink_page(m, child);
-            if (epoch_of(&m->nodes[child]) != m->epoch)
-                TRY(list_add(&m->parse, child, err));
-        }
-    }
-    return RC_OK;
-}
-
 static struct rc claim_roots(struct btree_map *m, struct err *err)
 {
-    bool claimed, kept;
+    enum btree_map_claim what;
 
     for (size_t i = 0; i < m->former.count; i++) {
         uint32_t root = m->former.objects[i].root;
 
         if (root <= m->page_count && m->nodes[root].owner == root && btree_schema_find(&m->schema, root) == NULL)
-            TRY(clear_below(m, root, err));
+            TRY(btree_map_forest_clear(m, root, err));
     }
     for (size_t i = 0; i < m->schema.count; i++) {
         uint32_t root = m->schema.objects[i].root;
 
-        TRY(claim(m, root, 0, BTREE_MAP_PAGE, root, &claimed, &kept, err));
-        if (claimed && !kept)
-            TRY(list_add(&m->parse, root, err));
+        TRY(btree_map_forest_claim(m, root, 0, BTREE_MAP_PAGE, root, &what, err));
+        if (what == BTREE_MAP_NEW)
+            TRY(btree_map_forest_add(&m->parse, root, err));
         TRY(drain(m, err));
     }
     return RC_OK;
@@ -397,8 +251,8 @@ static struct rc resize(struct btree_map *m, uint32_t page_count, struct err *er
     struct btree_map_node *nodes;
 
     for (uint64_t pgno = (uint64_t)page_count + 1; m->nodes != NULL && pgno <= m->page_count; pgno++) {
-        unlink_page(m, (uint32_t)pgno);
-        TRY(drop_claims(m, (uint32_t)pgno, err));
+        btree_map_forest_unlink(m, (uint32_t)pgno);
+        TRY(btree_map_forest_drop(m, (uint32_t)pgno, err));
     }
     if (page_count >= m->node_room) {
         nodes = mem_resize(m->nodes, room, sizeof *nodes);
@@ -431,7 +285,7 @@ static struct rc look_at_header(struct btree_map *m, bool *anew, struct err *err
 
     m->body_changed = false;
     *anew = !was_readable || m->changed == NULL;
-    if (!*anew && !is_changed(m, 1))
+    if (!*anew && !btree_map_forest_changed(m, 1))
         return RC_OK;
     m->readable = m->page_count > 0;
     if (m->readable) {
@@ -441,7 +295,7 @@ static struct rc look_at_header(struct btree_map *m, bool *anew, struct err *err
         m->body_changed = hash != m->page1_body_hash;
         m->page1_body_hash = hash;
         if (!m->readable)
-            note_damage(m, "page 1 is not that of a SQLite database");
+            btree_map_forest_damage(m, "page 1 is not that of a SQLite database");
     }
     if (!m->readable) {
         m->file = (struct btree_page_file){.page_size = before.page_size, .usable = before.page_size};
@@ -454,7 +308,7 @@ static struct rc look_at_header(struct btree_map *m, bool *anew, struct err *err
 
 static bool freelist_may_differ(const struct btree_map *m)
 {
-    if (is_changed(m, 1))
+    if (btree_map_forest_changed(m, 1))
         return true;
     for (size_t i = 0; i < m->changed_count; i++)
         if (m->roles_before[i] == BTREE_MAP_TRUNK)
@@ -476,11 +330,11 @@ static struct rc walk_schema(struct btree_map *m, struct err *err)
 {
     struct btree_map_node *first = &m->nodes[1];
 
-    if (is_changed(m, 1)) {
+    if (btree_map_forest_changed(m, 1)) {
         first->owner = 1;
-        set_role(first, BTREE_MAP_PAGE);
-        stamp(m, first);
-        TRY(list_add(&m->parse, 1, err));
+        btree_map_forest_set_role(first, BTREE_MAP_PAGE);
+        btree_map_forest_stamp(m, first);
+        TRY(btree_map_forest_add(&m->parse, 1, err));
         TRY(drain(m, err));
     }
     for (size_t i = 0; i < m->changed_count; i++)
@@ -497,9 +351,9 @@ static struct rc sweep(struct btree_map *m, struct err *err)
     for (size_t i = 0; i < m->orphans.count; i++) {
         uint32_t pgno = m->orphans.items[i];
 
-        if (pgno > m->page_count || m->nodes[pgno].parent != 0 || epoch_of(&m->nodes[pgno]) == m->epoch)
+        if (pgno > m->page_count || m->nodes[pgno].parent != 0 || btree_map_forest_epoch(&m->nodes[pgno]) == m->epoch)
             continue;
-        TRY(clear_below(m, pgno, err));
+        TRY(btree_map_forest_clear(m, pgno, err));
     }
     return RC_OK;
 }
@@ -509,7 +363,7 @@ static struct rc walk(struct btree_map *m, bool anew, struct err *err)
     if (anew)
         forget_all(m);
     for (size_t i = 0; !anew && i < m->changed_count; i++)
-        TRY(drop_claims(m, m->changed_pages[i], err));
+        TRY(btree_map_forest_drop(m, m->changed_pages[i], err));
     if (anew || freelist_may_differ(m))
         TRY(walk_freelist(m, err));
     TRY(walk_schema(m, err));

@@ -22,6 +22,13 @@ struct btree_map_node {
     uint32_t stamp; /* number of the update that claimed it, and its role in the low bits */
 };
 
+/* What became of a claim. */
+enum btree_map_claim {
+    BTREE_MAP_REFUSED, /* it cannot be: damage, and the page stays what it was */
+    BTREE_MAP_KEPT,    /* it was that already, and has not changed, so all below it is as it was */
+    BTREE_MAP_NEW,     /* its own claims are still to be made */
+};
+
 struct btree_map_list {
     uint32_t *items; /* owned */
     size_t count, room;
@@ -51,7 +58,8 @@ struct btree_map {
     const struct bitmap *changed; /* NULL: all */
     uint8_t *page;                /* owned; page_size */
     struct btree_map_list parse, orphans;
-    bool body_changed; /* of page 1 */
+    bool body_changed;    /* of page 1 */
+    uint32_t chains_left; /* overflow pages that rows of the schema may still have: none belongs to two */
     uint64_t damage, read_count;
     char first_damage[160];
 

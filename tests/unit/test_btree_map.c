@@ -435,7 +435,7 @@ static void test_hostile(void **state)
                 page[pgno == 1 ? 100 + pick(&w, 412) : pick(&w, 40)] = (uint8_t)pick(&w, 256);
         }
         assert_ok_err(btree_map_update(w.map, &source, w.page_size, w.page_count, changed, &err), &err);
-        assert_true(btree_map_read_count(w.map) <= 200u * w.page_count);
+        assert_true(btree_map_read_count(w.map) <= 3u * w.page_count + 1);
         damaged += btree_map_damage(w.map, &first) > 0;
         bitmap_free(changed);
     }
