@@ -241,6 +241,7 @@ static void begin_start(struct db *db)
         .fork = set->fork && db->timeline == 0,
         .adopt = set->adopt && db->timeline == 0,
         .must_compare = db->must_compare,
+        .look_at_ms = db->shipper.look_after_ms > 0 ? clock_mono_ms(db->clock) + db->shipper.look_after_ms : 0,
         .require_fence = set->require_fence,
         .fence = db->fence,
         .stop = &db->stop_wanted,

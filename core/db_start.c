@@ -63,6 +63,8 @@ static struct rc ship(void *ctx, struct db_segment *segment, struct err *err)
     else
         layout_log(key, t->l->timeline, seg->first_txid);
     store_req_init(&req, STORE_PUT, key, NULL, NULL);
+    if (!seg->is_part && t->s->look_at_ms > 0 && clock_mono_ms(t->s->clock) >= t->s->look_at_ms)
+        TRY(ship_look_wait(t->s->work, t->s->store, t->l->timeline, seg->first_txid, err));
     req.body = buf_span(&seg->bytes);
     req.create_only = true;
     rc = work_store(t->s->work, t->s->store, &req, err);

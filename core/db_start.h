@@ -39,7 +39,9 @@ struct db_start {
     void *ctx;
     bool may_switch, fork, adopt;
     bool require_fence; /* refuse a store that cannot keep a second writer out */
-    bool must_compare;  /* the log is known to have a hole, or could not be read: trust no position in it */
+    uint64_t
+        look_at_ms; /* monotonic: from then on whose the history's end is must be asked again (ship_look.h); 0: never */
+    bool must_compare; /* the log is known to have a hole, or could not be read: trust no position in it */
     const atomic_bool *stop;
 
     /* Out. */

@@ -91,3 +91,12 @@ struct rc ship_look_result(struct ship_look *l, struct err *err)
         store_req_fini(&l->reqs[i]);
     return rc;
 }
+
+struct rc ship_look_wait(struct work *w, struct store *s, uint32_t timeline, uint64_t txid, struct err *err)
+{
+    struct ship_look l = {.timeline = timeline, .txid = txid};
+
+    ship_look_prepare(&l);
+    rc_ignore(work_store_all(w, s, l.reqs, SHIP_LOOK_REQUESTS, err), "each request has its own outcome");
+    return ship_look_result(&l, err);
+}

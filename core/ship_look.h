@@ -13,6 +13,7 @@
 #define SHIP_LOOK_H
 
 #include "layout.h"
+#include "work.h"
 
 enum { SHIP_LOOK_REQUESTS = 3 };
 
@@ -33,5 +34,7 @@ void ship_look_start(struct ship_look *l, struct store *s);
 /* What they found, once all have come back: E_OK; E_FENCED with the reason; or why it could not be found out.  Frees
  * the answers. */
 MUST_USE struct rc ship_look_result(struct ship_look *l, struct err *err);
+/* From a job: all of it. */
+MUST_USE struct rc ship_look_wait(struct work *w, struct store *s, uint32_t timeline, uint64_t txid, struct err *err);
 
 #endif
