@@ -34,6 +34,13 @@ static bool hold_and_pause(struct db_replica *r, uint32_t pause_ms)
     return !*r->start->stop;
 }
 
+/* A replica that was good once may deny for a while, too: credentials that have run out, a policy that is being changed.
+ * Somebody at a first start wants to hear it at once. */
+static bool may_pass(enum err_code code)
+{
+    return rc_retryable(code) || code == E_DENIED;
+}
+
 /*
  * While the replica does not answer, the gate stays closed, so that the log keeps what comes after our position.  That
  * makes sense only when there is such a position.
@@ -50,7 +57,7 @@ static struct rc survey(struct db_replica *r, struct err *err)
         if (!rc_failed(rc))
             return rc;
         db_survey_fini(r->survey);
-        if (!rc_retryable(rc.code) || r->found != LOCAL_STATE_GOOD || r->start->must_compare)
+        if (!may_pass(rc.code) || r->found != LOCAL_STATE_GOOD || r->start->must_compare)
             return rc;
         if ((backoff.failure_count & (backoff.failure_count - 1)) == 0)
             work_on_loop(r->start->work, on_wait, &told);

@@ -250,5 +250,5 @@ def cases(options):
     found = [(name, lambda case, n=name: spooled(case, n)) for name in WAYS if options.full or name != "429"]
     found += [(f"{name}, much data", lambda case, n=name: much_data(case, n)) for name in ("refused", "denied")]
     found += [("flapping", flapping), ("a gap", lambda case: gap(case, "slow down")), ("its own limit", own_limit), ("asked to wait", asked_to_wait)]
-    found += [(f"a start, {name}", lambda case, n=name: start_while_away(case, n)) for name in ("refused", "slow down")]
+    found += [(f"a start, {name}", lambda case, n=name: start_while_away(case, n)) for name in ("refused", "slow down", "denied")]
     return found + [(f"an end, {name}", lambda case, n=name: end_while_away(case, n)) for name in ("black hole", "denied")]
