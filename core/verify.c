@@ -72,6 +72,7 @@ static void job_fini(struct verify_job *j)
         mem_free(j->timelines[i].folds);
         mem_free(j->timelines[i].parts);
         mem_free(j->timelines[i].snaps);
+        mem_free(j->timelines[i].bases);
     }
     mem_free(j->timelines);
 }

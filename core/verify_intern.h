@@ -26,15 +26,24 @@ struct verify_part_key {
     } fate;
 };
 
+/* A snapshot, or a merge. */
 struct verify_snap_key {
     uint64_t txid, size;
     int64_t time_ms;
-    bool usable;   /* whole, and nothing speaks against it */
-    bool compared; /* with the log */
+    unsigned level;     /* 0: a snapshot */
+    uint64_t base_txid; /* merges */
+    bool usable;        /* whole, and nothing speaks against it */
+    bool compared;      /* with the log */
     /* What it says, when it is whole. */
-    uint64_t checksum;
+    uint64_t checksum, base_checksum;
     uint32_t page_size, page_count;
     struct nonce writer;
+};
+
+/* Which merge builds on a txid. */
+struct verify_snap_base {
+    uint64_t txid;
+    size_t snap; /* index in `snaps` */
 };
 
 /* One timeline, from its listing to its verdict. */
@@ -52,8 +61,10 @@ struct verify_work {
     size_t fold_count, fold_room;
     struct verify_part_key *parts;
     size_t part_count, part_room;
-    struct verify_snap_key *snaps;
+    struct verify_snap_key *snaps; /* and merges; by txid once they are listed */
     size_t snap_count, snap_room;
+    struct verify_snap_base *bases; /* by txid */
+    size_t base_count;
     uint64_t bytes;
 
     struct verify_timeline *out; /* borrowed from the report; NULL when it is not looked at */
@@ -94,6 +105,20 @@ static inline struct verify_work *verify_intern_find(struct verify_job *j, uint3
             high = middle;
     }
     return low < j->timeline_count && j->timelines[low].number == number ? &j->timelines[low] : NULL;
+}
+
+static inline enum layout_kind verify_intern_snap_kind(const struct verify_snap_key *s)
+{
+    return s->level > 0 ? LAYOUT_MERGE : LAYOUT_SNAPSHOT;
+}
+
+static inline void verify_intern_snap_text(
+    const struct verify_work *t, const struct verify_snap_key *s, layout_text key)
+{
+    if (s->level > 0)
+        layout_merge(key, t->number, s->level, s->base_txid, s->txid, s->time_ms);
+    else
+        layout_snapshot(key, t->number, s->txid, s->time_ms);
 }
 
 static inline void verify_intern_read(struct verify_job *j, uint64_t bytes)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "verify_list.h"
 
+#include "alloc.h"
 #include "verify_report.h"
 
 #include <inttypes.h>
@@ -87,7 +88,8 @@ static struct rc add_snap(
     struct verify_work *t, const struct layout_key *k, const struct store_entry *e, struct err *err)
 {
     TRY(verify_report_grow(&t->snaps, t->snap_count, &t->snap_room, sizeof *t->snaps, err));
-    t->snaps[t->snap_count++] = (struct verify_snap_key){.txid = k->txid, .size = e->size, .time_ms = k->time_ms};
+    t->snaps[t->snap_count++] = (struct verify_snap_key){
+        .txid = k->txid, .size = e->size, .time_ms = k->time_ms, .level = k->level, .base_txid = k->base_txid};
     return RC_OK;
 }
 
@@ -115,14 +117,12 @@ static struct rc on_entry(struct verify_job *j, const struct store_entry *e, str
     case LAYOUT_PART:
         return add_part(t, &k, e, err);
     case LAYOUT_SNAPSHOT:
+    case LAYOUT_MERGE:
         return add_snap(t, &k, e, err);
     case LAYOUT_FOLD:
         return add_fold(t, &k, e, err);
     case LAYOUT_TIMELINE:
         t->has_origin = true;
-        break;
-    case LAYOUT_MERGE:
-        unexpected(j, e->key);
         break;
     case LAYOUT_IDENTITY_KEY:
     case LAYOUT_OTHER:
@@ -151,12 +151,52 @@ static struct rc on_top(struct verify_job *j, const struct store_entry *e, struc
     return RC_OK;
 }
 
+static int by_txid(const void *a, const void *b)
+{
+    const struct verify_snap_key *x = a, *y = b;
+
+    if (x->txid != y->txid)
+        return x->txid < y->txid ? -1 : 1;
+    if (x->level != y->level)
+        return x->level < y->level ? -1 : 1;
+    if (x->base_txid != y->base_txid)
+        return x->base_txid < y->base_txid ? -1 : 1;
+    return (x->time_ms > y->time_ms) - (x->time_ms < y->time_ms);
+}
+
+static int by_base(const void *a, const void *b)
+{
+    const struct verify_snap_base *x = a, *y = b;
+
+    if (x->txid != y->txid)
+        return x->txid < y->txid ? -1 : 1;
+    return (x->snap > y->snap) - (x->snap < y->snap);
+}
+
+/* Snapshots and merges by the state that they give; merges also by the one that they build on. */
+static struct rc order_snaps(struct verify_work *t, struct err *err)
+{
+    if (t->snap_count == 0)
+        return RC_OK;
+    qsort(t->snaps, t->snap_count, sizeof *t->snaps, by_txid);
+    t->bases = mem_try(t->snap_count, sizeof *t->bases);
+    if (t->bases == NULL)
+        return rc_raise(err, E_NOMEM, "verification of %zu snapshots and merges", t->snap_count);
+    for (size_t i = 0; i < t->snap_count; i++)
+        if (t->snaps[i].level > 0)
+            t->bases[t->base_count++] = (struct verify_snap_base){t->snaps[i].base_txid, i};
+    qsort(t->bases, t->base_count, sizeof *t->bases, by_base);
+    return RC_OK;
+}
+
 struct rc verify_list_run(struct verify_job *j, struct err *err)
 {
     layout_text prefix;
 
     layout_timelines_prefix(prefix);
     TRY(list(j, prefix, "", false, on_entry, err));
+    for (size_t i = 0; i < j->timeline_count; i++)
+        TRY(order_snaps(&j->timelines[i], err));
     return list(j, "", "", true, on_top, err);
 }
 

@@ -22,8 +22,16 @@ struct piece {
     struct zstr_dec *zstd; /* owned */
     uint8_t *pages;        /* owned; SNAP_FRAME_RAW_MAX */
     uint64_t sum;          /* XOR of the page hashes */
+    uint64_t *hashes;      /* borrowed: of all pages of the state; NULL: nobody wants them */
     struct rc rc;
     struct err err;
+};
+
+/* The page hashes of a state, for merges that build on it. */
+struct state {
+    uint64_t txid, checksum;
+    uint32_t page_count, page_size;
+    uint64_t *hashes; /* owned; NULL: free */
 };
 
 struct reader {
@@ -36,6 +44,7 @@ struct reader {
     uint64_t at; /* bytes that were taken */
     size_t frame;
     uint64_t sum;
+    uint64_t *hashes; /* owned; NULL: nobody wants them */
     struct piece pieces[PIECES];
     struct store_req reqs[PIECES];
 };
@@ -50,6 +59,7 @@ static void reader_free(struct reader *r)
         store_req_fini(&r->reqs[i]);
     }
     snap_index_free(r->index);
+    mem_free(r->hashes);
     digest_free(r->digest);
     mem_free(r);
 }
@@ -121,6 +131,9 @@ static struct rc check_meta(const struct reader *r, const struct layout_key *k, 
         return rc_raise(err, E_CORRUPT,
             "it says that it is txid %" PRIu64 " of timeline %" PRIu32 ", taken at %" PRIi64 " ms", m->txid,
             m->timeline, m->time_ms);
+    if (m->level != k->level || m->base_txid != k->base_txid)
+        return rc_raise(
+            err, E_CORRUPT, "it says that it is of level %u and builds on txid %" PRIu64, m->level, m->base_txid);
     if (!nonce_equal(&m->database, &r->job->report->database))
         return rc_raise(err, E_CORRUPT, "it belongs to database %s, not to %s", nonce_format(&m->database, theirs),
             nonce_format(&r->job->report->database, mine));
@@ -140,8 +153,13 @@ static struct rc decode(struct piece *p, struct err *err)
 
         TRY(snap_frame_decode(p->zstd, p->index, i, stored, p->pages, err));
         for (uint32_t k = 0; k < f.page_count; k++)
-            if (f.superseded[k] == 0)
-                p->sum ^= digest_page(f.pgnos[k], p->pages + (size_t)k * page_size, page_size);
+            if (f.superseded[k] == 0) { /* each page once, in all pieces together */
+                uint64_t hash = digest_page(f.pgnos[k], p->pages + (size_t)k * page_size, page_size);
+
+                p->sum ^= hash;
+                if (p->hashes != NULL)
+                    p->hashes[f.pgnos[k] - 1] = hash;
+            }
     }
     return RC_OK;
 }
@@ -160,6 +178,7 @@ static void plan_piece(struct reader *r, struct piece *p)
     uint64_t end = r->at;
 
     p->index = r->index;
+    p->hashes = r->hashes;
     p->offset = r->at;
     p->begin = r->frame;
     p->sum = 0;
@@ -224,64 +243,173 @@ static struct rc take_pieces(struct reader *r, struct err *err)
     return RC_OK;
 }
 
-static struct rc read_all(struct reader *r, const struct layout_key *k, struct err *err)
+/* Page hashes of the base, over which those of a merge are written; of a snapshot only if a merge builds on it. */
+static struct rc take_base(struct reader *r, const struct state *base, bool wanted, struct err *err)
 {
-    const struct snap_meta *m;
+    const struct snap_meta *m = snap_index_meta(r->index);
+    uint64_t pages = 0;
+
+    if (m->level == 0 ? !wanted : base == NULL)
+        return RC_OK;
+    for (size_t i = 0; i < snap_index_frame_count(r->index); i++)
+        pages += snap_index_frame(r->index, i).page_count;
+    if (base != NULL && (base->checksum != m->base_checksum || base->page_size != m->page_size))
+        return rc_raise(err, E_CORRUPT, "it builds on state checksum %016" PRIx64 ", txid %" PRIu64 " has %016" PRIx64,
+            m->base_checksum, m->base_txid, base->checksum);
+    /* Before memory is taken for a page count that nothing speaks for; one more is the lock page. */
+    if (base != NULL && m->page_count > base->page_count && m->page_count - base->page_count > pages + 1)
+        return rc_raise(err, E_CORRUPT, "%" PRIu64 " pages cannot make a database of %" PRIu32 " pages one of %" PRIu32,
+            pages, base->page_count, m->page_count);
+    r->hashes = mem_try((size_t)m->page_count + 1, sizeof *r->hashes);
+    if (r->hashes == NULL)
+        return rc_raise(err, E_NOMEM, "page hashes of %" PRIu32 " pages", m->page_count);
+    if (base != NULL)
+        memcpy(r->hashes, base->hashes,
+            (base->page_count < m->page_count ? base->page_count : m->page_count) * sizeof *r->hashes);
+    return RC_OK;
+}
+
+/* What the pages come to.  Of a merge whose base was not read nobody can tell. */
+static struct rc check_sum(const struct reader *r, struct err *err)
+{
+    const struct snap_meta *m = snap_index_meta(r->index);
+    uint64_t sum = r->sum;
+
+    if (m->level > 0 && r->hashes == NULL)
+        return RC_OK;
+    if (m->level > 0) {
+        sum = 0;
+        for (uint32_t i = 0; i < m->page_count; i++)
+            sum ^= r->hashes[i];
+    }
+    if (sum != m->checksum)
+        return rc_raise(err, E_CORRUPT, "the state checksum of %s is %016" PRIx64 ", it says %016" PRIx64,
+            m->level > 0 ? "its base with its pages" : "its pages", sum, m->checksum);
+    return RC_OK;
+}
+
+static struct rc read_all(
+    struct reader *r, const struct layout_key *k, const struct state *base, bool wanted, struct err *err)
+{
     struct cursor trailer;
 
     TRY(open_index(r, err));
     TRY(check_meta(r, k, err));
-    m = snap_index_meta(r->index);
+    TRY(take_base(r, base, wanted, err));
     while (r->at < r->size)
         TRY(take_pieces(r, err));
     trailer = cursor_of(span_of(r->trailer, sizeof r->trailer));
     if (cursor_u64(&trailer) != digest_value(r->digest))
         return rc_raise(err, E_CORRUPT, "checksum mismatch over %" PRIu64 " bytes", r->size);
-    if (r->sum != m->checksum)
-        return rc_raise(err, E_CORRUPT, "the state checksum of its pages is %016" PRIx64 ", it says %016" PRIx64,
-            r->sum, m->checksum);
-    return RC_OK;
+    return check_sum(r, err);
+}
+
+/* --- states --------------------------------------------------------------------------------------------------------
+ */
+
+/* Does any merge from number `from` on build on this state? */
+static bool is_base(const struct verify_work *t, uint64_t txid, size_t from)
+{
+    size_t low = 0, high = t->base_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (t->bases[middle].txid < txid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < t->base_count && t->bases[low].txid == txid; low++)
+        if (t->bases[low].snap >= from)
+            return true;
+    return false;
+}
+
+static const struct state *find_state(const struct state *states, uint64_t txid)
+{
+    for (size_t i = 0; i < VERIFY_SNAP_STATES; i++)
+        if (states[i].hashes != NULL && states[i].txid == txid)
+            return &states[i];
+    return NULL;
+}
+
+/* Keep what the reader has proven, if a merge behind number `i` builds on it; forget what none builds on any more. */
+static void keep_state(struct state *states, const struct verify_work *t, size_t i, struct reader *r)
+{
+    const struct snap_meta *m = snap_index_meta(r->index);
+    struct state *room = NULL;
+
+    for (size_t k = 0; k < VERIFY_SNAP_STATES; k++) {
+        struct state *s = &states[k];
+
+        if (s->hashes != NULL && !is_base(t, s->txid, i + 1)) {
+            mem_free(s->hashes);
+            s->hashes = NULL;
+        }
+        if (room == NULL || s->hashes == NULL || (room->hashes != NULL && s->txid < room->txid))
+            room = s;
+    }
+    if (r->hashes == NULL || !is_base(t, m->txid, i + 1) || find_state(states, m->txid) != NULL)
+        return;
+    mem_free(room->hashes);
+    *room = (struct state){m->txid, m->checksum, m->page_count, m->page_size, MOVE(r->hashes)};
 }
 
 static struct rc read_snapshot(
-    struct verify_job *j, struct verify_snap_key *s, const struct layout_key *k, const char *key, struct err *err)
+    struct verify_job *j, struct verify_work *t, size_t i, struct state *states, struct err *err)
 {
     CLEANUP(reader_freep) struct reader *r = NULL;
+    struct verify_snap_key *s = &t->snaps[i];
+    const struct layout_key k = {
+        .timeline = t->number, .txid = s->txid, .time_ms = s->time_ms, .level = s->level, .base_txid = s->base_txid};
+    const struct state *base = s->level > 0 ? find_state(states, s->base_txid) : NULL;
     const struct snap_meta *m;
+    layout_text key;
 
+    verify_intern_snap_text(t, s, key);
     TRY(reader_new(&r, j, key, s->size, err));
-    TRY(read_all(r, k, err));
+    TRY(read_all(r, &k, base, is_base(t, s->txid, i + 1), err));
     m = snap_index_meta(r->index);
     s->usable = true;
     s->checksum = m->checksum;
+    s->base_checksum = m->base_checksum;
     s->page_size = m->page_size;
     s->page_count = m->page_count;
     s->writer = m->writer;
+    keep_state(states, t, i, r);
+    return RC_OK;
+}
+
+static struct rc read_one(struct verify_job *j, struct verify_work *t, size_t i, struct state *states, struct err *err)
+{
+    const uint64_t before = j->done;
+    struct err damage;
+    layout_text key;
+    struct rc rc = read_snapshot(j, t, i, states, &damage);
+
+    verify_intern_snap_text(t, &t->snaps[i], key);
+    if (verify_intern_is_damage(rc)) { /* once more: it may have been the way */
+        j->done = before;
+        rc = read_snapshot(j, t, i, states, &damage);
+    }
+    if (rc_failed(rc) && !verify_intern_is_damage(rc)) {
+        *err = damage;
+        return rc_wrap(err, "%s", key);
+    }
+    if (rc_failed(rc))
+        verify_report_damage(j, t, verify_intern_snap_kind(&t->snaps[i]), key, &damage);
     return RC_OK;
 }
 
 struct rc verify_snap_run(struct verify_job *j, struct verify_work *t, struct err *err)
 {
-    for (size_t i = 0; i < t->snap_count; i++) {
-        struct verify_snap_key *s = &t->snaps[i];
-        const struct layout_key k = {.timeline = t->number, .txid = s->txid, .time_ms = s->time_ms};
-        const uint64_t before = j->done;
-        struct err damage;
-        layout_text key;
-        struct rc rc;
+    struct state states[VERIFY_SNAP_STATES] = {0};
+    struct rc rc = RC_OK;
 
-        layout_snapshot(key, t->number, s->txid, s->time_ms);
-        rc = read_snapshot(j, s, &k, key, &damage);
-        if (verify_intern_is_damage(rc)) { /* once more: it may have been the way */
-            j->done = before;
-            rc = read_snapshot(j, s, &k, key, &damage);
-        }
-        if (rc_failed(rc) && !verify_intern_is_damage(rc)) {
-            *err = damage;
-            return rc_wrap(err, "%s", key);
-        }
-        if (rc_failed(rc))
-            verify_report_damage(j, t, LAYOUT_SNAPSHOT, key, &damage);
-    }
-    return RC_OK;
+    for (size_t i = 0; i < t->snap_count && !rc_failed(rc); i++)
+        rc = read_one(j, t, i, states, err);
+    for (size_t i = 0; i < VERIFY_SNAP_STATES; i++)
+        mem_free(states[i].hashes);
+    return rc;
 }

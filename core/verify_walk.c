@@ -101,14 +101,60 @@ static size_t snap_at(const struct verify_work *t, uint64_t txid)
     return low;
 }
 
+/* Does a restore get the state from it? */
+static bool gives(const struct verify_walk *w, const struct verify_snap_key *s)
+{
+    return s->usable && (s->level == 0 || verify_report_reaches(w->job, w->timeline, s->base_txid));
+}
+
 static bool has_snapshot(const struct verify_walk *w, uint64_t txid)
 {
     const struct verify_work *t = w->timeline;
 
     for (size_t i = snap_at(t, txid); i < t->snap_count && t->snaps[i].txid == txid; i++)
-        if (t->snaps[i].usable)
+        if (gives(w, &t->snaps[i]))
             return true;
     return false;
+}
+
+/* It is of another state than the log has. */
+static void refute(struct verify_walk *w, struct verify_snap_key *s, uint64_t txid, uint64_t says, uint64_t checksum,
+    const struct nonce *writer)
+{
+    struct verify_work *t = w->timeline;
+    layout_text key;
+
+    s->usable = false;
+    verify_intern_snap_text(t, s, key);
+    if (nonce_equal(&s->writer, writer))
+        verify_report_find(w->job, t, VERIFY_DAMAGED, verify_intern_snap_kind(s), key,
+            "its state checksum at txid %" PRIu64 " is %016" PRIx64 " with %" PRIu32 " pages, the log says %016" PRIx64,
+            txid, says, s->page_count, checksum);
+    else
+        verify_report_find(w->job, t, VERIFY_UNEXPECTED, verify_intern_snap_kind(s), key,
+            "of another state than the log has at txid %" PRIu64 ": left by a run that never got that far", txid);
+}
+
+/* Merges that build on this txid. */
+static void compare_bases(struct verify_walk *w, uint64_t txid, uint64_t checksum, const struct nonce *writer)
+{
+    struct verify_work *t = w->timeline;
+    size_t low = 0, high = t->base_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (t->bases[middle].txid < txid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < t->base_count && t->bases[low].txid == txid; low++) {
+        struct verify_snap_key *s = &t->snaps[t->bases[low].snap];
+
+        if (s->usable && s->base_checksum != checksum)
+            refute(w, s, txid, s->base_checksum, checksum, writer);
+    }
 }
 
 /* `pages` 0: not known. */
@@ -118,23 +164,16 @@ static void compare(struct verify_walk *w, uint64_t txid, uint64_t checksum, uin
 
     for (size_t i = snap_at(t, txid); i < t->snap_count && t->snaps[i].txid == txid; i++) {
         struct verify_snap_key *s = &t->snaps[i];
-        layout_text key;
 
         if (!s->usable || s->compared)
             continue;
         s->compared = true;
-        s->usable = s->checksum == checksum && (pages == 0 || s->page_count == pages);
-        layout_snapshot(key, t->number, s->txid, s->time_ms);
-        if (s->usable)
-            verify_report_good(w->job, t, LAYOUT_SNAPSHOT);
-        else if (nonce_equal(&s->writer, writer))
-            verify_report_find(w->job, t, VERIFY_DAMAGED, LAYOUT_SNAPSHOT, key,
-                "its state checksum is %016" PRIx64 " with %" PRIu32 " pages, the log says %016" PRIx64, s->checksum,
-                s->page_count, checksum);
+        if (s->checksum == checksum && (pages == 0 || s->page_count == pages))
+            verify_report_good(w->job, t, verify_intern_snap_kind(s));
         else
-            verify_report_find(w->job, t, VERIFY_UNEXPECTED, LAYOUT_SNAPSHOT, key,
-                "of another state than the log has at txid %" PRIu64 ": left by a run that never got that far", txid);
+            refute(w, s, txid, s->checksum, checksum, writer);
     }
+    compare_bases(w, txid, checksum, writer);
 }
 
 /* --- what can be restored ------------------------------------------------------------------------------------------
@@ -156,7 +195,7 @@ static struct rc cover(struct verify_walk *w, uint64_t first, uint64_t last, uin
     for (size_t i = snap_at(t, next); i < t->snap_count && (last == 0 || t->snaps[i].txid <= last); i++) {
         uint64_t txid = t->snaps[i].txid;
 
-        if (!t->snaps[i].usable || txid < next)
+        if (!gives(w, &t->snaps[i]) || txid < next)
             continue;
         if (txid > next)
             TRY(verify_report_loss(t->out, next, txid - 1, before, w->why, err));
@@ -251,7 +290,7 @@ static void need_snapshot(struct verify_walk *w, uint64_t txid)
         return;
     layout_snapshot_prefix(prefix, t->number);
     key = mem_printf("%s%016" PRIx64 "-...", prefix, txid);
-    if (i == t->snap_count || t->snaps[i].txid != txid) {
+    if (i == t->snap_count || t->snaps[i].txid != txid || t->snaps[i].level > 0) {
         verify_report_find(w->job, t, VERIFY_MISSING, LAYOUT_SNAPSHOT, key,
             "the log says that the state of txid %" PRIu64 " is in a snapshot", txid);
         lose(w, mem_printf("%s is missing", key));
@@ -396,11 +435,11 @@ static void finish_snapshots(struct verify_walk *w)
 
         if (!s->usable || s->compared)
             continue;
-        layout_snapshot(key, t->number, s->txid, s->time_ms);
+        verify_intern_snap_text(t, s, key);
         if (s->txid >= w->begin && (s->txid <= w->at || t->open_end))
-            verify_report_good(w->job, t, LAYOUT_SNAPSHOT); /* whole, in a place where the log is not */
+            verify_report_good(w->job, t, verify_intern_snap_kind(s)); /* whole, in a place where the log is not */
         else
-            verify_report_find(w->job, t, VERIFY_UNEXPECTED, LAYOUT_SNAPSHOT, key,
+            verify_report_find(w->job, t, VERIFY_UNEXPECTED, verify_intern_snap_kind(s), key,
                 "the log has no txid %" PRIu64 " (yet): left by a run that never got that far", s->txid);
     }
 }

@@ -106,13 +106,22 @@ static uint64_t log_bytes(const struct catalog_timeline *t)
     return sum;
 }
 
+static uint64_t merge_bytes(const struct catalog_timeline *t)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < t->merge_count; i++)
+        sum += t->merges[i].size;
+    return sum;
+}
+
 static uint64_t all_bytes(const struct catalog_timeline *t)
 {
     uint64_t sum = log_bytes(t);
 
     for (size_t i = 0; i < t->snapshot_count; i++)
         sum += t->snapshots[i].size;
-    return sum;
+    return sum + merge_bytes(t);
 }
 
 static bool on_commit(void *ctx, const struct seg_info *segment, const struct seg_commit *commit)
@@ -204,6 +213,8 @@ static void print_timeline(
     for (size_t i = 0; i < t->snapshot_count; i++)
         (void)printf("  snapshot    txid %" PRIu64 " (%s), %s\n", t->snapshots[i].txid,
             strx_format_time(t->snapshots[i].time_ms, time), strx_format_size(t->snapshots[i].size, size));
+    if (t->merge_count > 0)
+        (void)printf("  merges      %zu, %s\n", t->merge_count, strx_format_size(merge_bytes(t), size));
     print_gaps(l->gap_array);
 }
 
@@ -255,18 +266,34 @@ static json_t *snapshot_array(const struct catalog_timeline *t)
     return array;
 }
 
+static json_t *merge_array(const struct catalog_timeline *t)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < t->merge_count; i++) {
+        const struct catalog_merge *m = &t->merges[i];
+
+        (void)json_array_append_new(
+            array, json_pack("{s:I, s:I, s:I, s:o, s:I, s:I}", "level", (json_int_t)m->level, "base_txid",
+                       (json_int_t)m->base_txid, "txid", (json_int_t)m->txid, "time", time_value(m->time_ms), "time_ms",
+                       (json_int_t)m->time_ms, "bytes", (json_int_t)m->size));
+    }
+    return array;
+}
+
 static json_t *timeline_object(
     const struct listing *l, const struct catalog *c, const struct catalog_timeline *t, const char *damage)
 {
     const struct layout_origin *o = &t->origin;
 
-    return json_pack("{s:I, s:o, s:I, s:s, s:I, s:s, s:o, s:b, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+    return json_pack("{s:I, s:o, s:I, s:s, s:I, s:s, s:o, s:b, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
         "timeline", (json_int_t)t->number, "parent", number_or_null(o->parent), "fork_txid", (json_int_t)o->fork_txid,
         "host", o->host, "pid", (json_int_t)o->pid, "path", o->path, "begun", time_value(o->time_ms), "sealed",
         (int)t->sealed, "successor", number_or_null(t->successor), "tip", tip_object(t), "restorable",
         range_object(c, t), "segments", (json_int_t)(t->log_count - (t->sealed ? 1 : 0)), "folds",
         (json_int_t)t->fold_count, "parts", (json_int_t)t->part_count, "log_bytes", (json_int_t)log_bytes(t),
-        "snapshots", snapshot_array(t), "gaps", l->gaps ? json_deep_copy(l->gap_array) : json_null(), "damage",
+        "snapshots", snapshot_array(t), "merges", merge_array(t), "gaps",
+        l->gaps ? json_deep_copy(l->gap_array) : json_null(), "damage",
         damage[0] != 0 ? json_string(damage) : json_null());
 }
 

@@ -61,8 +61,16 @@ static void insert(unsigned flags)
     make_history_sql(h, sql, flags);
 }
 
-/* Timeline 1: 1 to 20, with a resync at 14 and a new beginning at 16.  2 follows it.  3 leaves 1 at 13, inside of a
- * segment, with a large transaction at its end; 4 leaves 3. */
+static void merge(uint64_t base, uint64_t txid, unsigned level)
+{
+    struct make_history *h = &kit.h;
+
+    make_history_merge(
+        h, level, make_history_find(h, 1, base), make_history_find(h, 1, txid), make_history_find(h, 1, txid)->time_ms);
+}
+
+/* Timeline 1: 1 to 20, with merges, a resync at 14 and a new beginning at 16.  2 follows it.  3 leaves 1 at 13, inside
+ * of a segment, with a large transaction at its end; 4 leaves 3. */
 static void build(void)
 {
     struct make_history *h = &kit.h;
@@ -77,6 +85,12 @@ static void build(void)
             make_history_snapshot(h);
         else if (txid % 3 == 0)
             make_history_cut(h);
+        if (txid == 6 || txid == 9)
+            merge(txid == 6 ? 1 : 6, txid, 1);
+        if (txid == 9)
+            merge(1, 9, 2);
+        if (txid == 10 || txid == 12)
+            merge(txid == 10 ? 9 : 10, txid, 1);
     }
     make_history_cut(h);
     make_history_seal(h, 2);
@@ -308,10 +322,10 @@ static void test_whole(void **state)
     assert_restorable_as_reported("whole");
 }
 
-/* What a replica by itself cannot know: a later end, and a snapshot that nothing depends on. */
+/* What a replica by itself cannot know: a later end, a merge, and a snapshot that nothing depends on. */
 static bool can_be_missed(const char *key)
 {
-    return strstr(key, "t/00000004/log/0000000000000013") != NULL
+    return strstr(key, "t/00000004/log/0000000000000013") != NULL || strstr(key, "/merge/") != NULL
            || strstr(key, "t/00000001/snap/000000000000000a-") != NULL || strstr(key, "t/00000003/snap/") != NULL;
 }
 
@@ -531,11 +545,16 @@ static void test_another_chain(void **state)
 /* A part that is whole and of the right size, but not the one that the segment lists; and the one before it is gone. */
 static void test_another_part(void **state)
 {
-    const char *first = key_with("-00000000"), *second = key_with("-00000001");
-    struct buf before = read_key(first), part = read_key(second), other = read_key(second);
+    const char *first = key_with("t/00000003/part/");
+    char second[PATH_SIZE];
+    struct buf before, part, other;
 
     (void)state;
-    assert_non_null(strstr(first, "/part/"));
+    (void)snprintf(second, sizeof second, "%s", first);
+    second[strlen(second) - 1]++;
+    before = read_key(first);
+    part = read_key(second);
+    other = read_key(second);
     buf_trim(&other, other.size - PACK_TRAILER_SIZE);
     other.data[other.size / 2] ^= 1;
     pack_put_trailer(&other);
@@ -718,10 +737,51 @@ static void test_spoilt_answers(void **state)
         }
 }
 
+/* Merges that are whole but not of this history's states; hashes and checksums are all right in themselves. */
+static void test_merges_that_lie(void **state)
+{
+    struct make_history_state base = *make_history_find(&kit.h, 1, 10), end = *make_history_find(&kit.h, 1, 12);
+    static const struct {
+        uint64_t base_lie, end_lie;
+        const char *text;
+    } cases[] = {
+        {1, 0, "it builds on state checksum"},
+        {0, 1, "the state checksum of its base with its pages is"},
+    };
+    layout_text key;
+
+    (void)state;
+    layout_merge(key, 1, 3, 10, 12, end.time_ms);
+    kit.h.timeline = 1;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        base.checksum ^= cases[i].base_lie;
+        end.checksum ^= cases[i].end_lie;
+        make_history_merge(&kit.h, 3, &base, &end, end.time_ms);
+        base.checksum ^= cases[i].base_lie;
+        end.checksum ^= cases[i].end_lie;
+        verify();
+        assert_finding(cases[i].text, VERIFY_DAMAGED, key);
+        assert_non_null(strstr(kit.report.findings[0].text, cases[i].text));
+    }
+    /* Nothing proves the base: the log still knows better. */
+    end.checksum ^= 1;
+    base.txid = 11; /* inside of a segment, where no snapshot is */
+    base.checksum = make_history_find(&kit.h, 1, 11)->checksum;
+    remove_key(key);
+    make_history_merge(&kit.h, 3, &base, &end, end.time_ms);
+    layout_merge(key, 1, 3, 11, 12, end.time_ms);
+    verify();
+    assert_finding("of another state", VERIFY_DAMAGED, key);
+    assert_non_null(strstr(kit.report.findings[0].text, "the log says"));
+    remove_key(key);
+    kit.h.timeline = 4;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_merges_that_lie),
         cmocka_unit_test(test_removed),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_turned_bits),
