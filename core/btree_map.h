@@ -49,7 +49,8 @@ struct btree_map_touch {
         *name; /* "users"; for the others "schema", "free pages", "pointer map", "file header", "unknown pages" */
     const char *table; /* the table of an index; of a table itself; NULL for the others */
     uint64_t page_count;
-    bool created, dropped; /* by this very change */
+    bool created, dropped;   /* by this very change */
+    const char *former_name; /* renamed by it; NULL: it was not */
 };
 
 struct btree_map;

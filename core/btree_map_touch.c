@@ -232,7 +232,10 @@ static int in_order(const void *a, const void *b)
 static void add_object(struct btree_map *m, const struct btree_schema_object *o, const struct btree_map_count *c,
     bool created, bool dropped)
 {
-    if (c->pages == 0 && !created && !dropped)
+    const struct btree_schema_object *was = m->schema_read && !dropped && !created ? &m->former.objects[c->twin] : o;
+    bool renamed = strcmp(was->name, o->name) != 0;
+
+    if (c->pages == 0 && !created && !dropped && !renamed)
         return;
     m->touches[m->touch_count++] = (struct btree_map_touch){
         .kind = o->index ? BTREE_MAP_INDEX : BTREE_MAP_TABLE,
@@ -241,6 +244,7 @@ static void add_object(struct btree_map *m, const struct btree_schema_object *o,
         .page_count = c->pages,
         .created = created,
         .dropped = dropped,
+        .former_name = renamed ? was->name : NULL,
     };
 }
 

@@ -242,11 +242,20 @@ static struct rc apply_log(struct plain_db *p, struct err *err)
 {
     int code = sqlite3_open_v2(p->path, &p->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL);
 
+    /* SQLite looks for a log when it reads for the first time; before that a checkpoint finds nothing to do. */
+    if (code == SQLITE_OK)
+        code = begin_reading(p);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(p->db, "COMMIT", NULL, NULL, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_wal_checkpoint_v2(p->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     if (code == SQLITE_OK)
         code = begin_reading(p);
-    return code == SQLITE_OK ? RC_OK : from_sqlite(p, code, "apply the log of", err);
+    if (code != SQLITE_OK)
+        return from_sqlite(p, code, "apply the log of", err);
+    if (size_beside(p, "-wal") > 0)
+        return rc_raise(err, E_CORRUPT, "apply the log of %s: SQLite left some of it", p->path);
+    return RC_OK;
 }
 
 /* --- the whole -----------------------------------------------------------------------------------------------------
@@ -264,7 +273,9 @@ struct rc plain_db_open(
     p->fd = -1;
     p->path = mem_strdup(realpath(path, real) != NULL ? real : path);
     TRY(fsys_open(fs, p->path, O_RDONLY, 0, &p->fd, err));
-    TRY(check_kind(p, &st, err)); /* a log may still make up for its size */
+    TRY(check_kind(p, &st, err));
+    if (size_beside(p, "-wal") == 0 && size_beside(p, "-journal") == 0)
+        TRY(read_header(p, err)); /* otherwise they may still make up for its size */
     TRY(hold(p, err));
     p->had_log = p->db != NULL && size_beside(p, "-wal") > 0;
     if (p->had_log) {

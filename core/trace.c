@@ -294,6 +294,8 @@ static struct rc trace_segment(struct trace *t, const struct catalog_step *step,
     if (!t->begun)
         TRY(begin(t, err));
     TRY(check_chain(t, key, err));
+    if (t->state != NULL && !t->mapped && t->txid + 1 >= t->opts->first_txid)
+        TRY(update_map(t, NULL, err)); /* what the first commit of interest comes after */
     if (t->state != NULL)
         TRY_CTX(apply(t, d, err), err, "%s", key);
     else

@@ -89,6 +89,21 @@ static bool is_noise(const struct trace_commit *c, const struct btree_map_touch 
     return touch->kind == BTREE_MAP_HEADER && c->touch_count > 1;
 }
 
+static void print_touch(const struct btree_map_touch *t)
+{
+    const char *sign = "";
+
+    if (t->created)
+        sign = "+";
+    else if (t->dropped)
+        sign = "-";
+    (void)printf("%s%s", sign, t->name);
+    if (t->kind == BTREE_MAP_INDEX && strncmp(t->name, "sqlite_autoindex_", 17) == 0)
+        (void)printf(" (%s)", t->table);
+    else if (t->former_name != NULL)
+        (void)printf(" (was %s)", t->former_name);
+}
+
 void log_tables_print(const struct trace_commit *c)
 {
     const char *gap = "";
@@ -96,20 +111,23 @@ void log_tables_print(const struct trace_commit *c)
     if (!c->known)
         (void)printf("?");
     for (size_t i = 0; i < c->touch_count; i++) {
-        const struct btree_map_touch *t = &c->touches[i];
-        bool automatic = t->kind == BTREE_MAP_INDEX && strncmp(t->name, "sqlite_autoindex_", 17) == 0;
-
-        if (is_noise(c, t))
+        if (is_noise(c, &c->touches[i]))
             continue;
-        (void)printf("%s%s%s%s%s%s", gap,
-            t->created   ? "+"
-            : t->dropped ? "-"
-                         : "",
-            t->name, automatic ? " (" : "", automatic ? t->table : "", automatic ? ")" : "");
+        (void)printf("%s", gap);
+        print_touch(&c->touches[i]);
         gap = ", ";
     }
     if (c->damage[0] != 0)
         (void)printf("  damaged: %s", c->damage);
+}
+
+static const char *change_of(const struct btree_map_touch *t)
+{
+    if (t->former_name != NULL)
+        return "renamed";
+    if (t->created)
+        return "created";
+    return t->dropped ? "dropped" : NULL;
 }
 
 json_t *log_tables_json(const struct trace_commit *c)
@@ -123,13 +141,12 @@ json_t *log_tables_json(const struct trace_commit *c)
     all = json_array();
     for (size_t i = 0; i < c->touch_count; i++) {
         const struct btree_map_touch *t = &c->touches[i];
+        json_t *one = json_pack("{s:s, s:s, s:s?, s:I, s:s?}", "name", t->name, "kind", kinds[t->kind], "table",
+            t->table, "pages", (json_int_t)t->page_count, "change", change_of(t));
 
-        (void)json_array_append_new(
-            all, json_pack("{s:s, s:s, s:s?, s:I, s:s?}", "name", t->name, "kind", kinds[t->kind], "table", t->table,
-                     "pages", (json_int_t)t->page_count, "change",
-                     t->created   ? "created"
-                     : t->dropped ? "dropped"
-                                  : NULL));
+        if (t->former_name != NULL)
+            (void)json_object_set_new(one, "was", json_string(t->former_name));
+        (void)json_array_append_new(all, one);
     }
     return all;
 }

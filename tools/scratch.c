@@ -58,6 +58,7 @@ static void *watch(void *arg)
 {
     struct scratch *s = arg;
     int number = 0, rc = sigwait(&s->signals, &number);
+    sigset_t only; /* scratch_close() may have sent its own signal meanwhile, which must not be the one that counts */
 
     assert(rc == 0);
     if (atomic_load(&s->closing))
@@ -65,7 +66,9 @@ static void *watch(void *arg)
     (void)remove_folder(s);
     /* End as the signal would have ended us, so that a shell sees it. */
     (void)signal(number, SIG_DFL);
-    (void)pthread_sigmask(SIG_UNBLOCK, &s->signals, NULL);
+    (void)sigemptyset(&only);
+    (void)sigaddset(&only, number);
+    (void)pthread_sigmask(SIG_UNBLOCK, &only, NULL);
     (void)raise(number);
     _exit(128 + number);
 }

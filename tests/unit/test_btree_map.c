@@ -190,10 +190,9 @@ static const char *touched(const struct world *w, char *out, size_t size)
 
     out[0] = 0;
     for (size_t i = 0; i < count; i++)
-        used += (size_t)snprintf(out + used, size - used, "%s%s%s", used > 0 ? ", " : "", t[i].name,
-            t[i].created   ? "+"
-            : t[i].dropped ? "-"
-                           : "");
+        used += (size_t)snprintf(out + used, size - used, "%s%s%s%s%s%s", used > 0 ? ", " : "", t[i].name,
+            t[i].created ? "+" : "", t[i].dropped ? "-" : "", t[i].former_name != NULL ? "=" : "",
+            t[i].former_name != NULL ? t[i].former_name : "");
     return out;
 }
 
@@ -227,7 +226,7 @@ static void test_touches(void **state)
     after(&w, "DELETE FROM notes", "notes, free pages, file header");
     after(&w, "PRAGMA user_version=7", "file header");
     after(&w, "CREATE VIEW v AS SELECT 1", "schema");
-    after(&w, "ALTER TABLE notes RENAME TO remarks", "schema");
+    after(&w, "ALTER TABLE notes RENAME TO remarks", "remarks=notes, schema");
     after(&w, "INSERT INTO remarks VALUES('x')", "remarks, file header");
     after(&w, "CREATE TABLE k(a PRIMARY KEY, b) WITHOUT ROWID", "k+, schema, free pages");
     after(&w, "INSERT INTO k VALUES(1,2)", "k, file header");
