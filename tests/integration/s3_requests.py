@@ -48,7 +48,7 @@ def idle(case):
     counted.scene.start()
     counted.scene.commit(3)
     counted.scene.sync()
-    time.sleep(1.5)  # what belongs to the start
+    counted.proxy.settle(1.5)  # what belongs to the start
     mark = counted.proxy.mark()
     time.sleep(case.options.seconds or 8)
     equal(counted.seen(mark), {}, "requests of an idle daemon")
@@ -60,7 +60,7 @@ def one_put_a_sync(case):
     counted = Counted(case)
     counted.scene.start("--sync-interval", FAR)
     counted.scene.sync()
-    time.sleep(1)
+    counted.proxy.settle()
     mark = counted.proxy.mark()
     for commits in (1, 1, 20, 1, 50, 3, 1, 1):
         before = counted.proxy.mark()
@@ -87,7 +87,7 @@ def starts(case):
         mark = counted.proxy.mark()
         scene.start("--sync-interval", FAR)
         scene.sync()
-        time.sleep(0.5)
+        counted.proxy.settle()
         seen = counted.seen(mark)
         diag(f"{name} start: {seen}")
         equal(counted.told(), seen, f"{name} start: requests by weir status and by the proxy")
@@ -149,12 +149,12 @@ def wakes_without_asking(case):
     counted = Counted(case)
     counted.scene.start()
     counted.scene.sync()
-    time.sleep(3)
+    counted.proxy.settle(3)
     counted.proxy.drop()  # what a load balancer does to connections that nobody uses
     mark = counted.proxy.mark()
     counted.scene.commit(1)
     wait_until(lambda: counted.proxy.count(mark, kind="PUT", status=200), "the PUT")
-    time.sleep(0.5)
+    counted.proxy.settle()
     equal(counted.seen(mark), {"put": 1}, "requests after a sleep")
     counted.scene.end()
 

@@ -439,6 +439,14 @@ class FaultProxy:
         """A place in the record."""
         return len(self.requests)
 
+    def settle(self, quiet=1.0):
+        """Wait until nothing was asked for so long, and everything is answered."""
+        count, since = -1, time.monotonic()
+        while time.monotonic() - since < quiet:
+            if len(self.requests) != count or any(record.ended is None for record in self.requests):
+                count, since = len(self.requests), time.monotonic()
+            time.sleep(0.02)
+
     def since(self, mark=0, **match):
         """The requests behind a place in the record that match: kind, key (pattern), status ..."""
         pattern = match.pop("key", "*")

@@ -24,6 +24,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 KEPT = set()  # pids of running servers: not left behind, though they outlive a case
 PORTS = range(20000, 32000)  # below the ports that the kernel gives to outgoing connections
 PREFIX = "weir-server-"
+PATIENCE = 300  # seconds, for what takes one or two: only what hangs gets there
 
 
 class ServerError(Exception):
@@ -128,7 +129,7 @@ class Server:
         KEPT.add(process.pid)
         self.processes[name] = process
 
-    def command(self, *argv, env=None, timeout=60):
+    def command(self, *argv, env=None, timeout=PATIENCE):
         """Run a program to its end; it must succeed."""
         try:
             done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=self.dir, timeout=timeout,
@@ -139,7 +140,7 @@ class Server:
             raise ServerError(f"{self.kind}: {' '.join(argv)}: exit {done.returncode}\n{done.stderr[-2000:]}\n{self.logs()}")
         return done.stdout
 
-    def wait_http(self, port, path="/", timeout=60):
+    def wait_http(self, port, path="/", timeout=PATIENCE):
         """Wait until something that speaks HTTP answers there, with any status but a server's failure."""
         end = time.monotonic() + timeout
         while True:
