@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "prefetch.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,6 +67,7 @@ static struct rc add_log(struct builder *b, const struct layout_key *k, uint64_t
     struct catalog_timeline *t = NULL;
 
     TRY(timeline_of(b, k->timeline, &t, err));
+    assert(t != NULL);
     if (t->log_count > 0 && t->logs[t->log_count - 1].first_txid >= k->txid)
         return rc_raise(err, E_CORRUPT, "listing of the replica is not in order at txid %" PRIu64, k->txid);
     TRY(grow(&t->logs, t->log_count, &b->log_room, sizeof *t->logs, err));
@@ -78,6 +80,7 @@ static struct rc add_fold(struct builder *b, const struct layout_key *k, uint64_
     struct catalog_timeline *t = NULL;
 
     TRY(timeline_of(b, k->timeline, &t, err));
+    assert(t != NULL);
     TRY(grow(&t->folds, t->fold_count, &b->fold_room, sizeof *t->folds, err));
     t->folds[t->fold_count++] = (struct catalog_fold){k->txid, k->last_txid, size};
     return RC_OK;
@@ -88,6 +91,7 @@ static struct rc add_snapshot(struct builder *b, const struct layout_key *k, uin
     struct catalog_timeline *t = NULL;
 
     TRY(timeline_of(b, k->timeline, &t, err));
+    assert(t != NULL);
     TRY(grow(&t->snapshots, t->snapshot_count, &b->snapshot_room, sizeof *t->snapshots, err));
     t->snapshots[t->snapshot_count++] = (struct catalog_snapshot){k->txid, k->time_ms, size};
     return RC_OK;
@@ -98,6 +102,7 @@ static struct rc add_merge(struct builder *b, const struct layout_key *k, uint64
     struct catalog_timeline *t = NULL;
 
     TRY(timeline_of(b, k->timeline, &t, err));
+    assert(t != NULL);
     TRY(grow(&t->merges, t->merge_count, &b->merge_room, sizeof *t->merges, err));
     t->merges[t->merge_count++] = (struct catalog_merge){k->base_txid, k->txid, k->time_ms, size, k->level};
     return RC_OK;
@@ -109,6 +114,7 @@ static struct rc add_part(struct builder *b, const struct layout_key *k, uint64_
     struct catalog_large *last;
 
     TRY(timeline_of(b, k->timeline, &t, err));
+    assert(t != NULL);
     t->part_count++;
     t->part_size += size;
     if (t->large_count == 0 || t->large[t->large_count - 1].first_txid != k->txid) {
