@@ -28,6 +28,7 @@ void catalog_free(struct catalog *c)
         mem_free(c->timelines[i].folds);
         mem_free(c->timelines[i].snapshots);
         mem_free(c->timelines[i].merges);
+        mem_free(c->timelines[i].pruned);
         mem_free(c->timelines[i].large);
     }
     mem_free(c->timelines);
@@ -132,6 +133,48 @@ void catalog_step_key(const struct catalog_step *s, layout_text key)
         layout_log(key, s->timeline, s->first_txid);
 }
 
+/* --- what was pruned ----------------------------------------------------------------------------------------------
+ */
+
+uint64_t catalog_pruned_to(const struct catalog_timeline *t, uint64_t txid)
+{
+    uint64_t to = 0;
+
+    for (size_t i = 0; i < t->pruned_count && t->pruned[i].first_txid <= (to > 0 ? to + 1 : txid); i++)
+        if (t->pruned[i].last_txid >= txid && t->pruned[i].last_txid > to)
+            to = t->pruned[i].last_txid;
+    return to;
+}
+
+bool catalog_was_pruned(const struct catalog *c, uint32_t number, uint64_t first, uint64_t last)
+{
+    CLEANUP(mem_freep) struct catalog_leg *legs = NULL;
+    struct err ignored;
+    size_t count = 0;
+
+    if (rc_failed(catalog_path(c, number, &legs, &count, &ignored)))
+        return false;
+    for (size_t i = 0; i < count && first <= last; i++) {
+        uint64_t to = first <= legs[i].last_txid ? catalog_pruned_to(legs[i].timeline, first) : 0;
+
+        if (to > 0)
+            first = (to < legs[i].last_txid ? to : legs[i].last_txid) + 1;
+    }
+    return first > last;
+}
+
+/* The last txid before the first pruned range behind `txid`; UINT64_MAX: there is none. */
+static uint64_t until_pruned(const struct catalog_timeline *t, uint64_t txid)
+{
+    for (size_t i = 0; i < t->pruned_count; i++)
+        if (t->pruned[i].first_txid > txid)
+            return t->pruned[i].first_txid - 1;
+    return UINT64_MAX;
+}
+
+/* --- routes --------------------------------------------------------------------------------------------------------
+ */
+
 /* Steps of folds alone: each from where the one before it ends. */
 static size_t route_folds(const struct catalog_timeline *t, struct catalog_step *out)
 {
@@ -143,6 +186,8 @@ static size_t route_folds(const struct catalog_timeline *t, struct catalog_step 
         struct catalog_step step = {
             t->number, f->first_txid, f->last_txid, f->size, .fold_first = f->first_txid, .fold_last = f->last_txid};
 
+        if (catalog_pruned_to(t, f->first_txid) >= f->last_txid)
+            continue;
         if (last != NULL && f->last_txid <= last->last_txid)
             continue; /* inside the one before it */
         if (last != NULL && f->first_txid == last->fold_first && last->first_txid == last->fold_first)
@@ -169,7 +214,7 @@ static bool next_of_leg(struct leg_walk *w, struct catalog_step *out)
     const struct catalog_step *fold = w->fold < w->fold_count ? &w->folds[w->fold] : NULL;
 
     if (log != NULL && (fold == NULL || log->first_txid < fold->first_txid)) {
-        *out = (struct catalog_step){t->number, log->first_txid, UINT64_MAX, log->size};
+        *out = (struct catalog_step){t->number, log->first_txid, until_pruned(t, log->first_txid), log->size};
         w->log++;
         return true;
     }
@@ -192,6 +237,8 @@ static size_t route_leg(const struct catalog_leg *leg, struct catalog_step *fold
 
     while (next_of_leg(&walk, &step)) {
         if (step.first_txid < begin || step.first_txid > leg->last_txid)
+            continue;
+        if (!catalog_step_is_fold(&step) && catalog_pruned_to(t, step.first_txid) > 0)
             continue;
         if (n > 0 && steps[n - 1].last_txid >= step.first_txid)
             steps[n - 1].last_txid = step.first_txid - 1;
@@ -391,6 +438,7 @@ struct rc catalog_load_tips(struct catalog *c, struct work *w, struct store *s, 
  */
 
 struct walk {
+    const struct catalog *catalog;
     uint64_t expected; /* next txid; 0: any */
     uint64_t from;
     catalog_commit_fn fn;
@@ -401,7 +449,8 @@ struct walk {
 static struct rc walk_segment(
     struct walk *walk, const struct catalog_step *step, const struct seg_info *info, struct err *err)
 {
-    if (walk->expected != 0 && walk->expected <= info->base_txid) {
+    if (walk->expected != 0 && walk->expected <= info->base_txid
+        && !catalog_was_pruned(walk->catalog, step->timeline, walk->expected, info->base_txid)) {
         layout_text key;
 
         layout_log(key, step->timeline, walk->expected);
@@ -426,7 +475,7 @@ struct rc catalog_commits(struct catalog *c, struct work *w, struct store *s, ui
 {
     CLEANUP(mem_freep) struct catalog_step *steps = NULL;
     CLEANUP(catalog_read_freep) struct catalog_read *r = NULL;
-    struct walk walk = {.from = from_txid, .fn = fn, .ctx = ctx};
+    struct walk walk = {.catalog = c, .from = from_txid, .fn = fn, .ctx = ctx};
     size_t count = 0, begin = 0;
 
     TRY(catalog_route(c, timeline, &steps, &count, err));

@@ -41,6 +41,11 @@ struct catalog_merge {
     unsigned level;
 };
 
+/* Commits that retention took out of the log on purpose. */
+struct catalog_pruned {
+    uint64_t first_txid, last_txid;
+};
+
 /* The parts of one large segment, together. */
 struct catalog_large {
     uint64_t first_txid; /* of the segment */
@@ -59,6 +64,8 @@ struct catalog_timeline {
     size_t snapshot_count;
     struct catalog_merge *merges; /* as listed: by level, base, txid */
     size_t merge_count;
+    struct catalog_pruned *pruned; /* as listed: by first txid, then by last; they may overlap */
+    size_t pruned_count;
     struct catalog_large *large; /* ascending */
     size_t large_count;
     uint64_t part_count, part_size;
@@ -111,7 +118,8 @@ MUST_USE struct rc catalog_path(
  * when a segment ends early.
  *
  * A step is a segment, or a fold with all that it holds: so a fold is fetched once (catalog_read.h).  Where folds
- * overlap the one that reaches further counts, and a fold wins over segments within its range.
+ * overlap the one that reaches further counts, and a fold wins over segments within its range.  What lies within a
+ * pruned range is no step, even while the object is still there.
  */
 struct catalog_step {
     uint32_t timeline;
@@ -129,6 +137,11 @@ static inline bool catalog_step_is_fold(const struct catalog_step *s)
 void catalog_step_key(const struct catalog_step *s, layout_text key);
 MUST_USE struct rc catalog_route(
     const struct catalog *c, uint32_t number, struct catalog_step **steps, size_t *count, struct err *err);
+
+/* All commits from `first` to `last` on the path to `number` were pruned: that they are not there is no damage. */
+bool catalog_was_pruned(const struct catalog *c, uint32_t number, uint64_t first, uint64_t last);
+/* The last txid of this timeline's pruned range that holds `txid`; 0: there is none. */
+uint64_t catalog_pruned_to(const struct catalog_timeline *t, uint64_t txid);
 
 /* A segment or seal, fetched whole and opened.  Exactly one of `segment` and `sealed` is set. */
 struct catalog_object {

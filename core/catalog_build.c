@@ -22,7 +22,7 @@ static void req_finip(struct store_req *req)
 struct builder {
     struct catalog *catalog;
     size_t timeline_room;
-    size_t log_room, fold_room, snapshot_room, merge_room, large_room; /* of the last timeline */
+    size_t log_room, fold_room, snapshot_room, merge_room, pruned_room, large_room; /* of the last timeline */
     size_t objects;
 };
 
@@ -53,7 +53,7 @@ static struct rc timeline_of(struct builder *b, uint32_t number, struct catalog_
         TRY(grow(&c->timelines, c->timeline_count, &b->timeline_room, sizeof *c->timelines, err));
         last = &c->timelines[c->timeline_count++];
         *last = (struct catalog_timeline){.number = number};
-        b->log_room = b->fold_room = b->snapshot_room = b->merge_room = b->large_room = 0;
+        b->log_room = b->fold_room = b->snapshot_room = b->merge_room = b->pruned_room = b->large_room = 0;
     }
     if (last->number > number)
         return rc_raise(err, E_CORRUPT, "listing of the replica is not in order: timeline %" PRIu32 " behind %" PRIu32,
@@ -108,6 +108,16 @@ static struct rc add_merge(struct builder *b, const struct layout_key *k, uint64
     return RC_OK;
 }
 
+static struct rc add_pruned(struct builder *b, const struct layout_key *k, struct err *err)
+{
+    struct catalog_timeline *t = NULL;
+
+    TRY(timeline_of(b, k->timeline, &t, err));
+    TRY(grow(&t->pruned, t->pruned_count, &b->pruned_room, sizeof *t->pruned, err));
+    t->pruned[t->pruned_count++] = (struct catalog_pruned){k->txid, k->last_txid};
+    return RC_OK;
+}
+
 static struct rc add_part(struct builder *b, const struct layout_key *k, uint64_t size, struct err *err)
 {
     struct catalog_timeline *t = NULL;
@@ -145,6 +155,8 @@ static struct rc add_entry(struct builder *b, const struct store_entry *e, struc
         return add_part(b, &k, e->size, err);
     case LAYOUT_MERGE:
         return add_merge(b, &k, e->size, err);
+    case LAYOUT_PRUNED:
+        return add_pruned(b, &k, err);
     case LAYOUT_TIMELINE:
         return timeline_of(b, k.timeline, &t, err);
     case LAYOUT_IDENTITY_KEY:

@@ -65,6 +65,11 @@ void layout_fold(layout_text out, uint32_t timeline, uint64_t first_txid, uint64
     print_key(out, TIMELINES "%08" PRIx32 "/fold/%016" PRIx64 "-%016" PRIx64, timeline, first_txid, last_txid);
 }
 
+void layout_pruned(layout_text out, uint32_t timeline, uint64_t first_txid, uint64_t last_txid)
+{
+    print_key(out, TIMELINES "%08" PRIx32 "/pruned/%016" PRIx64 "-%016" PRIx64, timeline, first_txid, last_txid);
+}
+
 void layout_merge(
     layout_text out, uint32_t timeline, unsigned level, uint64_t base_txid, uint64_t txid, int64_t time_ms)
 {
@@ -91,6 +96,11 @@ void layout_log_prefix(layout_text out, uint32_t timeline)
 void layout_snapshot_prefix(layout_text out, uint32_t timeline)
 {
     print_key(out, TIMELINES "%08" PRIx32 "/snap/", timeline);
+}
+
+void layout_part_prefix(layout_text out, uint32_t timeline)
+{
+    print_key(out, TIMELINES "%08" PRIx32 "/part/", timeline);
 }
 
 void layout_fold_prefix(layout_text out, uint32_t timeline)
@@ -154,9 +164,9 @@ static bool take_snapshot(const char *at, struct layout_key *k)
     return k->txid > 0 && time <= INT64_MAX;
 }
 
-static bool take_fold(const char *at, struct layout_key *k)
+static bool take_range(const char *at, enum layout_kind kind, struct layout_key *k)
 {
-    k->kind = LAYOUT_FOLD;
+    k->kind = kind;
     return take_hex(&at, TXID_DIGITS, &k->txid) && take_text(&at, "-") && take_hex(&at, TXID_DIGITS, &k->last_txid)
            && *at == 0 && k->txid > 0 && k->txid <= k->last_txid;
 }
@@ -193,7 +203,9 @@ static bool take_key(const char *at, struct layout_key *k)
     if (take_text(&at, "/part/"))
         return take_part(at, k);
     if (take_text(&at, "/fold/"))
-        return take_fold(at, k);
+        return take_range(at, LAYOUT_FOLD, k);
+    if (take_text(&at, "/pruned/"))
+        return take_range(at, LAYOUT_PRUNED, k);
     if (take_text(&at, "/merge/"))
         return take_merge(at, k);
     k->kind = LAYOUT_TIMELINE;
@@ -205,6 +217,40 @@ struct layout_key layout_parse(const char *key)
     struct layout_key k = {0};
 
     return take_key(key, &k) ? k : (struct layout_key){.kind = LAYOUT_OTHER};
+}
+
+void layout_text_of(layout_text out, const struct layout_key *k)
+{
+    switch (k->kind) {
+    case LAYOUT_IDENTITY_KEY:
+        print_key(out, LAYOUT_IDENTITY);
+        return;
+    case LAYOUT_TIMELINE:
+        layout_timeline(out, k->timeline);
+        return;
+    case LAYOUT_LOG:
+        layout_log(out, k->timeline, k->txid);
+        return;
+    case LAYOUT_PART:
+        print_key(out, TIMELINES "%08" PRIx32 "/part/%016" PRIx64 "-%08" PRIx32 "-%08" PRIx32, k->timeline, k->txid,
+            k->writer, k->number);
+        return;
+    case LAYOUT_SNAPSHOT:
+        layout_snapshot(out, k->timeline, k->txid, k->time_ms);
+        return;
+    case LAYOUT_FOLD:
+        layout_fold(out, k->timeline, k->txid, k->last_txid);
+        return;
+    case LAYOUT_MERGE:
+        layout_merge(out, k->timeline, k->level, k->base_txid, k->txid, k->time_ms);
+        return;
+    case LAYOUT_PRUNED:
+        layout_pruned(out, k->timeline, k->txid, k->last_txid);
+        return;
+    case LAYOUT_OTHER:
+        break;
+    }
+    assert(k->kind != LAYOUT_OTHER);
 }
 
 /* --- documents -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
  *     t/<timeline:8>/part/<first txid:16>-<writer:8>-<number:8>   a part of a segment
  *     t/<timeline:8>/snap/<txid:16>-<unix ms:16>     a snapshot
  *     t/<timeline:8>/fold/<first txid:16>-<last txid:16>          consecutive segments in one object
+ *     t/<timeline:8>/pruned/<first txid:16>-<last txid:16>        retention took these commits out of the log
  *     t/<timeline:8>/merge/<level:2>/<base txid:16>-<txid:16>-<unix ms:16>   the pages that differ between two states
  */
 #ifndef LAYOUT_H
@@ -28,13 +29,14 @@ enum layout_kind {
     LAYOUT_SNAPSHOT,
     LAYOUT_FOLD,
     LAYOUT_MERGE,
+    LAYOUT_PRUNED,
 };
 
 struct layout_key {
     enum layout_kind kind;
     uint32_t timeline;
-    uint64_t txid;           /* the first of a segment, part or fold; that of the state of a snapshot or merge */
-    uint64_t last_txid;      /* folds */
+    uint64_t txid;           /* the first of a segment, part, fold or range; that of the state of a snapshot or merge */
+    uint64_t last_txid;      /* folds, pruned ranges */
     uint64_t base_txid;      /* merges: the state that it is applied to */
     unsigned level;          /* merges: 1 to 255 */
     int64_t time_ms;         /* snapshots, merges */
@@ -49,18 +51,23 @@ void layout_log(layout_text out, uint32_t timeline, uint64_t first_txid);
 void layout_part(layout_text out, uint32_t timeline, uint64_t first_txid, const struct nonce *writer, uint32_t number);
 void layout_snapshot(layout_text out, uint32_t timeline, uint64_t txid, int64_t time_ms);
 void layout_fold(layout_text out, uint32_t timeline, uint64_t first_txid, uint64_t last_txid);
+void layout_pruned(layout_text out, uint32_t timeline, uint64_t first_txid, uint64_t last_txid);
 void layout_merge(
     layout_text out, uint32_t timeline, unsigned level, uint64_t base_txid, uint64_t txid, int64_t time_ms);
 /* Prefixes for listings, with the '/' at the end: "t/", "t/<timeline>/", "t/<timeline>/log/", "t/<timeline>/snap/",
- * "t/<timeline>/fold/", "t/<timeline>/merge/". */
+ * "t/<timeline>/part/", "t/<timeline>/fold/", "t/<timeline>/merge/". */
 void layout_timelines_prefix(layout_text out);
 void layout_timeline_prefix(layout_text out, uint32_t timeline);
 void layout_log_prefix(layout_text out, uint32_t timeline);
 void layout_snapshot_prefix(layout_text out, uint32_t timeline);
+void layout_part_prefix(layout_text out, uint32_t timeline);
 void layout_fold_prefix(layout_text out, uint32_t timeline);
 void layout_merge_prefix(layout_text out, uint32_t timeline);
 
 struct layout_key layout_parse(const char *key);
+
+/* The key that `k` was parsed from; not for LAYOUT_OTHER. */
+void layout_text_of(layout_text out, const struct layout_key *k);
 
 /* weir.json */
 struct layout_identity {

@@ -14,6 +14,7 @@ static bool same(const struct layout_key *a, const struct layout_key *b)
         return false;
     switch (a->kind) {
     case LAYOUT_FOLD:
+    case LAYOUT_PRUNED:
         return a->last_txid == b->last_txid;
     case LAYOUT_SNAPSHOT:
         return a->time_ms == b->time_ms;
@@ -120,6 +121,7 @@ static void leave_out(struct catalog_timeline *t, const struct layout_key *k)
         t->merge_count = n;
         return;
     case LAYOUT_PART:
+    case LAYOUT_PRUNED:
     case LAYOUT_TIMELINE:
     case LAYOUT_IDENTITY_KEY:
     case LAYOUT_OTHER:

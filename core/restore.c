@@ -143,8 +143,52 @@ static struct rc is_last(struct time_search *t, size_t i, bool *last, struct err
     return RC_OK;
 }
 
+/* Where the log was pruned, snapshots and merges are what is left of it: the newest one up to the time. */
+static void look_at_bases(const struct catalog_leg *leg, int64_t time_ms, struct restore_commit *best)
+{
+    const struct catalog_timeline *t = leg->timeline;
+
+    for (size_t i = 0; i < t->snapshot_count; i++) {
+        const struct catalog_snapshot *s = &t->snapshots[i];
+
+        if (s->txid > best->txid && s->txid <= leg->last_txid && s->time_ms <= time_ms
+            && catalog_pruned_to(t, s->txid) > 0)
+            *best = (struct restore_commit){.txid = s->txid, .time_ms = s->time_ms};
+    }
+    for (size_t i = 0; i < t->merge_count; i++) {
+        const struct catalog_merge *m = &t->merges[i];
+
+        if (m->txid > best->txid && m->txid <= leg->last_txid && m->time_ms <= time_ms
+            && catalog_pruned_to(t, m->txid) > 0)
+            *best = (struct restore_commit){.txid = m->txid, .time_ms = m->time_ms};
+    }
+}
+
+static struct rc look_beyond_log(
+    const struct catalog *c, uint32_t timeline, int64_t time_ms, struct restore_commit *best, struct err *err)
+{
+    CLEANUP(mem_freep) struct catalog_leg *legs = NULL;
+    size_t count = 0;
+
+    TRY(catalog_path(c, timeline, &legs, &count, err));
+    for (size_t i = 0; i < count; i++)
+        look_at_bases(&legs[i], time_ms, best);
+    best->exact = best->txid > 0 && !catalog_was_pruned(c, timeline, best->txid + 1, best->txid + 1);
+    return RC_OK;
+}
+
 struct rc restore_find_time(struct catalog *c, struct work *w, struct store *s, uint32_t timeline, int64_t time_ms,
     uint64_t *txid, struct err *err)
+{
+    struct restore_commit found = {0};
+
+    TRY(restore_find_commit(c, w, s, timeline, time_ms, &found, err));
+    *txid = found.txid;
+    return RC_OK;
+}
+
+struct rc restore_find_commit(struct catalog *c, struct work *w, struct store *s, uint32_t timeline, int64_t time_ms,
+    struct restore_commit *out, struct err *err)
 {
     CLEANUP(time_search_fini) struct time_search t = {.catalog = c, .work = w, .store = s};
     char asked[STRX_TIME_SIZE], tip[STRX_TIME_SIZE];
@@ -157,8 +201,11 @@ struct rc restore_find_time(struct catalog *c, struct work *w, struct store *s, 
     if (t.count == 0)
         return rc_raise(err, E_NOTFOUND, "timeline %" PRIu32 " has no commit", timeline);
     TRY(find_segment(&t, time_ms, &segment, err));
-    if (segment == t.count)
-        return before_all(&t, time_ms, err);
+    *out = (struct restore_commit){0};
+    if (segment == t.count) {
+        TRY(look_beyond_log(c, timeline, time_ms, out, err));
+        return out->txid > 0 ? RC_OK : before_all(&t, time_ms, err);
+    }
     TRY(is_last(&t, segment, &last, err));
     TRY(look_at(&t, segment, err));
     info = seg_dec_info(t.object.segment);
@@ -177,8 +224,8 @@ struct rc restore_find_time(struct catalog *c, struct work *w, struct store *s, 
         return rc_raise(err, E_NOTFOUND,
             "%s is after the last commit, which is txid %" PRIu64 " of %s; for the newest state, leave the time out",
             strx_format_time(time_ms, asked), found.txid, strx_format_time(found.time_ms, tip));
-    *txid = found.txid;
-    return RC_OK;
+    *out = (struct restore_commit){.txid = found.txid, .time_ms = found.time_ms};
+    return look_beyond_log(c, timeline, time_ms, out, err);
 }
 
 static bool holds_anything(const struct catalog *c)
@@ -238,6 +285,23 @@ static struct rc advise_before_tip(struct restore_job *j, uint32_t timeline, str
         steps[count - 1].first_txid - 1);
 }
 
+/* What retention left is told, if it may not be what was asked for. */
+static struct rc choose_by_time(struct restore_job *j, uint32_t timeline, uint64_t *txid, struct err *err)
+{
+    struct restore_commit found = {0};
+    char asked[STRX_TIME_SIZE], when[STRX_TIME_SIZE], text[256];
+
+    TRY(restore_find_commit(j->catalog, j->work, j->store, timeline, j->opts->time_ms, &found, err));
+    *txid = found.txid;
+    if (found.exact)
+        return RC_OK;
+    (void)snprintf(text, sizeof text,
+        "not every commit of that time was kept: txid %" PRIu64 " of %s is the last one before %s that was", found.txid,
+        strx_format_time(found.time_ms, when), strx_format_time(j->opts->time_ms, asked));
+    restore_way_warn(j, text);
+    return RC_OK;
+}
+
 static struct rc choose_txid(struct restore_job *j, uint32_t timeline, uint64_t *txid, struct err *err)
 {
     int64_t time_ms = 0;
@@ -248,7 +312,7 @@ static struct rc choose_txid(struct restore_job *j, uint32_t timeline, uint64_t 
         return check_exists(j, timeline, *txid, err);
     }
     if (j->opts->by_time)
-        return restore_find_time(j->catalog, j->work, j->store, timeline, j->opts->time_ms, txid, err);
+        return choose_by_time(j, timeline, txid, err);
     rc = find_tip(j->catalog, j->work, j->store, timeline, txid, &time_ms, err);
     if (rc_failed(rc))
         return advise_before_tip(j, timeline, rc, err);

@@ -58,7 +58,14 @@ MUST_USE struct rc restore_run(struct work *w, struct store *s, const struct fsy
     struct restore_report *report, struct err *err);
 
 /* The newest commit at or before the time / its place in words when there is none (before the first, after the last).
- */
+ * Where the log was pruned, the newest state that was kept. */
+struct restore_commit {
+    uint64_t txid;
+    int64_t time_ms;
+    bool exact; /* false: later commits that may have been before the time were pruned */
+};
+MUST_USE struct rc restore_find_commit(struct catalog *c, struct work *w, struct store *s, uint32_t timeline,
+    int64_t time_ms, struct restore_commit *out, struct err *err);
 MUST_USE struct rc restore_find_time(struct catalog *c, struct work *w, struct store *s, uint32_t timeline,
     int64_t time_ms, uint64_t *txid, struct err *err);
 

@@ -30,6 +30,7 @@ const char *verify_kind_name(enum layout_kind kind)
         [LAYOUT_SNAPSHOT] = "snapshot",
         [LAYOUT_FOLD] = "fold",
         [LAYOUT_MERGE] = "merge",
+        [LAYOUT_PRUNED] = "pruned",
     };
 
     return names[kind];
@@ -73,6 +74,7 @@ static void job_fini(struct verify_job *j)
         mem_free(j->timelines[i].parts);
         mem_free(j->timelines[i].snaps);
         mem_free(j->timelines[i].bases);
+        mem_free(j->timelines[i].pruned);
     }
     mem_free(j->timelines);
 }

@@ -28,7 +28,7 @@ enum verify_answer {
     VERIFY_DAMAGED,
     VERIFY_UNEXPECTED, /* harmless: nothing refers to it */
 };
-enum { VERIFY_ANSWER_COUNT = VERIFY_UNEXPECTED + 1, VERIFY_KIND_COUNT = LAYOUT_MERGE + 1 };
+enum { VERIFY_ANSWER_COUNT = VERIFY_UNEXPECTED + 1, VERIFY_KIND_COUNT = LAYOUT_PRUNED + 1 };
 
 struct verify_finding {
     enum verify_answer answer; /* never VERIFY_GOOD */

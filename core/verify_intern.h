@@ -65,6 +65,8 @@ struct verify_work {
     size_t snap_count, snap_room;
     struct verify_snap_base *bases; /* by txid */
     size_t base_count;
+    struct catalog_pruned *pruned;
+    size_t pruned_count, pruned_room;
     uint64_t bytes;
 
     struct verify_timeline *out; /* borrowed from the report; NULL when it is not looked at */

@@ -2,6 +2,7 @@
 #include "verify_list.h"
 
 #include "alloc.h"
+#include "verify_pruned.h"
 #include "verify_report.h"
 
 #include <inttypes.h>
@@ -121,6 +122,8 @@ static struct rc on_entry(struct verify_job *j, const struct store_entry *e, str
         return add_snap(t, &k, e, err);
     case LAYOUT_FOLD:
         return add_fold(t, &k, e, err);
+    case LAYOUT_PRUNED:
+        return verify_pruned_add(t, &k, err);
     case LAYOUT_TIMELINE:
         t->has_origin = true;
         break;
@@ -197,6 +200,7 @@ struct rc verify_list_run(struct verify_job *j, struct err *err)
     TRY(list(j, prefix, "", false, on_entry, err));
     for (size_t i = 0; i < j->timeline_count; i++)
         TRY(order_snaps(&j->timelines[i], err));
+    verify_pruned_leave_out(j);
     return list(j, "", "", true, on_top, err);
 }
 

@@ -27,6 +27,7 @@ static const char *advice_for(enum verify_answer answer, enum layout_kind kind, 
     case LAYOUT_IDENTITY_KEY:
         return "restores work without it, replication does not: bring it back from a copy of the replica";
     case LAYOUT_MERGE:
+    case LAYOUT_PRUNED:
     case LAYOUT_OTHER:
         break;
     }

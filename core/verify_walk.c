@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "verify_origin.h"
+#include "verify_pruned.h"
 #include "verify_report.h"
 
 #include <inttypes.h>
@@ -205,6 +206,24 @@ static struct rc cover(struct verify_walk *w, uint64_t first, uint64_t last, uin
     return last == 0 || next <= last ? verify_report_loss(t->out, next, last, before, w->why, err) : RC_OK;
 }
 
+/* Of pruned commits those are promised that a snapshot has, and it is no loss that the others are not there. */
+static struct rc cover_pruned(struct verify_walk *w, uint64_t first, uint64_t last, struct err *err)
+{
+    const struct verify_work *t = w->timeline;
+
+    claim_parts(w->timeline, first, last);
+    for (size_t i = snap_at(t, first); i < t->snap_count && t->snaps[i].txid <= last && !w->lost; i++) {
+        if (!gives(w, &t->snaps[i]) || t->snaps[i].txid < first)
+            continue;
+        TRY(verify_report_range(t->out, t->snaps[i].txid, t->snaps[i].txid, err));
+        first = t->snaps[i].txid + 1;
+    }
+    w->reached = false;
+    w->known = false;
+    w->page_size = 0;
+    return RC_OK;
+}
+
 /* No object has the commits from here to `next`. */
 static struct rc hole(struct verify_walk *w, uint64_t next, struct err *err)
 {
@@ -212,6 +231,8 @@ static struct rc hole(struct verify_walk *w, uint64_t next, struct err *err)
 
     if (w->anywhere || next <= w->at + 1)
         return RC_OK;
+    if (verify_pruned_has(w->timeline, w->at + 1, next - 1))
+        return cover_pruned(w, w->at + 1, next - 1, err);
     layout_log(key, w->timeline->number, w->at + 1);
     if (next == w->at + 2)
         verify_report_find(

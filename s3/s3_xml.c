@@ -248,6 +248,7 @@ struct list_read {
     bool has_key, is_list;
     bool is_encoded; /* the answer says so */
     uint64_t size;
+    int64_t modified_ms;
 };
 
 static int hex(char c)
@@ -300,6 +301,7 @@ static void add_entry(struct walk *w, bool is_prefix)
     list->entries[list->count++] = (struct s3_xml_entry){
         .key = mem_strdup(r->key),
         .size = is_prefix ? 0 : r->size,
+        .modified_ms = is_prefix ? 0 : r->modified_ms,
         .is_prefix = is_prefix,
     };
 }
@@ -313,6 +315,7 @@ static void open_list(struct walk *w)
     else if (at(w, "ListBucketResult/Contents") || at(w, "ListBucketResult/CommonPrefixes")) {
         r->has_key = false;
         r->size = 0;
+        r->modified_ms = 0;
     }
 }
 
@@ -326,6 +329,11 @@ static void close_list(struct walk *w)
     } else if (at(w, "ListBucketResult/Contents/Size")) {
         if (rc_failed(strx_u64(w->text, 0, INT64_MAX, &r->size, w->err)))
             refuse(w, rc_raise(w->err, E_CORRUPT, "size \"%.32s\" of an object in a listing", w->text));
+    } else if (at(w, "ListBucketResult/Contents/LastModified")) {
+        struct err ignored;
+
+        if (rc_failed(strx_time_ms(w->text, &r->modified_ms, &ignored)))
+            r->modified_ms = 0; /* nothing depends on it but when leftovers are cleared away */
     } else if (at(w, "ListBucketResult/Contents"))
         add_entry(w, false);
     else if (at(w, "ListBucketResult/CommonPrefixes"))

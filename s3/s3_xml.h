@@ -39,6 +39,7 @@ struct s3_xml_error {
 struct s3_xml_entry {
     char *key; /* owned; decoded; whole, as the store knows it */
     uint64_t size;
+    int64_t modified_ms; /* 0: not told, or not understood */
     bool is_prefix;
 };
 

@@ -146,13 +146,20 @@ const char *store_verb_name(enum store_verb verb)
     return names[verb];
 }
 
+bool store_is_scratch(const char *key)
+{
+    const size_t n = strlen(STORE_SCRATCH);
+
+    return strncmp(key, STORE_SCRATCH, n) == 0 && key_ok(key + n, false);
+}
+
 static void check_keys(const struct store_req *req)
 {
     assert(req->key[0] == 0);
     assert(req->key_count > 0);
     assert(req->key_count <= STORE_LIST_MAX);
     for (size_t i = 0; i < req->key_count; i++)
-        assert(key_ok(req->keys[i], false));
+        assert(key_ok(req->keys[i], false) || store_is_scratch(req->keys[i]));
 }
 
 /* --- counting ----------------------------------------------------------------------------------------------------- */
@@ -250,10 +257,11 @@ static void check_request(const struct store *s, const struct store_req *req)
     if (req->verb == STORE_DELETE_MANY)
         check_keys(req);
     else
-        assert(key_ok(req->key, req->verb == STORE_LIST));
+        assert(key_ok(req->key, req->verb == STORE_LIST)
+               || (req->verb == STORE_LIST && strcmp(req->key, STORE_SCRATCH) == 0));
     assert(req->length <= STORE_GET_MAX);
     assert(req->limit <= STORE_LIST_MAX);
-    assert(key_ok(req->after, true));
+    assert(key_ok(req->after, true) || store_is_scratch(req->after));
     assert(req->body.size == 0 || req->body.data != NULL);
     assert(!goes_on || req->upload != NULL);
     assert(req->verb != STORE_UPLOAD_PART || req->body.size <= s->part_size);

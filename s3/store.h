@@ -8,7 +8,10 @@
  *
  * Objects are written once and never changed, but for the few that are replaced by a PUT.  Keys are relative to the
  * replica's prefix: 1 to STORE_KEY_MAX bytes of [0-9A-Za-z._/-], no empty, "." or ".." part; the first part is not
- * ".tmp", which the directory store keeps for itself.  Listings are in byte order of the key.
+ * ".tmp", which stores keep for themselves.  Listings are in byte order of the key.
+ *
+ * What uploads that came to no end left there is listed with the prefix STORE_SCRATCH, and may be deleted with
+ * STORE_DELETE_MANY; the directory store clears its own away and lists nothing.
  *
  * A PUT is durable when it completes with E_OK.  With `create_only`, E_EXISTS means that the key was taken and nothing
  * was changed; any other failure means "unknown": the object may or may not be there, whole.  It is never there in
@@ -33,6 +36,7 @@
 
 #include <uv.h>
 
+#define STORE_SCRATCH ".tmp/"
 enum {
     STORE_KEY_MAX = 512,
     STORE_LIST_MAX = 1000,    /* keys in one answer */
@@ -56,8 +60,9 @@ enum store_verb {
 enum { STORE_VERB_COUNT = STORE_DELETE_MANY + 1 };
 
 struct store_entry {
-    char *key;     /* owned; a common prefix ends with '/' */
-    uint64_t size; /* bytes; 0 for a prefix */
+    char *key;           /* owned; a common prefix ends with '/' */
+    uint64_t size;       /* bytes; 0 for a prefix */
+    int64_t modified_ms; /* when it was written, by the store's clock; 0: not known */
     bool is_prefix;
 };
 
@@ -161,6 +166,8 @@ const char *store_outcome_name(enum store_outcome outcome);
 /* The counts of the store that carries out the requests, whatever is wrapped around it. */
 const struct store_counts *store_counts_of(const struct store *s);
 bool store_key_ok(const char *key);
+/* Below STORE_SCRATCH. */
+bool store_is_scratch(const char *key);
 
 /* For those who implement a store: count the outcome and hand the request back, which its owner may free at once.  On
  * the loop thread, once per request, never from inside `submit`. */

@@ -122,7 +122,8 @@ static bool folder_wanted(const struct walk *w, const char *key, size_t n)
     return strncmp(w->req->after, key, n) <= 0;
 }
 
-static struct rc kind_of_path(const struct walk *w, const char *key, enum kind *out, uint64_t *size, struct err *err)
+static struct rc kind_of_path(
+    const struct walk *w, const char *key, enum kind *out, struct store_entry *entry, struct err *err)
 {
     const struct fsys *fs = w->d->fs;
     store_dir_path path;
@@ -139,7 +140,8 @@ static struct rc kind_of_path(const struct walk *w, const char *key, enum kind *
         *out = KIND_FILE;
     else if (S_ISDIR(st.st_mode))
         *out = KIND_FOLDER;
-    *size = (uint64_t)st.st_size;
+    entry->size = (uint64_t)st.st_size;
+    entry->modified_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     return RC_OK;
 }
 
@@ -153,7 +155,7 @@ static struct rc judge(
     char key[STORE_KEY_MAX + 2];
     size_t n = base + strlen(entry->d_name);
     bool as_file = entry->d_type != DT_DIR, as_folder = entry->d_type != DT_REG && n + 2 <= STORE_KEY_MAX;
-    uint64_t size;
+    struct store_entry ignored;
 
     *out = KIND_NONE;
     if (n > STORE_KEY_MAX)
@@ -173,7 +175,7 @@ static struct rc judge(
     if (entry->d_type == DT_REG || entry->d_type == DT_DIR)
         *out = entry->d_type == DT_REG ? KIND_FILE : KIND_FOLDER;
     else if (entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN)
-        TRY(kind_of_path(w, key, out, &size, err));
+        TRY(kind_of_path(w, key, out, &ignored, err));
     if ((*out == KIND_FILE && !as_file) || (*out == KIND_FOLDER && !as_folder))
         *out = KIND_NONE;
     return RC_OK;
@@ -258,7 +260,7 @@ static struct rc has_key(struct walk *w, size_t base, bool *found, struct err *e
 
 /* --- the walk ----------------------------------------------------------------------------------------------------- */
 
-static void emit(struct walk *w, bool is_prefix, uint64_t size)
+static void emit(struct walk *w, const struct store_entry *entry)
 {
     struct store_req *req = w->req;
 
@@ -267,8 +269,8 @@ static void emit(struct walk *w, bool is_prefix, uint64_t size)
         w->done = true;
         return;
     }
-    req->entries[req->entry_count++] =
-        (struct store_entry){.key = mem_strdup(w->key), .size = is_prefix ? 0 : size, .is_prefix = is_prefix};
+    req->entries[req->entry_count] = *entry;
+    req->entries[req->entry_count++].key = mem_strdup(w->key);
 }
 
 static struct rc walk_folder(struct walk *w, size_t base, struct err *err);
@@ -276,20 +278,21 @@ static struct rc walk_folder(struct walk *w, size_t base, struct err *err);
 static struct rc visit(struct walk *w, size_t base, const char *name, struct err *err)
 {
     size_t n = base + strlen(name);
-    uint64_t size = 0;
+    struct store_entry file = {0};
+    const struct store_entry folder = {.is_prefix = true};
     enum kind kind;
     bool found;
 
     assert(n < sizeof w->key);
     memcpy(w->key + base, name, n - base + 1);
     if (w->key[n - 1] != '/') {
-        TRY(kind_of_path(w, w->key, &kind, &size, err));
+        TRY(kind_of_path(w, w->key, &kind, &file, err));
         if (kind == KIND_FILE)
-            emit(w, false, size);
+            emit(w, &file);
     } else if (folds(w, n)) {
         TRY(has_key(w, n, &found, err));
         if (found)
-            emit(w, true, 0);
+            emit(w, &folder);
     } else
         TRY(walk_folder(w, n, err));
     w->key[base] = 0;

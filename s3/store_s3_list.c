@@ -16,6 +16,7 @@ struct s3_listing {
     char start[WHOLE_MAX];               /* start-after of the first page, "" for none */
     char *token;                         /* owned */
     unsigned page_count, limit;
+    bool scratch; /* what uploads left behind */
 };
 
 void store_s3_list_free(struct s3_listing *listing)
@@ -50,7 +51,7 @@ static bool is_ours(const struct s3_listing *l, const struct s3_xml_entry *e, ch
     memcpy(key, relative, n + 1);
     if (e->is_prefix && key[n - 1] == '/')
         key[n - 1] = 0;
-    ours = store_key_ok(key);
+    ours = store_key_ok(key) || (l->scratch && store_is_scratch(key));
     memcpy(key, relative, n + 1);
     return ours;
 }
@@ -102,8 +103,10 @@ static struct rc take_entries(struct s3_op *op, struct s3_xml_list *page, struct
             req->more = true;
             return RC_OK;
         }
-        req->entries[req->entry_count++] = (struct store_entry){
-            .key = mem_strdup(key), .size = page->entries[i].size, .is_prefix = page->entries[i].is_prefix};
+        req->entries[req->entry_count++] = (struct store_entry){.key = mem_strdup(key),
+            .size = page->entries[i].size,
+            .modified_ms = page->entries[i].modified_ms,
+            .is_prefix = page->entries[i].is_prefix};
     }
     return RC_OK;
 }
@@ -221,6 +224,7 @@ void store_s3_list_begin(struct s3_op *op)
     assert(n >= 0);
     assert((size_t)n < sizeof l->root); /* S3_CONFIG_PREFIX_MAX */
     (void)snprintf(l->prefix, sizeof l->prefix, "%s%s", l->root, op->req->key);
+    l->scratch = strcmp(op->req->key, STORE_SCRATCH) == 0;
     l->limit = op->req->limit > 0 ? op->req->limit : STORE_LIST_MAX;
     find_start(l, op->req);
     send_page(op);
