@@ -248,30 +248,6 @@ static void add_keys(struct config_db *to, const struct config_db *from)
     }
 }
 
-static void set_defaults(struct config_db *db)
-{
-    if (db->at[CONFIG_DB_SYNC_INTERVAL] == NULL)
-        db->sync_interval_ms = 1000;
-    if (db->at[CONFIG_DB_SNAPSHOT_INTERVAL] == NULL)
-        db->snapshot_interval_ms = 7 * 24ULL * 3600 * 1000;
-    if (db->at[CONFIG_DB_MERGE_INTERVAL] == NULL)
-        db->merge_interval_ms = 3600ULL * 1000;
-    if (db->at[CONFIG_DB_MERGE_LONG_INTERVAL] == NULL)
-        db->merge_long_interval_ms = 24ULL * 3600 * 1000;
-    if (db->at[CONFIG_DB_LOG_LIMIT] == NULL)
-        db->log_limit = 256ULL << 20;
-    if (db->at[CONFIG_DB_SPOOL_LIMIT] == NULL)
-        db->spool_limit = 1ULL << 30;
-    if (db->at[CONFIG_DB_FOLD_COUNT] == NULL)
-        db->fold_count = 32;
-    if (db->at[CONFIG_DB_FOLD_DELETE_AFTER] == NULL)
-        db->fold_delete_after_ms = 600ULL * 1000;
-    if (db->at[CONFIG_DB_FENCING] == NULL)
-        db->fencing = CONFIG_FENCING_WARN;
-    if (db->pattern == NULL && db->dir != NULL)
-        db->pattern = mem_strdup("*.db");
-}
-
 /* The entry comes from the file, or is one that only the environment (`own`) or the command line knows. */
 static void merge_one(
     const struct sources *s, const struct config_db *own, const struct config_db *entry, struct config_db *out)
@@ -299,7 +275,7 @@ static void merge_one(
     for (size_t i = 0; i < n; i++)
         if (!layers[i].common || !in_directory)
             add_options(out, layers[i].from);
-    set_defaults(out);
+    config_table_defaults(out);
 }
 
 static struct rc merge(struct sources *s)

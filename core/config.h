@@ -41,6 +41,7 @@ enum config_db_key {
     CONFIG_DB_SNAPSHOT_INTERVAL,
     CONFIG_DB_MERGE_INTERVAL,
     CONFIG_DB_MERGE_LONG_INTERVAL,
+    CONFIG_DB_MERGE_PERCENT,
     CONFIG_DB_RETENTION_EXACT,
     CONFIG_DB_RETENTION_DAILY,
     CONFIG_DB_RETENTION_WEEKLY,
@@ -87,6 +88,7 @@ struct config_db {
     char *replica;  /* URL */
     uint64_t sync_interval_ms, sync_commits /* 0: no limit */, snapshot_interval_ms /* 0: only the first */;
     uint64_t merge_interval_ms, merge_long_interval_ms; /* 0: none */
+    uint64_t merge_percent;                             /* 0: no limit */
     uint64_t retention_exact_ms, retention_daily, retention_weekly, retention_monthly;
     bool restore_if_missing;
     char *seed; /* NULL: none */

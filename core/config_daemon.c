@@ -78,6 +78,7 @@ void config_daemon_init(struct daemon_settings *out, const struct config *c)
             .snapshot_interval_ms = db->snapshot_interval_ms,
             .merge_interval_ms = db->merge_interval_ms,
             .merge_long_interval_ms = db->merge_long_interval_ms,
+            .merge_percent = db->merge_percent,
             .log_limit = db->log_limit,
             .spool_limit = db->spool_limit,
             .fold_count = db->fold_count,

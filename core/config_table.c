@@ -47,6 +47,11 @@ const struct config_key config_table_db[CONFIG_DB_KEY_COUNT] = {
         .offset = AT(merge_long_interval_ms),
         .max = YEAR_MS,
         .help = "and such merges into a larger one; 0s: never"},
+    [CONFIG_DB_MERGE_PERCENT] = {.name = "merge.percent",
+        .type = CONFIG_COUNT,
+        .offset = AT(merge_percent),
+        .max = 100000,
+        .help = "of the log's bytes, that each of the two may store; 0: no limit"},
     [CONFIG_DB_RETENTION_EXACT] = {.name = "retention.exact",
         .type = CONFIG_DURATION,
         .offset = AT(retention_exact_ms),
@@ -386,4 +391,30 @@ const char *config_table_nearest(const char *word, const char *const *words)
         }
     }
     return nearest;
+}
+
+void config_table_defaults(struct config_db *db)
+{
+    const struct {
+        enum config_db_key key;
+        uint64_t *member, value;
+    } numbers[] = {
+        {CONFIG_DB_SYNC_INTERVAL, &db->sync_interval_ms, 1000},
+        {CONFIG_DB_SNAPSHOT_INTERVAL, &db->snapshot_interval_ms, 7 * 24ULL * 3600 * 1000},
+        {CONFIG_DB_MERGE_INTERVAL, &db->merge_interval_ms, 3600ULL * 1000},
+        {CONFIG_DB_MERGE_LONG_INTERVAL, &db->merge_long_interval_ms, 24ULL * 3600 * 1000},
+        {CONFIG_DB_MERGE_PERCENT, &db->merge_percent, 100},
+        {CONFIG_DB_LOG_LIMIT, &db->log_limit, 256ULL << 20},
+        {CONFIG_DB_SPOOL_LIMIT, &db->spool_limit, 1ULL << 30},
+        {CONFIG_DB_FOLD_COUNT, &db->fold_count, 32},
+        {CONFIG_DB_FOLD_DELETE_AFTER, &db->fold_delete_after_ms, 600ULL * 1000},
+    };
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (db->at[numbers[i].key] == NULL)
+            *numbers[i].member = numbers[i].value;
+    if (db->at[CONFIG_DB_FENCING] == NULL)
+        db->fencing = CONFIG_FENCING_WARN;
+    if (db->pattern == NULL && db->dir != NULL)
+        db->pattern = mem_strdup("*.db");
 }

@@ -52,4 +52,7 @@ bool config_table_equal(const struct config_key *key, const void *a, const void 
 /* The word of `words` (NULL at the end) that is nearest to a mistyped one, or NULL when none is near. */
 const char *config_table_nearest(const char *word, const char *const *words);
 
+/* What a database's entry does not say gets its default. */
+void config_table_defaults(struct config_db *db);
+
 #endif

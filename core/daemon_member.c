@@ -223,6 +223,7 @@ void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set
     now->snapshot_interval_ms = set->snapshot_interval_ms;
     now->merge_interval_ms = set->merge_interval_ms;
     now->merge_long_interval_ms = set->merge_long_interval_ms;
+    now->merge_percent = set->merge_percent;
     now->log_limit = set->log_limit;
     now->may_switch = set->may_switch;
     if (m->db.state == DB_RUNNING)

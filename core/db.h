@@ -44,8 +44,9 @@ struct db_settings {
     uint64_t sync_commits;                              /* 0: no limit */
     uint64_t snapshot_interval_ms;                      /* 0: only the first, on demand, and when merges have grown */
     uint64_t merge_interval_ms, merge_long_interval_ms; /* 0: none */
-    uint64_t log_limit;   /* bytes of log that are held back for a replica that does not answer ... */
-    uint64_t spool_limit; /* ... and then of segments on the local disk; 0: none */
+    uint64_t merge_percent; /* of the log's bytes, that a level of merges may have; 0: no limit */
+    uint64_t log_limit;     /* bytes of log that are held back for a replica that does not answer ... */
+    uint64_t spool_limit;   /* ... and then of segments on the local disk; 0: none */
     bool may_switch, fork, adopt;
     bool require_fence;            /* else: warn */
     uint64_t fold_count;           /* segments in a fold; less than 2: none */

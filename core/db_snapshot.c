@@ -52,7 +52,8 @@ void db_snapshot_recall(struct db *db)
         l->merged_bytes = l->base[1].merge_bytes - l->base[2].merge_bytes;
         l->merged_count = 1; /* or more */
     }
-    l->log_known = l->known[1] && l->base[1].pos.txid == db->start.shipped.txid;
+    l->log_bytes[0] = l->base[1].log_bytes;
+    l->log_bytes[2] = l->base[1].log_bytes_long;
 }
 
 void db_snapshot_started(struct db *db)
@@ -96,7 +97,8 @@ static bool find_base(
 }
 
 /* The state that was reached, for what is built on it. */
-static struct merge_base_info info_of(const struct db_snap *s, const struct merge_base_info *base)
+static struct merge_base_info info_of(
+    const struct db_snap *s, const struct merge_ledger *l, const struct merge_base_info *base)
 {
     struct merge_base_info info = s->level > 0 ? *base : (struct merge_base_info){0};
 
@@ -115,6 +117,8 @@ static struct merge_base_info info_of(const struct db_snap *s, const struct merg
         info.snapshot_bytes = s->stored_bytes;
     } else {
         info.merge_bytes += s->stored_bytes;
+        info.log_bytes = l->log_bytes[0];
+        info.log_bytes_long = s->level == 1 ? l->log_bytes[2] : 0;
     }
     return info;
 }
@@ -143,7 +147,7 @@ static struct rc run_job(struct db *db, struct db_snapshot_job *j, struct err *e
         s->base = NULL;
     }
     TRY(db_snap_run(s, s->meta.txid, err));
-    j->made = info_of(s, &base);
+    j->made = info_of(s, &j->ledger, &base);
     if (s->stage_err.code == E_OK)
         rc_ignore(merge_base_adopt(db->fs, j->dir, s->level == 0 ? MERGE_BASE_LEVELS : s->level, &j->made,
                       s->entries_hash, &s->stage_err),
@@ -212,8 +216,6 @@ static void made(struct db *db)
         LOG_WARN("the index for merges cannot be kept", F_STR("db", db->settings->path), F_ERR(&s->stage_err));
         merge_tried(&db->ledger, db->snap_job.level, clock_wall_ms(db->clock), true);
     }
-    db->put_bytes_before = db->shipper.put_bytes;
-    db->put_count_before = db->shipper.put_count;
     if (s->level == 0) {
         db->snapshot_txid = s->meta.txid;
         db->snapshot_ms = s->meta.time_ms;
@@ -260,11 +262,16 @@ static struct merge_settings settings_of(const struct db *db)
         .interval_ms = {db->settings->snapshot_interval_ms, db->settings->merge_interval_ms,
             db->settings->merge_long_interval_ms},
         .fold_count = db->settings->fold_count,
+        .percent = db->settings->merge_percent,
     };
 }
 
 static void begin(struct db *db, unsigned level)
 {
+    merge_shipped(
+        &db->ledger, db->shipper.put_bytes - db->put_bytes_before, db->shipper.put_count - db->put_count_before);
+    db->put_bytes_before = db->shipper.put_bytes;
+    db->put_count_before = db->shipper.put_count;
     db->in_snap = true;
     if (level == 0) {
         db->snap_wanted = false;
@@ -277,8 +284,6 @@ static void begin(struct db *db, unsigned level)
         .ledger = db->ledger,
         .dir = local_state_dir(db->settings->path),
     };
-    db->snap_job.ledger.log_bytes += db->shipper.put_bytes - db->put_bytes_before;
-    db->snap_job.ledger.log_count += db->shipper.put_count - db->put_count_before;
     db->snap = (struct db_snap){
         .work = db->work,
         .store = db->store,

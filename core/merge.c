@@ -22,6 +22,13 @@ static bool level_due(
     return l->tried_ms[level] == 0 || now_ms - l->tried_ms[level] >= (int64_t)pause || now_ms < l->tried_ms[level];
 }
 
+void merge_shipped(struct merge_ledger *l, uint64_t bytes, uint64_t count)
+{
+    for (unsigned level = 0; level <= MERGE_BASE_LEVELS; level++)
+        l->log_bytes[level] += bytes;
+    l->log_count += count;
+}
+
 int merge_due(const struct merge_ledger *l, const struct merge_settings *s, int64_t now_ms, uint64_t txid)
 {
     if (level_due(l, s, 0, now_ms, txid))
@@ -45,11 +52,17 @@ static uint64_t requests_for(uint64_t segments, uint64_t fold_count)
 /* What a restore pays for the way from the level's base to now, without the new merge. */
 static uint64_t cost_without(const struct merge_ledger *l, const struct merge_settings *s, unsigned level)
 {
-    uint64_t cost = l->log_bytes + requests_for(l->log_count, s->fold_count) * PLAN_REQUEST_COST;
+    uint64_t cost = l->log_bytes[1] + requests_for(l->log_count, s->fold_count) * PLAN_REQUEST_COST;
 
     if (level > 1)
         cost += l->merged_bytes + l->merged_count * PLAN_REQUEST_COST;
     return cost;
+}
+
+/* 100 times a stored size is far from the end of 64 bits. */
+static bool affordable(const struct merge_ledger *l, const struct merge_settings *s, unsigned level, uint64_t bytes)
+{
+    return s->percent == 0 || bytes * 100 <= l->log_bytes[level] * s->percent;
 }
 
 enum merge_choice merge_choose(const struct merge_ledger *l, const struct merge_settings *s, unsigned level,
@@ -58,9 +71,11 @@ enum merge_choice merge_choose(const struct merge_ledger *l, const struct merge_
     uint64_t page_bytes = base->pos.page_count > 0 ? base->snapshot_bytes / base->pos.page_count + 1 : 1;
     uint64_t bytes = pages * page_bytes, requests = 1 + bytes / PLAN_RANGE_SIZE;
 
-    if (l->log_known && bytes + requests * PLAN_REQUEST_COST >= cost_without(l, s, level))
+    if (bytes + requests * PLAN_REQUEST_COST >= cost_without(l, s, level))
         return MERGE_NOTHING;
-    return (base->merge_bytes + bytes) * 2 >= base->snapshot_bytes ? MERGE_SNAPSHOT : MERGE_MERGE;
+    if ((base->merge_bytes + bytes) * 2 >= base->snapshot_bytes && affordable(l, s, 0, base->snapshot_bytes))
+        return MERGE_SNAPSHOT;
+    return affordable(l, s, level, bytes) ? MERGE_MERGE : MERGE_NOTHING;
 }
 
 void merge_made(struct merge_ledger *l, unsigned level, const struct merge_base_info *info, uint64_t bytes)
@@ -69,10 +84,10 @@ void merge_made(struct merge_ledger *l, unsigned level, const struct merge_base_
 
     l->merged_bytes = level == 1 ? l->merged_bytes + bytes : 0;
     l->merged_count = level == 1 ? l->merged_count + 1 : 0;
-    l->log_bytes = l->log_count = 0;
-    l->log_known = true;
+    l->log_count = 0;
     for (unsigned i = level == 0 ? 0 : 1; i <= top; i++) {
         l->base[i] = *info;
+        l->log_bytes[i] = 0;
         l->known[i] = true;
         l->tried_ms[i] = 0;
         l->failed[i] = false;

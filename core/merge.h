@@ -8,8 +8,11 @@
  *     merge_made(&ledger, ...), merge_tried(&ledger, ...)
  *
  * Level 1 is made by the hour, level 2 by the day.  A merge that would cost a restore more than the log that it stands
- * for is not made: no plan would use it.  When the merges that a restore reads behind the last snapshot come to half of
- * its size, a snapshot is made in place of the next merge; and one is made when the last is older than its interval.
+ * for is not made: no plan would use it.  Nor is one that is larger than the log since the last of its level (or a
+ * percentage of that): so each level stores at most what was shipped, and a load that touches pages here and there
+ * waits until it is worth it.  When the merges that a restore reads behind the last snapshot come to half of its size,
+ * and as much as it was shipped since, a snapshot is made in place of the next merge; and one is made in any case when
+ * the last is older than its interval.
  */
 #ifndef MERGE_H
 #define MERGE_H
@@ -21,6 +24,7 @@ enum { MERGE_RETRY_MS = 600 * 1000 }; /* after a failure, where the interval is 
 struct merge_settings {
     uint64_t interval_ms[MERGE_BASE_LEVELS + 1]; /* [0]: of snapshots; 0: never */
     uint64_t fold_count;                         /* of segments; less than 2: they are not folded */
+    uint64_t percent;                            /* of the log, that a level may store; 0: no limit */
 };
 
 /* Loop thread; a job works with a copy. */
@@ -28,12 +32,16 @@ struct merge_ledger {
     bool known[MERGE_BASE_LEVELS + 1]; /* [0]: the last snapshot; [level]: the state that its next merge builds on */
     struct merge_base_info base[MERGE_BASE_LEVELS + 1];
     uint64_t start_txid; /* where this attachment began: for levels without a known base */
-    bool log_known;      /* since the newest base: */
-    uint64_t log_bytes, log_count;
-    uint64_t merged_bytes, merged_count;     /* merges of level 1 since the last of level 2 */
-    int64_t tried_ms[MERGE_BASE_LEVELS + 1]; /* by the wall clock; 0: not since the last one was made */
-    bool failed[MERGE_BASE_LEVELS + 1];      /* the last try did; else it was not worth it */
+    /* Shipped since; a restart may forget the latest. */
+    uint64_t log_bytes[MERGE_BASE_LEVELS + 1]; /* the last snapshot, the base of each level */
+    uint64_t log_count;                        /* segments since the newest base */
+    uint64_t merged_bytes, merged_count;       /* merges of level 1 since the last of level 2 */
+    int64_t tried_ms[MERGE_BASE_LEVELS + 1];   /* by the wall clock; 0: not since the last one was made */
+    bool failed[MERGE_BASE_LEVELS + 1];        /* the last try did; else it was not worth it */
 };
+
+/* So much was shipped. */
+void merge_shipped(struct merge_ledger *l, uint64_t bytes, uint64_t count);
 
 /* -1: nothing; 0: a snapshot; else a merge of this level. */
 int merge_due(const struct merge_ledger *l, const struct merge_settings *s, int64_t now_ms, uint64_t txid);

@@ -14,7 +14,7 @@
 enum {
     FILE_MODE = 0600,
     VERSION = 1,
-    HEADER_SIZE = 160,
+    HEADER_SIZE = 176,
     MAGIC_SIZE = 8,
     ENTRIES_ID = 1, /* names no checkpoint: the header says to which state the entries belong */
 };
@@ -47,6 +47,8 @@ static void encode(const struct merge_base_info *info, uint64_t entries_hash, st
     buf_u64(out, (uint64_t)info->snapshot_time_ms);
     buf_u64(out, info->snapshot_bytes);
     buf_u64(out, info->merge_bytes);
+    buf_u64(out, info->log_bytes);
+    buf_u64(out, info->log_bytes_long);
     buf_u32(out, info->pos.page_count);
     buf_u32(out, 0);
     buf_u64(out, entries_hash);
@@ -75,6 +77,8 @@ static struct rc decode(const uint8_t *bytes, struct merge_base_info *out, uint6
     info.snapshot_time_ms = (int64_t)cursor_u64(&c);
     info.snapshot_bytes = cursor_u64(&c);
     info.merge_bytes = cursor_u64(&c);
+    info.log_bytes = cursor_u64(&c);
+    info.log_bytes_long = cursor_u64(&c);
     count = cursor_u32(&c);
     (void)cursor_u32(&c);
     *entries_hash = cursor_u64(&c);

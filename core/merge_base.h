@@ -12,14 +12,15 @@
  * `<database>-weir/merge.<level>`, one for each level.  A merge of a level also is the base of the lower ones, so their
  * files are removed then; a level without a file goes by the next higher one.  A snapshot counts as the highest level.
  *
- *     0    8   "weir-mrg"                       120  8   bytes of that snapshot
- *     8    4   version: 1                       128  8   bytes of the merges from there to here
- *     12   4   features to know: 0              136  4   number of pages
- *     16   16  id of the history                140  4   zeros
- *     32   68  position, without a WAL          144  8   XXH3-64 of all entries
- *     100  4   zeros                            152  8   XXH3-64 of bytes 0 to 151
- *     104  8   txid of the last snapshot        160  8 each  page hashes, from page 1 on
- *     112  8   its time
+ *     0    8   "weir-mrg"                       128  8   bytes of the merges from there to here
+ *     8    4   version: 1                       136  8   bytes of the log from there to here
+ *     12   4   features to know: 0              144  8   and from the last merge of level 2
+ *     16   16  id of the history                152  4   number of pages
+ *     32   68  position, without a WAL          156  4   zeros
+ *     100  4   zeros                            160  8   XXH3-64 of all entries
+ *     104  8   txid of the last snapshot        168  8   XXH3-64 of bytes 0 to 167
+ *     112  8   its time                         176  8 each  page hashes, from page 1 on
+ *     120  8   bytes of that snapshot
  *
  * The file is a help and no more: a damaged or missing one makes the next object a snapshot.  A wrong one cannot do
  * harm, because a merge says on which state checksum it builds.
@@ -40,7 +41,8 @@ struct merge_base_info {
     uint64_t snapshot_txid;
     int64_t snapshot_time_ms;
     uint64_t snapshot_bytes;
-    uint64_t merge_bytes; /* what a restore of this state reads behind that snapshot */
+    uint64_t merge_bytes;               /* what a restore of this state reads behind that snapshot */
+    uint64_t log_bytes, log_bytes_long; /* shipped since that snapshot, and since the last merge of level 2 */
 };
 
 MUST_USE struct rc merge_base_stage(

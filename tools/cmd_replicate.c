@@ -12,7 +12,7 @@
 
 #define COMMAND "replicate"
 
-enum { OPERANDS_MAX = 2 * CONFIG_DBS_MAX, OVERRIDES_MAX = 16 };
+enum { OPERANDS_MAX = 2 * CONFIG_DBS_MAX, OVERRIDES_MAX = 17 };
 
 struct replicate {
     const struct fsys *fs;
@@ -169,6 +169,9 @@ static int parse_and_run(struct replicate *r, int argc, char **argv)
             &override(r, "merge.interval", "--merge-interval")->text, NULL},
         {0, "merge-long-interval", "TIME", "and such merges into a larger one (default 1d; 0s: never)", take_duration,
             &override(r, "merge.long-interval", "--merge-long-interval")->text, NULL},
+        {0, "merge-percent", "N",
+            "of the log's bytes, that each of the two may store (default 100; 0: no limit, for faster restores)",
+            take_count, &override(r, "merge.percent", "--merge-percent")->text, NULL},
         {0, "log-limit", "SIZE",
             "how much log is held back for a replica that does not answer (default 256MiB); then segments go to the "
             "spool",

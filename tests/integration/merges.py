@@ -14,7 +14,7 @@ from lib.daemon import restore_state
 from lib.scene import Scene
 from lib.tap import check, diag, equal
 
-SOON = ("--merge-interval", "120ms", "--merge-long-interval", "600ms", "--snapshot-interval", "0s")
+SOON = ("--merge-interval", "120ms", "--merge-long-interval", "600ms", "--merge-percent", "0", "--snapshot-interval", "0s")
 ROWS = 2500
 
 

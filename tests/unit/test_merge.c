@@ -9,7 +9,8 @@
 enum { SECOND = 1000, HOUR = 3600 * SECOND, START = 1000 * 1000 };
 #define DAY (24LL * HOUR)
 
-static const struct merge_settings usual = {{7 * 24 * 3600 * 1000ULL, HOUR, 24ULL * HOUR}, 32};
+static const struct merge_settings usual = {{7 * 24 * 3600 * 1000ULL, HOUR, 24ULL * HOUR}, 32, 100},
+                                   unlimited = {{7 * 24 * 3600 * 1000ULL, HOUR, 24ULL * HOUR}, 32, 0};
 
 static struct merge_base_info state_at(uint64_t txid, int64_t time_ms)
 {
@@ -79,7 +80,7 @@ static void test_unknown(void **state)
 
 static void test_switched_off(void **state)
 {
-    const struct merge_settings none = {{0, 0, 0}, 32}, hourly = {{0, HOUR, 0}, 32};
+    const struct merge_settings none = {{0, 0, 0}, 32, 0}, hourly = {{0, HOUR, 0}, 32, 0};
     const struct merge_ledger l = fresh();
 
     (void)state;
@@ -109,8 +110,7 @@ static struct merge_ledger with_log(uint64_t count, uint64_t size)
 {
     struct merge_ledger l = fresh();
 
-    l.log_count = count;
-    l.log_bytes = count * size;
+    merge_shipped(&l, count * size, count);
     return l;
 }
 
@@ -120,20 +120,18 @@ static void test_worth_it(void **state)
     struct merge_ledger l = with_log(3600, 300);
 
     (void)state;
-    assert_int_equal(merge_choose(&l, &usual, 1, &base, 300), MERGE_MERGE);
+    assert_int_equal(merge_choose(&l, &unlimited, 1, &base, 300), MERGE_MERGE);
     l = with_log(1, 300); /* one segment is cheaper than any merge */
-    assert_int_equal(merge_choose(&l, &usual, 1, &base, 1), MERGE_NOTHING);
+    assert_int_equal(merge_choose(&l, &unlimited, 1, &base, 1), MERGE_NOTHING);
     l = with_log(2, 300);
-    assert_int_equal(merge_choose(&l, &usual, 1, &base, 1), MERGE_MERGE);
+    assert_int_equal(merge_choose(&l, &unlimited, 1, &base, 1), MERGE_MERGE);
     l = with_log(64, 300); /* folded: two requests */
-    assert_int_equal(merge_choose(&l, &usual, 1, &base, 240), MERGE_NOTHING);
-    l.log_known = false; /* after a restart nobody knows: made */
-    assert_int_equal(merge_choose(&l, &usual, 1, &base, 240), MERGE_MERGE);
+    assert_int_equal(merge_choose(&l, &unlimited, 1, &base, 240), MERGE_NOTHING);
 }
 
 static void test_unfolded_segments_cost_more(void **state)
 {
-    const struct merge_settings unfolded = {{0, HOUR, 0}, 0};
+    const struct merge_settings unfolded = {{0, HOUR, 0}, 0, 0};
     const struct merge_base_info base = state_at(1, START);
     const struct merge_ledger l = with_log(64, 300);
 
@@ -150,6 +148,7 @@ static void test_worth_of_the_long_one(void **state)
     (void)state;
     for (uint64_t hour = 1; hour < 24; hour++) {
         info = state_at(hour * 10, START + (int64_t)hour * HOUR);
+        merge_shipped(&l, 60000, 100);
         merge_made(&l, 1, &info, 50000);
     }
     assert_int_equal(l.merged_count, 23);
@@ -162,15 +161,73 @@ static void test_worth_of_the_long_one(void **state)
     assert_int_equal(merge_choose(&l, &usual, 2, &info, 400), MERGE_NOTHING);
 }
 
-/* Half of the snapshot's size in merges behind it: the next is a snapshot. */
+/* No level stores more than was shipped, or the percentage of it. */
+static void test_affordable(void **state)
+{
+    const struct merge_settings half = {{0, HOUR, 0}, 32, 50};
+    const struct merge_base_info base = state_at(1, START);
+    const struct merge_ledger l = with_log(1000, 300); /* 150 pages */
+
+    (void)state;
+    assert_int_equal(merge_choose(&l, &usual, 1, &base, 149), MERGE_MERGE);
+    assert_int_equal(merge_choose(&l, &usual, 1, &base, 150), MERGE_NOTHING);
+    assert_int_equal(merge_choose(&l, &half, 1, &base, 74), MERGE_MERGE);
+    assert_int_equal(merge_choose(&l, &half, 1, &base, 75), MERGE_NOTHING);
+    assert_int_equal(merge_choose(&l, &unlimited, 1, &base, 400), MERGE_MERGE);
+}
+
+/* Whatever the load is: of each level at most the log's bytes, three times in all. */
+static void test_all_levels_together(void **state)
+{
+    (void)state;
+    for (uint64_t pages_per_hour = 1; pages_per_hour <= 500; pages_per_hour += 83) {
+        struct merge_ledger l = fresh();
+        uint64_t shipped = 0, made[3] = {0}, at[3] = {0};
+
+        for (uint64_t hour = 1; hour < 1000; hour++) {
+            const int64_t now = START + (int64_t)hour * HOUR;
+            int level;
+
+            merge_shipped(&l, 200000, 700);
+            shipped += 200000;
+            for (level = merge_due(&l, &(struct merge_settings){{0, HOUR, 24 * HOUR}, 32, 100}, now, 1 + hour);
+                 level > 0; level--) {
+                const struct merge_base_info base = l.base[level];
+                uint64_t pages = (hour - at[level]) * pages_per_hour, bytes;
+                enum merge_choice choice;
+                struct merge_base_info info = state_at(1 + hour, now);
+
+                pages = pages < 1000 ? pages : 1000;
+                choice = merge_choose(&l, &usual, (unsigned)level, &base, pages);
+                if (choice == MERGE_NOTHING)
+                    continue;
+                bytes = choice == MERGE_SNAPSHOT ? 2000 * 1000 : pages * 2000;
+                info.merge_bytes = choice == MERGE_SNAPSHOT ? 0 : base.merge_bytes + bytes;
+                made[choice == MERGE_SNAPSHOT ? 0 : level] += bytes;
+                merge_made(&l, choice == MERGE_SNAPSHOT ? 0 : (unsigned)level, &info, bytes);
+                for (int i = 0; i <= (choice == MERGE_SNAPSHOT ? 2 : level); i++)
+                    at[i] = hour;
+                break;
+            }
+        }
+        for (size_t i = 0; i < 3; i++)
+            assert_true(made[i] <= shipped);
+        assert_true(made[0] + made[1] + made[2] > 0);
+    }
+}
+
+/* Half of the snapshot's size in merges behind it, and as much log: the next is a snapshot. */
 static void test_snapshot_in_place_of_a_merge(void **state)
 {
     const struct merge_ledger l = with_log(100000, 300);
+    struct merge_ledger little = with_log(5000, 300);
     struct merge_base_info base = state_at(1, START);
 
     (void)state;
     assert_int_equal(merge_choose(&l, &usual, 1, &base, 490), MERGE_MERGE);
     assert_int_equal(merge_choose(&l, &usual, 1, &base, 501), MERGE_SNAPSHOT);
+    assert_int_equal(merge_choose(&little, &usual, 1, &base, 501), MERGE_MERGE);
+    assert_int_equal(merge_choose(&little, &unlimited, 1, &base, 501), MERGE_SNAPSHOT);
     base.merge_bytes = 900000;
     assert_int_equal(merge_choose(&l, &usual, 1, &base, 40), MERGE_MERGE);
     assert_int_equal(merge_choose(&l, &usual, 1, &base, 60), MERGE_SNAPSHOT);
@@ -190,6 +247,8 @@ int main(void)
         cmocka_unit_test(test_worth_it),
         cmocka_unit_test(test_unfolded_segments_cost_more),
         cmocka_unit_test(test_worth_of_the_long_one),
+        cmocka_unit_test(test_affordable),
+        cmocka_unit_test(test_all_levels_together),
         cmocka_unit_test(test_snapshot_in_place_of_a_merge),
     };
 

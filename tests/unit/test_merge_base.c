@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGES = 300, HEADER = 160 };
+enum { PAGES = 300, HEADER = 176 };
 
 static char dir[] = "/tmp/test_merge_base.XXXXXX";
 
@@ -79,6 +79,8 @@ static struct merge_base_info make_info(const struct page_hash *h, uint64_t txid
         .snapshot_time_ms = 1780000000000,
         .snapshot_bytes = 123456,
         .merge_bytes = 789,
+        .log_bytes = 4321,
+        .log_bytes_long = 99,
     };
 }
 
@@ -119,6 +121,8 @@ static uint64_t load(unsigned level)
     assert_int_equal(info.snapshot_time_ms, 1780000000000);
     assert_int_equal(info.snapshot_bytes, 123456);
     assert_int_equal(info.merge_bytes, 789);
+    assert_int_equal(info.log_bytes, 4321);
+    assert_int_equal(info.log_bytes_long, 99);
     return info.pos.txid;
 }
 
