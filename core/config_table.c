@@ -2,6 +2,7 @@
 #include "config_table.h"
 
 #include "alloc.h"
+#include "merge.h"
 #include "strx.h"
 
 #include <assert.h>
@@ -50,7 +51,7 @@ const struct config_key config_table_db[CONFIG_DB_KEY_COUNT] = {
     [CONFIG_DB_MERGE_PERCENT] = {.name = "merge.percent",
         .type = CONFIG_COUNT,
         .offset = AT(merge_percent),
-        .max = 100000,
+        .max = MERGE_PERCENT_MAX,
         .help = "of the log's bytes, that each of the two may store; 0: no limit"},
     [CONFIG_DB_RETENTION_EXACT] = {.name = "retention.exact",
         .type = CONFIG_DURATION,

@@ -19,7 +19,10 @@
 
 #include "merge_base.h"
 
-enum { MERGE_RETRY_MS = 600 * 1000 }; /* after a failure, where the interval is not shorter */
+enum {
+    MERGE_RETRY_MS = 600 * 1000, /* after a failure, where the interval is not shorter */
+    MERGE_PERCENT_MAX = 100000,
+};
 
 struct merge_settings {
     uint64_t interval_ms[MERGE_BASE_LEVELS + 1]; /* [0]: of snapshots; 0: never */

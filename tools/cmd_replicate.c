@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "config_daemon.h"
 #include "fold_keep.h"
+#include "merge.h"
 #include "settings.h"
 #include "strx.h"
 
@@ -133,6 +134,14 @@ static struct rc take_fold_count(const char *text, void *target, struct err *err
     return cli_text(text, target, err);
 }
 
+static struct rc take_percent(const char *text, void *target, struct err *err)
+{
+    uint64_t ignored;
+
+    TRY(strx_u64(text, 0, MERGE_PERCENT_MAX, &ignored, err));
+    return cli_text(text, target, err);
+}
+
 static struct rc take_path(const char *text, void *target, struct err *err)
 {
     TRY(cli_text(text, target, err));
@@ -171,7 +180,7 @@ static int parse_and_run(struct replicate *r, int argc, char **argv)
             &override(r, "merge.long-interval", "--merge-long-interval")->text, NULL},
         {0, "merge-percent", "N",
             "of the log's bytes, that each of the two may store (default 100; 0: no limit, for faster restores)",
-            take_count, &override(r, "merge.percent", "--merge-percent")->text, NULL},
+            take_percent, &override(r, "merge.percent", "--merge-percent")->text, NULL},
         {0, "log-limit", "SIZE",
             "how much log is held back for a replica that does not answer (default 256MiB); then segments go to the "
             "spool",
