@@ -527,8 +527,8 @@ static void on_small_disk(const char *dir, struct tale *t)
     struct err err;
 
     (void)snprintf(root, sizeof root, "%s/r", dir);
-    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 || mkdir(root, 0700) != 0
-        || mount("none", root, "tmpfs", 0, "size=256k") != 0) {
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0
+        || mkdir(root, 0700) != 0 || mount("none", root, "tmpfs", 0, "size=256k") != 0) {
         t->skipped = true;
         return;
     }
