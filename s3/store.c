@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "store_dir.h"
 #include "store_env.h"
+#include "store_links.h"
 #include "store_retry.h"
 #include "store_s3.h"
 
@@ -244,6 +245,21 @@ bool store_is_insecure(const struct store *s)
     return lowest(s)->insecure;
 }
 
+/* --- links -------------------------------------------------------------------------------------------------------- */
+
+struct rc store_presign(
+    struct store *s, const char *key, int64_t now_ms, uint32_t seconds, struct buf *url, struct err *err)
+{
+    assert(key_ok(key, false));
+    assert(seconds > 0);
+    assert(seconds <= STORE_PRESIGN_MAX);
+    while (s->below != NULL)
+        s = s->below;
+    if (s->ops->presign == NULL)
+        return rc_raise(err, E_UNSUPPORTED, "%.*s has no links to its objects: that needs S3", 400, s->url);
+    return s->ops->presign(s, key, now_ms, seconds, url, err);
+}
+
 /* --- submitting --------------------------------------------------------------------------------------------------- */
 
 /* What the caller alone decides; a mistake here is a mistake in weir. */
@@ -393,6 +409,18 @@ static struct rc open_s3(struct store_env *env, const char *url, const struct st
     return RC_OK;
 }
 
+static struct rc open_share(
+    struct store_env *env, const char *url, size_t option_count, struct store **out, struct err *err)
+{
+    struct store *links = NULL;
+
+    if (option_count > 0)
+        return rc_raise(err, E_CONFIG, "a share has no options");
+    TRY(store_links_open(env, url, &links, err));
+    *out = store_retry_new(store_env_loop(env), links, NULL);
+    return RC_OK;
+}
+
 struct rc store_open(struct store_env *env, const char *url, const struct store_option *options, size_t option_count,
     struct store **out, struct err *err)
 {
@@ -411,6 +439,8 @@ struct rc store_open(struct store_env *env, const char *url, const struct store_
                                  : rc_raise(err, E_CONFIG, "option %.64s: a directory has no options", options[0].name);
     if (n == strlen("s3:") && strncasecmp(url, "s3:", n) == 0)
         return open_s3(env, url, options, option_count, out, err);
+    if (n > 0 && store_links_is_url(url))
+        return open_share(env, url, option_count, out, err);
     /* Only the scheme is quoted: the rest may hold a password. */
     return rc_raise(err, E_CONFIG,
         "replica %.*s//...: unknown scheme: write file:///absolute/path or s3://bucket/prefix", (int)(n < 32 ? n : 32),

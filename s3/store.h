@@ -150,6 +150,9 @@ struct store_ops {
     /* Cut short what is in flight (each completes with E_CANCELED or its own answer), then call `on_stopped` and free
      * the store.  No request may be submitted any more. */
     void (*stop)(struct store *s, void (*on_stopped)(void *ctx), void *ctx);
+    /* See store_presign(); NULL: this store has no links. */
+    struct rc (*presign)(
+        struct store *s, const char *key, int64_t now_ms, uint32_t seconds, struct buf *url, struct err *err);
 };
 
 /* Prepare a request (zeroed, on_done and ctx set); free what its answer owns.  A request that completed may be
@@ -189,6 +192,17 @@ bool store_may_lack_conditions(const struct store *s);
 /* Everybody on the way can read what is sent: http:// to another machine. */
 bool store_is_insecure(const struct store *s);
 
+/*
+ * Append a link by which anybody can read the object for so long (1 second to STORE_PRESIGN_MAX), whether it is there
+ * or not.  On the loop thread, once a request has been answered; nothing is sent.  The link is a secret.
+ *
+ * E_UNSUPPORTED where there is no such thing; E_DENIED when the credentials cannot sign it, or end before it;
+ * E_BUSY when they are just being renewed.
+ */
+enum { STORE_PRESIGN_MAX = 604800 }; /* seconds: seven days */
+MUST_USE struct rc store_presign(
+    struct store *s, const char *key, int64_t now_ms, uint32_t seconds, struct buf *url, struct err *err);
+
 /* The request's outcome: RC_OK, or its error copied to `err`. */
 MUST_USE struct rc store_result(const struct store_req *req, struct err *err);
 
@@ -211,6 +225,7 @@ struct store_option {
  *
  *     file:///absolute/path              percent-encoded where needed; it need not exist: the first write makes it
  *     s3://bucket/prefix?option=value    see s3_config.h; what fails is repeated (store_retry.h)
+ *     share:///path, https://host/path   a share, to read from only (store_links.h); repeated as well
  *
  * E_CONFIG with the reason on a URL or an option that does not parse, or names a store that this build does not know.
  * Nothing is sent.

@@ -8,6 +8,7 @@
 #include "store_s3_get.h"
 #include "store_s3_intern.h"
 #include "store_s3_list.h"
+#include "store_s3_presign.h"
 #include "store_s3_put.h"
 #include "store_s3_upload.h"
 #include "strx.h"
@@ -251,7 +252,7 @@ static void s3_submit(struct store *base, struct store_req *req)
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
-static const struct store_ops s3_ops = {.submit = s3_submit, .stop = s3_stop};
+static const struct store_ops s3_ops = {.submit = s3_submit, .stop = s3_stop, .presign = store_s3_presign_link};
 
 static void discard_config(struct s3_config **config)
 {

@@ -9,6 +9,7 @@
 #include "scratch.h"
 #include "session.h"
 #include "settings.h"
+#include "share.h"
 #include "strx.h"
 
 #include <inttypes.h>
@@ -58,6 +59,7 @@ static struct rc restore(void *ctx, struct work *w, struct store *s, struct err 
 {
     struct request *r = ctx;
 
+    TRY(share_target(w, s, &r->restore, err));
     return restore_run(w, s, r->fs, &r->restore, &r->report, err);
 }
 

@@ -5,6 +5,7 @@
 #include "restore.h"
 #include "session.h"
 #include "settings.h"
+#include "share.h"
 #include "strx.h"
 
 #include <inttypes.h>
@@ -52,6 +53,7 @@ static struct rc run(void *ctx, struct work *w, struct store *s, struct err *err
 {
     struct request *r = ctx;
 
+    TRY(share_target(w, s, &r->opts, err));
     return restore_run(w, s, r->fs, &r->opts, &r->report, err);
 }
 

@@ -6,11 +6,14 @@
 #include "scratch.h"
 #include "session.h"
 #include "settings.h"
+#include "share.h"
+#include "store_links.h"
 #include "strx.h"
 #include "verify_print.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define COMMAND "verify"
@@ -24,7 +27,8 @@ struct request {
     struct verify_report report;
     struct restore_opts restore;
     struct verify_print_deep deep;
-    uint64_t progress_ms; /* monotonic, when it was printed last */
+    bool share, share_whole; /* a part of a replica, and it has what it is for */
+    uint64_t progress_ms;    /* monotonic, when it was printed last */
     bool progress_shown;
 };
 
@@ -75,11 +79,30 @@ static struct rc try_restore(struct request *r, struct work *w, struct store *s,
     return rc_wrap(err, "trial restore");
 }
 
+/* What leads to the state that it is for is all that a share promises. */
+static bool is_whole(const struct verify_report *report, const struct share_doc *d)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < report->timeline_count; i++)
+        for (size_t k = 0; k < report->timelines[i].range_count; k++) {
+            const struct verify_range *range = &report->timelines[i].ranges[k];
+
+            found = found || (range->first_txid <= d->txid && d->txid <= range->last_txid);
+        }
+    return found && report->totals[VERIFY_DAMAGED] == 0;
+}
+
 static struct rc run(void *ctx, struct work *w, struct store *s, struct err *err)
 {
     struct request *r = ctx;
 
     TRY(verify_run(w, s, &r->opts, &r->report, err));
+    r->share = store_links_is(s);
+    if (r->share) {
+        r->share_whole = is_whole(&r->report, store_links_doc(s));
+        TRY(share_target(w, s, &r->restore, err));
+    }
     return r->deep.asked ? try_restore(r, w, s, err) : RC_OK;
 }
 
@@ -103,18 +126,23 @@ static struct rc run_session(struct request *r, struct err *err)
 static int conclude(const struct request *r)
 {
     const uint64_t *n = r->report.totals;
+    const bool failed = r->share ? !r->share_whole : verify_failed(&r->report);
 
-    if (verify_failed(&r->report))
+    if (r->share && r->share_whole && verify_failed(&r->report))
+        cli_complain(COMMAND, "note: the share has all that it is for; what is missing here is not a part of it");
+    else if (verify_failed(&r->report))
         cli_complain(
             COMMAND, "%" PRIu64 " objects are missing, %" PRIu64 " are damaged", n[VERIFY_MISSING], n[VERIFY_DAMAGED]);
     if (r->deep.asked && !r->deep.restored)
         cli_complain(COMMAND, "trial restore: %s", r->deep.err.msg);
-    return verify_failed(&r->report) || (r->deep.asked && !r->deep.restored) ? rc_exit_status(E_CORRUPT) : 0;
+    return failed || (r->deep.asked && !r->deep.restored) ? rc_exit_status(E_CORRUPT) : 0;
 }
 
 static int verify(struct request *r, bool json)
 {
-    struct verify_print print = {.url = r->source, .report = &r->report, .deep = &r->deep};
+    /* What stands behind a '?' may be a secret. */
+    CLEANUP(mem_freep) char *url = mem_printf("%.*s", (int)strcspn(r->source, "?"), r->source);
+    struct verify_print print = {.url = url, .report = &r->report, .deep = &r->deep};
     uint64_t begin_ms = clock_mono_ms(&clock_real);
     struct err err;
     struct rc rc;

@@ -11,6 +11,7 @@ int cmd_log(int argc, char **argv, const struct fsys *fs);
 int cmd_ls(int argc, char **argv, const struct fsys *fs);
 int cmd_replicate(int argc, char **argv, const struct fsys *fs);
 int cmd_restore(int argc, char **argv, const struct fsys *fs);
+int cmd_share(int argc, char **argv, const struct fsys *fs);
 int cmd_snapshot(int argc, char **argv, const struct fsys *fs);
 int cmd_status(int argc, char **argv, const struct fsys *fs);
 int cmd_sync(int argc, char **argv, const struct fsys *fs);

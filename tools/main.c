@@ -16,6 +16,7 @@ static const struct command {
     {"log", "the commits of a replica, to find the right moment", cmd_log},
     {"import", "make a plain database file the first state of a new history", cmd_import},
     {"export", "write a state as a plain database file, here or into a bucket", cmd_export},
+    {"share", "links to what a restore of one state needs, for who has no credentials", cmd_share},
     {"verify", "is every object of a replica there and whole, and what can be restored?", cmd_verify},
     {"status", "where a running daemon stands: is the backup alive?", cmd_status},
     {"sync", "ship now, and wait until it is durable in the replica", cmd_sync},

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session.h"
 
+#include "cli.h"
 #include "settings.h"
+#include "store_links.h"
+#include "strx.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 struct session {
     struct work_item item; /* must be first */
@@ -31,6 +35,19 @@ static void on_store_stopped(void *ctx)
     store_env_stop(s->env, on_env_stopped, s);
 }
 
+/* What a share holds looks like a replica that has lost much. */
+static void tell_share(const struct session *s)
+{
+    const struct share_doc *d = store_links_doc(s->store);
+    char when[STRX_TIME_SIZE];
+
+    if (d != NULL)
+        cli_complain("",
+            "note: %.400s is a share, a part of a replica: what txid %" PRIu64 " of timeline %" PRIu32
+            " needs, until %s",
+            s->store->url, d->txid, d->timeline, strx_format_time(d->expires_ms, when));
+}
+
 static void run(struct work_item *item)
 {
     struct session *s = (struct session *)item;
@@ -42,6 +59,7 @@ static void on_done(struct work_item *item)
 {
     struct session *s = (struct session *)item;
 
+    tell_share(s);
     store_stop(s->store, on_store_stopped, s);
     work_stop(s->work);
 }

@@ -87,7 +87,8 @@ static struct rc find_url(
     for (size_t i = 0; i < s->config->db_count; i++)
         if (s->config->dbs[i].path != NULL && strcmp(s->config->dbs[i].replica, url) == 0)
             return take(s, &s->config->dbs[i], NULL, err);
-    return rc_raise(err, E_CONFIG, "%s is not the replica of a database of %s", url, file);
+    return rc_raise(err, E_CONFIG, "%.*s is not the replica of a database of %s", (int)strcspn(url, "?"), url,
+        file); /* what stands behind may be a secret */
 }
 
 static struct rc find_path(
