@@ -69,11 +69,13 @@ enum merge_choice merge_choose(const struct merge_ledger *l, const struct merge_
     const struct merge_base_info *base, uint64_t pages)
 {
     uint64_t page_bytes = base->pos.page_count > 0 ? base->snapshot_bytes / base->pos.page_count + 1 : 1;
-    uint64_t bytes = pages * page_bytes, requests = 1 + bytes / PLAN_RANGE_SIZE;
+    uint64_t bytes = pages * page_bytes, requests = 1 + bytes / PLAN_RANGE_SIZE, merged;
 
     if (bytes + requests * PLAN_REQUEST_COST >= cost_without(l, s, level))
         return MERGE_NOTHING;
-    if ((base->merge_bytes + bytes) * 2 >= base->snapshot_bytes && affordable(l, s, 0, base->snapshot_bytes))
+    /* At most as large as the last one and all that came since: the database may have grown by that. */
+    merged = base->merge_bytes + bytes;
+    if (merged * 2 >= base->snapshot_bytes && affordable(l, s, 0, base->snapshot_bytes + merged))
         return MERGE_SNAPSHOT;
     return affordable(l, s, level, bytes) ? MERGE_MERGE : MERGE_NOTHING;
 }

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What merges cost: bytes stored by kind, for a load that runs against a daemon whose hours are seconds.
 
-    bench_merge.py --weir BUILD/tools/weir [--days 3] [--hour 1.0] [--commits 50] [--load orders|random]
+    bench_merge.py --weir BUILD/tools/weir [--days 3] [--hour 1.0] [--commits 50] [--load orders|events|random] [--percent N]
 
+events: each commit appends ten rows to a log.
 orders: each commit inserts an order and updates its customer and an article, few of which are popular.
 random: each commit updates one row anywhere in the table, the worst case for whole pages.
 """
@@ -28,7 +29,8 @@ def arguments():
     parser.add_argument("--days", type=float, default=3)
     parser.add_argument("--hour", type=float, default=1.0, help="seconds that stand for an hour")
     parser.add_argument("--commits", type=int, default=50, help="per hour")
-    parser.add_argument("--load", choices=("orders", "random"), default="orders")
+    parser.add_argument("--load", choices=("orders", "events", "random"), default="orders")
+    parser.add_argument("--percent", default="100", help="merge.percent")
     return parser.parse_args()
 
 
@@ -39,6 +41,7 @@ def make(path):
                      "CREATE TABLE customers(id INTEGER PRIMARY KEY, name TEXT, note TEXT, spent INTEGER);"
                      "CREATE TABLE articles(id INTEGER PRIMARY KEY, name TEXT, stock INTEGER);"
                      "CREATE TABLE orders(id INTEGER PRIMARY KEY, customer INTEGER, article INTEGER, at TEXT, text TEXT);"
+                     "CREATE TABLE events(id INTEGER PRIMARY KEY, at TEXT, what TEXT);"
                      "CREATE INDEX by_customer ON orders(customer)")
     words = [f"{random.getrandbits(24):06x}" for _ in range(5000)]
     db.execute("BEGIN")
@@ -59,6 +62,12 @@ def commit(db, words, load):
     """One transaction."""
     if load == "random":
         db.execute("UPDATE customers SET spent = spent + 1 WHERE id = ?", (1 + random.randrange(ROWS["customers"]),))
+        return
+    if load == "events":
+        db.execute("BEGIN IMMEDIATE")
+        for _ in range(10):
+            db.execute("INSERT INTO events VALUES(NULL, datetime(), ?)", (" ".join(random.choices(words, k=25)),))
+        db.execute("COMMIT")
         return
     customer, article = popular(ROWS["customers"]), popular(ROWS["articles"])
     db.execute("BEGIN IMMEDIATE")
@@ -86,7 +95,7 @@ def main():
         db, words = make(path)
         daemon = subprocess.Popen([args.weir, "replicate", path, url, "--sync-interval", "10ms",
                                    "--merge-interval", f"{int(args.hour * 1000)}ms",
-                                   "--merge-long-interval", f"{int(args.hour * 24000)}ms"], stderr=subprocess.DEVNULL)
+                                   "--merge-percent", args.percent, "--merge-long-interval", f"{int(args.hour * 24000)}ms"], stderr=subprocess.DEVNULL)
         try:
             while subprocess.run([args.weir, "sync", path, "--wait"], capture_output=True, check=False).returncode:
                 time.sleep(0.05)
