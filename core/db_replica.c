@@ -34,8 +34,8 @@ static bool hold_and_pause(struct db_replica *r, uint32_t pause_ms)
     return !*r->start->stop;
 }
 
-/* A replica that was good once may deny for a while, too: credentials that have run out, a policy that is being changed.
- * Somebody at a first start wants to hear it at once. */
+/* A replica that was good once may deny for a while, too: credentials that have run out, a policy that is being
+ * changed. Somebody at a first start wants to hear it at once. */
 static bool may_pass(enum err_code code)
 {
     return rc_retryable(code) || code == E_DENIED;

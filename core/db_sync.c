@@ -260,8 +260,8 @@ static void step_failed(struct db *db)
 /* Stopping: everything that was committed before is read, shipped, and noted in the local state. */
 static bool all_done(const struct db *db)
 {
-    return db->step.enough && db->open_commits == 0 && shipper_idle(&db->shipper)
-           && db->acknowledged == NULL && db->txid == db->shipped_txid;
+    return db->step.enough && db->open_commits == 0 && shipper_idle(&db->shipper) && db->acknowledged == NULL
+           && db->txid == db->shipped_txid;
 }
 
 static void on_step_done(struct work_item *item)
@@ -276,7 +276,8 @@ static void on_step_done(struct work_item *item)
     db_spool_after(db);
     db_fold_after(db);
     hand_to_shipper(db);
-    db->in_step = false; /* not earlier: what came back meanwhile must not begin the next step over this one's outcome */
+    db->in_step =
+        false; /* not earlier: what came back meanwhile must not begin the next step over this one's outcome */
     if (db->state == DB_CLOSING || db->shipper.fenced || db->abandon) {
         db_close_live(db);
         return;
