@@ -46,6 +46,7 @@ enum config_db_key {
     CONFIG_DB_RETENTION_DAILY,
     CONFIG_DB_RETENTION_WEEKLY,
     CONFIG_DB_RETENTION_MONTHLY,
+    CONFIG_DB_RETENTION_INTERVAL,
     CONFIG_DB_RESTORE_IF_MISSING,
     CONFIG_DB_SEED,
     CONFIG_DB_NO_SWITCH,
@@ -89,7 +90,7 @@ struct config_db {
     uint64_t sync_interval_ms, sync_commits /* 0: no limit */, snapshot_interval_ms /* 0: only the first */;
     uint64_t merge_interval_ms, merge_long_interval_ms; /* 0: none */
     uint64_t merge_percent;                             /* 0: no limit */
-    uint64_t retention_exact_ms, retention_daily, retention_weekly, retention_monthly;
+    uint64_t retention_exact_ms, retention_daily, retention_weekly, retention_monthly, retention_interval_ms;
     bool restore_if_missing;
     char *seed; /* NULL: none */
     bool no_switch;

@@ -8,10 +8,6 @@
 /* Keys that are known and checked, but not carried out by this version. */
 static const enum config_db_key missing_db[] = {
     CONFIG_DB_DIR,
-    CONFIG_DB_RETENTION_EXACT,
-    CONFIG_DB_RETENTION_DAILY,
-    CONFIG_DB_RETENTION_WEEKLY,
-    CONFIG_DB_RETENTION_MONTHLY,
     CONFIG_DB_RESTORE_IF_MISSING,
     CONFIG_DB_SEED,
 };
@@ -20,6 +16,16 @@ static const enum config_top_key missing_top[] = {
     CONFIG_TOP_HTTP_TOKEN_FILE,
     CONFIG_TOP_STATE_DIR,
 };
+
+struct retention_policy config_daemon_retention(const struct config_db *db)
+{
+    struct retention_policy policy = {.exact_ms = db->retention_exact_ms};
+
+    policy.periods[RETENTION_DAY] = db->retention_daily;
+    policy.periods[RETENTION_WEEK] = db->retention_weekly;
+    policy.periods[RETENTION_MONTH] = db->retention_monthly;
+    return policy;
+}
 
 /* To say what happens anyway is fine: "false". */
 static bool asks_for_nothing(const struct config_key *key, const void *base)
@@ -50,9 +56,24 @@ static struct rc check_supported(const struct config *c, struct err *err)
     return RC_OK;
 }
 
+static struct rc check_retention(const struct config *c, struct err *err)
+{
+    for (size_t i = 0; i < c->db_count; i++) {
+        const struct retention_policy policy = config_daemon_retention(&c->dbs[i]);
+        const char *at = NULL;
+
+        for (int k = CONFIG_DB_RETENTION_EXACT; k <= CONFIG_DB_RETENTION_MONTHLY; k++)
+            at = c->dbs[i].at[k] != NULL ? c->dbs[i].at[k] : at;
+        if (at != NULL)
+            TRY_CTX(retention_check(&policy, err), err, "%s", at);
+    }
+    return RC_OK;
+}
+
 struct rc config_daemon_check(const struct config *c, const struct fsys *fs, struct err *err)
 {
     TRY(check_supported(c, err));
+    TRY(check_retention(c, err));
     return config_replica_check(c, fs, err);
 }
 
@@ -79,6 +100,8 @@ void config_daemon_init(struct daemon_settings *out, const struct config *c)
             .merge_interval_ms = db->merge_interval_ms,
             .merge_long_interval_ms = db->merge_long_interval_ms,
             .merge_percent = db->merge_percent,
+            .retention = config_daemon_retention(db),
+            .retention_interval_ms = db->retention_interval_ms,
             .log_limit = db->log_limit,
             .spool_limit = db->spool_limit,
             .fold_count = db->fold_count,

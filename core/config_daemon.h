@@ -17,4 +17,7 @@ MUST_USE struct rc config_daemon_check(const struct config *c, const struct fsys
 void config_daemon_init(struct daemon_settings *out, const struct config *c);
 void config_daemon_fini(struct daemon_settings *s);
 
+/* All zero when none is given. */
+struct retention_policy config_daemon_retention(const struct config_db *db);
+
 #endif

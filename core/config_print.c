@@ -103,7 +103,7 @@ static bool is_shown(const struct config_db *db, int key)
 {
     if (key == CONFIG_DB_PATTERN || key == CONFIG_DB_WATCH || key == CONFIG_DB_RECURSIVE)
         return db->dir != NULL;
-    if (key >= CONFIG_DB_RETENTION_EXACT && key <= CONFIG_DB_RETENTION_MONTHLY)
+    if (key >= CONFIG_DB_RETENTION_EXACT && key <= CONFIG_DB_RETENTION_INTERVAL)
         return config_has_retention(db);
     return true;
 }

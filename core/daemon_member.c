@@ -224,6 +224,8 @@ void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set
     now->merge_interval_ms = set->merge_interval_ms;
     now->merge_long_interval_ms = set->merge_long_interval_ms;
     now->merge_percent = set->merge_percent;
+    now->retention = set->retention;
+    now->retention_interval_ms = set->retention_interval_ms;
     now->log_limit = set->log_limit;
     now->may_switch = set->may_switch;
     if (m->db.state == DB_RUNNING)

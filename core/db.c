@@ -284,7 +284,7 @@ static bool may_close(const struct db *db)
 {
     bool shipped = shipper_idle(&db->shipper) || db->shipper.fenced || db->abandon;
 
-    return !db->in_step && !db->in_snap && !db->in_fence && shipped && !db->shipper.in_flight && db->loading == NULL
+    return !db->in_step && !db->in_snap && !db->in_fence && !db->prune.running && shipped && !db->shipper.in_flight && db->loading == NULL
            && db->close_item.run == NULL;
 }
 
@@ -294,6 +294,7 @@ void db_close_live(struct db *db)
     if (db->state == DB_RUNNING)
         move_to(db, DB_CLOSING);
     db->snap_stop = true;
+    db->prune.stop = true;
     db_sync_unwatch(db);
     (void)uv_timer_stop(&db->timer);
     if (!may_close(db))
@@ -402,6 +403,7 @@ void db_stop(struct db *db)
     case DB_RUNNING:
         move_to(db, DB_STOPPING);
         db->snap_stop = true;
+        db->prune.stop = true;
         shipper_hurry(&db->shipper);
         db_sync_kick(db);
         break;

@@ -16,6 +16,7 @@
 #define DB_H
 
 #include "db_fold.h"
+#include "db_prune.h"
 #include "db_snap.h"
 #include "db_start.h"
 #include "merge.h"
@@ -50,6 +51,8 @@ struct db_settings {
     bool may_switch, fork, adopt;
     bool require_fence;            /* else: warn */
     uint64_t fold_count;           /* segments in a fold; less than 2: none */
+    struct retention_policy retention; /* promises nothing: everything is kept */
+    uint64_t retention_interval_ms;    /* 0: never */
     uint64_t fold_delete_after_ms; /* folded ones are not deleted earlier than this after they were shipped */
 };
 
@@ -105,6 +108,7 @@ struct db {
     unsigned open_handles;
 
     struct db_fold fold;
+    struct db_prune prune;
 
     enum fence fence;
     struct work_item fence_item; /* looks for other writers where the store does not keep them out */

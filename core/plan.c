@@ -28,16 +28,23 @@ static uint64_t log_end(const struct plan_map *m, uint64_t txid)
     return txid;
 }
 
+/* Taken away on purpose; what is left there are snapshots and merges that lead to promised states. */
+static bool was_pruned(const struct plan_map *m, uint64_t txid)
+{
+    return catalog_was_pruned(m->catalog, m->legs[m->leg_count - 1].timeline->number, txid, txid);
+}
+
 /* Why not, and what can be restored nearby: the state of every snapshot can. */
 static struct rc no_way(const struct plan_map *m, uint64_t txid, bool detour, struct err *err)
 {
     uint64_t before = 0, after = 0;
+    const bool pruned = was_pruned(m, txid);
     char nearest[96] = "there is no snapshot at all";
 
     for (size_t i = 0; i < m->base_count; i++) {
         uint64_t at = m->bases[i].txid;
 
-        if (m->bases[i].level > 0)
+        if (m->bases[i].level > 0 && !pruned)
             continue;
         if (at <= txid)
             before = at;
@@ -50,6 +57,10 @@ static struct rc no_way(const struct plan_map *m, uint64_t txid, bool detour, st
         (void)snprintf(nearest, sizeof nearest, "the nearest that can is %" PRIu64, before > 0 ? before : after);
     if (detour)
         return rc_raise(err, E_NOTFOUND, "txid %" PRIu64 " cannot be restored: no other way leads to it", txid);
+    if (pruned)
+        return rc_raise(err, E_NOTFOUND,
+            "txid %" PRIu64 " cannot be restored: retention no longer keeps every commit of that time; %s", txid,
+            nearest);
     if (before > 0) {
         uint64_t end = log_end(m, before);
         layout_text key;

@@ -144,6 +144,18 @@ static void remember(struct dead_end *d, const struct restore_job *j, const stru
     d->last = *why;
 }
 
+/* What is not there any more may have been pruned while it was about to be read: then there are other ways, which a
+ * fresh listing knows. */
+static struct rc list_again(struct restore_job *j, struct err *err)
+{
+    struct catalog *fresh = NULL;
+
+    TRY(catalog_load(&fresh, j->work, j->store, err));
+    catalog_free(j->catalog);
+    j->catalog = fresh;
+    return RC_OK;
+}
+
 struct rc restore_way_run(struct restore_job *j, uint32_t timeline, uint64_t txid, struct err *err)
 {
     struct dead_end dead = {0};
@@ -169,5 +181,7 @@ struct rc restore_way_run(struct restore_job *j, uint32_t timeline, uint64_t txi
         if (j->lost.count == before)
             return rc_raise(err, E_CORRUPT, "%.1000s", err->msg); /* listed a moment ago and gone is damage, too */
         remember(&dead, j, err);
+        if (rc.code == E_NOTFOUND)
+            TRY(list_again(j, err));
     }
 }

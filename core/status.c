@@ -68,6 +68,25 @@ static const char *state_name(const struct db *db)
     return db_state_name(db->state);
 }
 
+/* null: everything is kept. */
+static json_t *retention_object(const struct db *db)
+{
+    const struct db_prune *p = &db->prune;
+    char policy[RETENTION_TEXT_SIZE];
+    struct err none;
+    json_t *o;
+
+    if (rc_failed(retention_check(&db->settings->retention, &none)))
+        return json_null();
+    o = json_object();
+    put(o, "policy", json_string(retention_text(&db->settings->retention, policy)));
+    put(o, "pruned_time", json_time(p->time_ms));
+    put(o, "deleted", json_u64(p->deleted_count));
+    put(o, "kept_bytes", p->time_ms != 0 ? json_u64(p->kept_bytes) : json_null());
+    put(o, "error", p->err.code != E_OK && p->err.code != E_CANCELED ? json_string(p->err.msg) : json_null());
+    return o;
+}
+
 static json_t *requests(const struct store_counts *counts)
 {
     json_t *o = json_object();
@@ -195,6 +214,7 @@ json_t *status_database(const struct db *db)
     put(o, "merge_time", json_time(db->merge_ms));
     put(o, "merges", json_u64(db->merge_count));
     put(o, "bytes_merged", json_u64(db->merge_bytes));
+    put(o, "retention", retention_object(db));
     put(o, "resyncs", json_u64(db->resync_count));
     put(o, "segments", json_u64(db->shipper.put_count));
     put(o, "bytes_shipped", json_u64(db->shipper.put_bytes));

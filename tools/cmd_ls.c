@@ -2,8 +2,13 @@
 #include "alloc.h"
 #include "catalog.h"
 #include "cli.h"
+#include "clock.h"
 #include "commands.h"
+#include "config_daemon.h"
+#include "local_state.h"
 #include "plan.h"
+#include "prune.h"
+#include "retention_print.h"
 #include "session.h"
 #include "settings.h"
 #include "strx.h"
@@ -17,6 +22,9 @@
 struct listing {
     bool json, gaps;
     const char *url; /* of the store */
+    struct prune_opts retention;
+    bool has_retention; /* it is configured */
+    struct prune_report promised;
 
     /* While a timeline is being printed. */
     uint32_t timeline;
@@ -63,11 +71,17 @@ static bool log_begins_at(const struct catalog_timeline *t, uint64_t txid)
     return low < t->log_count && t->logs[low].first_txid == txid;
 }
 
+/* Of the log that reaches up to the tip: what lies before a pruned range is there for single states. */
 static uint64_t first_txid(const struct catalog_timeline *t)
 {
-    uint64_t log = t->log_count > 0 ? t->logs[0].first_txid : UINT64_MAX;
+    uint64_t first = t->log_count > 0 ? t->logs[0].first_txid : UINT64_MAX;
 
-    return t->fold_count > 0 && t->folds[0].first_txid < log ? t->folds[0].first_txid : log;
+    if (t->fold_count > 0 && t->folds[0].first_txid < first)
+        first = t->folds[0].first_txid;
+    for (size_t i = 0; i < t->pruned_count; i++)
+        if (t->pruned[i].last_txid >= first && t->pruned[i].last_txid < t->tip_txid)
+            first = t->pruned[i].last_txid + 1;
+    return first;
 }
 
 /* From the timeline's own first commit, if a snapshot leads to it, else from the first snapshot that leads on. */
@@ -213,6 +227,9 @@ static void print_timeline(
     for (size_t i = 0; i < t->snapshot_count; i++)
         (void)printf("  snapshot    txid %" PRIu64 " (%s), %s\n", t->snapshots[i].txid,
             strx_format_time(t->snapshots[i].time_ms, time), strx_format_size(t->snapshots[i].size, size));
+    for (size_t i = 0; i < t->pruned_count; i++)
+        (void)printf("  pruned      txid %" PRIu64 " to %" PRIu64 ": not every commit is kept\n",
+            t->pruned[i].first_txid, t->pruned[i].last_txid);
     if (t->merge_count > 0)
         (void)printf("  merges      %zu, %s\n", t->merge_count, strx_format_size(merge_bytes(t), size));
     print_gaps(l->gap_array);
@@ -281,18 +298,29 @@ static json_t *merge_array(const struct catalog_timeline *t)
     return array;
 }
 
+static json_t *pruned_array(const struct catalog_timeline *t)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < t->pruned_count; i++)
+        (void)json_array_append_new(array, json_pack("{s:I, s:I}", "first_txid", (json_int_t)t->pruned[i].first_txid,
+                                               "last_txid", (json_int_t)t->pruned[i].last_txid));
+    return array;
+}
+
 static json_t *timeline_object(
     const struct listing *l, const struct catalog *c, const struct catalog_timeline *t, const char *damage)
 {
     const struct layout_origin *o = &t->origin;
 
-    return json_pack("{s:I, s:o, s:I, s:s, s:I, s:s, s:o, s:b, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
+    return json_pack(
+        "{s:I, s:o, s:I, s:s, s:I, s:s, s:o, s:b, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
         "timeline", (json_int_t)t->number, "parent", number_or_null(o->parent), "fork_txid", (json_int_t)o->fork_txid,
         "host", o->host, "pid", (json_int_t)o->pid, "path", o->path, "begun", time_value(o->time_ms), "sealed",
         (int)t->sealed, "successor", number_or_null(t->successor), "tip", tip_object(t), "restorable",
         range_object(c, t), "segments", (json_int_t)(t->log_count - (t->sealed ? 1 : 0)), "folds",
         (json_int_t)t->fold_count, "parts", (json_int_t)t->part_count, "log_bytes", (json_int_t)log_bytes(t),
-        "snapshots", snapshot_array(t), "merges", merge_array(t), "gaps",
+        "snapshots", snapshot_array(t), "merges", merge_array(t), "pruned", pruned_array(t), "gaps",
         l->gaps ? json_deep_copy(l->gap_array) : json_null(), "damage",
         damage[0] != 0 ? json_string(damage) : json_null());
 }
@@ -344,14 +372,26 @@ static void print_head(const struct listing *l, const struct catalog *c, uint64_
 static void print_document(const struct listing *l, const struct catalog *c, uint64_t bytes, json_t *timelines)
 {
     char database[NONCE_TEXT_SIZE];
-    json_t *doc = json_pack("{s:s, s:s, s:I, s:o, s:o, s:I, s:I, s:o}", "url", l->url, "database",
+    json_t *doc = json_pack("{s:s, s:s, s:I, s:o, s:o, s:I, s:I, s:o, s:o}", "url", l->url, "database",
         nonce_format(&c->identity.database, database), "format", (json_int_t)c->identity.format, "page_size",
         number_or_null(c->identity.page_size), "begun", time_value(c->identity.created_ms), "bytes", (json_int_t)bytes,
-        "unexpected", (json_int_t)c->unexpected_count, "timelines", timelines);
+        "unexpected", (json_int_t)c->unexpected_count, "timelines", timelines, "promised",
+        l->has_retention ? retention_print_points(&l->promised.decision) : json_null());
 
     (void)json_dumpf(doc, stdout, JSON_PRESERVE_ORDER | JSON_INDENT(2)); /* the stream is checked at the end */
     (void)printf("\n");
     json_decref(doc);
+}
+
+static void print_promised(const struct listing *l)
+{
+    char policy[RETENTION_TEXT_SIZE];
+
+    (void)printf("\nretention     %s\n", retention_text(&l->retention.policy, policy));
+    if (l->promised.now_ms == INT64_MIN)
+        (void)printf("  everything  is kept: the history is not old enough\n");
+    else
+        retention_print_text(&l->promised.decision);
 }
 
 static struct rc run(void *ctx, struct work *w, struct store *s, struct err *err)
@@ -369,10 +409,33 @@ static struct rc run(void *ctx, struct work *w, struct store *s, struct err *err
         print_head(l, c, bytes);
     for (size_t i = 0; !rc_failed(rc) && i < c->timeline_count; i++)
         rc = list_timeline(l, c, w, s, i, timelines, err);
+    if (!rc_failed(rc) && l->has_retention && !rc_failed(l->worst))
+        rc = prune_decide(w, s, &l->retention, &l->promised, err);
+    if (!rc_failed(rc) && l->has_retention && !l->json)
+        print_promised(l);
     if (!rc_failed(rc) && l->json)
         print_document(l, c, bytes, json_incref(timelines));
     json_decref(timelines);
+    prune_fini(&l->promised);
     return rc;
+}
+
+/* What the configuration says of retention, if it says anything. */
+static struct rc find_retention(
+    struct listing *l, const struct fsys *fs, const char *file, const char *source, struct err *err)
+{
+    CLEANUP(settings_source_fini) struct settings_source from = {0};
+    CLEANUP(mem_freep) char *dir = NULL;
+
+    TRY(settings_find(&from, fs, file, source, err));
+    l->has_retention = config_has_retention(from.db);
+    l->retention = (struct prune_opts){
+        .policy = config_daemon_retention(from.db), .grace_ms = PRUNE_GRACE_MS, .local_ms = clock_wall_ms(&clock_real)};
+    if (from.path != NULL) {
+        dir = local_state_dir(from.path);
+        local_verified_read(fs, dir, &l->retention.verified);
+    }
+    return RC_OK;
 }
 
 int cmd_ls(int argc, char **argv, const struct fsys *fs)
@@ -408,7 +471,8 @@ int cmd_ls(int argc, char **argv, const struct fsys *fs)
 
     if (outcome != CLI_RUN)
         return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
-    if (rc_failed(session_run_with(fs, file, source, run, &l, &err)))
+    if (rc_failed(find_retention(&l, fs, file, source, &err))
+        || rc_failed(session_run_with(fs, file, source, run, &l, &err)))
         return cli_fail(COMMAND, &err);
     return rc_failed(l.worst) ? cli_fail(COMMAND, &l.worst_err) : 0;
 }

@@ -3,6 +3,8 @@
 #include "cli.h"
 #include "clock.h"
 #include "commands.h"
+#include "local_state.h"
+#include "local_verified.h"
 #include "scratch.h"
 #include "session.h"
 #include "settings.h"
@@ -106,6 +108,23 @@ static struct rc run(void *ctx, struct work *w, struct store *s, struct err *err
     return r->deep.asked ? try_restore(r, w, s, err) : RC_OK;
 }
 
+/* Retention keeps the last snapshot that was proven to be of use.  Only a note: the verification stands without it. */
+static void remember(const struct request *r)
+{
+    CLEANUP(settings_source_fini) struct settings_source from = {0};
+    CLEANUP(mem_freep) char *dir = NULL;
+    const struct local_verified v = {
+        r->deep.report.timeline, r->deep.report.txid, r->deep.report.snapshot_txid, clock_wall_ms(&clock_real)};
+    struct err err;
+
+    if (!r->deep.restored || verify_failed(&r->report)
+        || rc_failed(settings_find(&from, r->fs, r->file, r->source, &err)) || from.path == NULL)
+        return;
+    dir = local_state_dir(from.path);
+    if (rc_failed(local_verified_write(r->fs, dir, &v, &err)))
+        cli_complain(COMMAND, "warning: retention does not learn of this trial: %s", err.msg);
+}
+
 static struct rc run_session(struct request *r, struct err *err)
 {
     CLEANUP(mem_freep) char *target = NULL;
@@ -168,6 +187,7 @@ static int verify(struct request *r, bool json)
         else
             verify_print_text(&print);
         status = conclude(r);
+        remember(r);
     }
     verify_fini(&r->report);
     return status;

@@ -18,6 +18,7 @@ static const struct command {
     {"export", "write a state as a plain database file, here or into a bucket", cmd_export},
     {"share", "links to what a restore of one state needs, for who has no credentials", cmd_share},
     {"verify", "is every object of a replica there and whole, and what can be restored?", cmd_verify},
+    {"prune", "delete what retention need not keep", cmd_prune},
     {"status", "where a running daemon stands: is the backup alive?", cmd_status},
     {"sync", "ship now, and wait until it is durable in the replica", cmd_sync},
     {"snapshot", "take a snapshot now", cmd_snapshot},

@@ -59,6 +59,7 @@ void settings_source_fini(struct settings_source *s)
 {
     mem_free(s->url);
     mem_free(s->options);
+    mem_free(s->path);
     config_free(s->config);
     *s = (struct settings_source){0};
 }
@@ -66,6 +67,7 @@ void settings_source_fini(struct settings_source *s)
 static struct rc take(struct settings_source *s, const struct config_db *db, const char *relative, struct err *err)
 {
     TRY(config_replica_url(db, relative, &s->url, err));
+    s->db = db;
     s->options = config_replica_options(db);
     s->option_count = db->option_count;
     return RC_OK;
@@ -85,8 +87,10 @@ static struct rc find_url(
     }
     TRY(settings_load(&s->config, request, err));
     for (size_t i = 0; i < s->config->db_count; i++)
-        if (s->config->dbs[i].path != NULL && strcmp(s->config->dbs[i].replica, url) == 0)
+        if (s->config->dbs[i].path != NULL && strcmp(s->config->dbs[i].replica, url) == 0) {
+            s->path = mem_strdup(s->config->dbs[i].path);
             return take(s, &s->config->dbs[i], NULL, err);
+        }
     return rc_raise(err, E_CONFIG, "%.*s is not the replica of a database of %s", (int)strcspn(url, "?"), url,
         file); /* what stands behind may be a secret */
 }
@@ -101,8 +105,10 @@ static struct rc find_path(
     make_absolute(&absolute);
     TRY(settings_load(&s->config, (struct config_request){.fs = fs, .file = file, .any_count = true}, err));
     db = config_find_path(s->config, absolute, &relative);
-    if (db != NULL)
+    if (db != NULL) {
+        s->path = MOVE(absolute);
         return take(s, db, relative, err);
+    }
     if (s->config->file == NULL && s->config->db_count == 0)
         return rc_raise(err, E_CONFIG, "%s is not a URL like file:///path, and there is no configuration (-c FILE, %s)",
             path, CONFIG_FILE_DEFAULT);

@@ -34,6 +34,9 @@ struct settings_source {
     struct store_option *options; /* owned; the texts are the configuration's */
     size_t option_count;
     struct config *config; /* owned */
+    const struct config_db
+        *db;    /* what the configuration says of it; for a URL without a file, what the environment does */
+    char *path; /* owned: of the database, absolute; NULL: a URL was given that is no database's */
 };
 
 /*

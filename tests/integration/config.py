@@ -395,7 +395,6 @@ def unsupported(case):
     for text, message in ((config(entry(db, url), http={"listen": "127.0.0.1:0"}), "1:18: http.listen"),
                           (config(entry(db, url), **{"state-dir": "/x"}), "1:12: state-dir"),
                           (config(entry(db, url, seed="/x")), ": seed"),
-                          (config(entry(db, url, retention={"daily": 7})), ": retention.daily"),
                           (config(entry(db, url, **{"restore-if-missing": True})), ": restore-if-missing"),
                           (config(json.dumps({"dir": case.path(), "replica": url})), ": dir")):
         write(file, text)

@@ -90,6 +90,7 @@ static void test_golden(void **state)
                              "      daily: 0\n"
                              "      weekly: 0\n"
                              "      monthly: 0\n"
+                             "      interval: 1d\n"
                              "    restore-if-missing: false\n"
                              "    no-switch: false\n"
                              "    log-limit: 256MiB\n"
