@@ -284,8 +284,8 @@ static bool may_close(const struct db *db)
 {
     bool shipped = shipper_idle(&db->shipper) || db->shipper.fenced || db->abandon;
 
-    return !db->in_step && !db->in_snap && !db->in_fence && !db->prune.running && shipped && !db->shipper.in_flight && db->loading == NULL
-           && db->close_item.run == NULL;
+    return !db->in_step && !db->in_snap && !db->in_fence && !db->prune.running && shipped && !db->shipper.in_flight
+           && db->loading == NULL && db->close_item.run == NULL;
 }
 
 /* Called again whenever something that was under way has come back. */

@@ -49,11 +49,11 @@ struct db_settings {
     uint64_t log_limit;     /* bytes of log that are held back for a replica that does not answer ... */
     uint64_t spool_limit;   /* ... and then of segments on the local disk; 0: none */
     bool may_switch, fork, adopt;
-    bool require_fence;            /* else: warn */
-    uint64_t fold_count;           /* segments in a fold; less than 2: none */
+    bool require_fence;                /* else: warn */
+    uint64_t fold_count;               /* segments in a fold; less than 2: none */
     struct retention_policy retention; /* promises nothing: everything is kept */
     uint64_t retention_interval_ms;    /* 0: never */
-    uint64_t fold_delete_after_ms; /* folded ones are not deleted earlier than this after they were shipped */
+    uint64_t fold_delete_after_ms;     /* folded ones are not deleted earlier than this after they were shipped */
 };
 
 /* One snapshot or merge; the job's while it runs. */

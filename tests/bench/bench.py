@@ -202,10 +202,13 @@ class Bench:
             running.drain()
             self.add("2,000 commits/s: peak RSS, MB", tool.name, sampler.close().peak(1) / MB)
             running.stop()
+        self.checkpoint(db)
+        return db, replica
+
+    def checkpoint(self, db):
         with sqlite3.connect(db) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.close()
-        return db, replica
 
     def restore_once(self, tool, db, replica):
         self.say(f"restore: {tool.name}")

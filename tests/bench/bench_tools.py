@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from bench_watch import Arrivals, cpu_seconds
+from bench_watch import Arrivals, PeakRss, cpu_seconds
 
 WAL_HEADER, FRAME_HEADER = 32, 24
 
@@ -97,12 +97,15 @@ class Running:
 
     def __init__(self, tool, db, replica, fast=False):
         self.tool, self.db, self.replica = tool, db, replica
-        self.arrivals = Arrivals(replica)
-        self.log_path = replica + ".log"
+        self.arrivals = self.watch()
+        self.log_path = f"{replica}.log"
         self.started = time.monotonic()
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(tool.command(db, replica, fast), stdout=log, stderr=log)
         self.pid = self.process.pid
+
+    def watch(self):
+        return Arrivals(self.replica)
 
     def __enter__(self):
         return self
@@ -157,10 +160,11 @@ def timed(command):
     """Run to the end: (wall seconds, CPU seconds, peak RSS in bytes).  Raises with the output on failure."""
     start = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    peak = PeakRss(process.pid)
     text = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     wall = time.monotonic() - start
     if process.returncode != 0:
         raise RuntimeError(f"{shlex.join(command)}: status {process.returncode}: {text.decode(errors='replace')}")
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    return wall, usage.ru_utime + usage.ru_stime, peak.close()

@@ -110,6 +110,30 @@ def file_size(path):
         return 0
 
 
+class PeakRss(threading.Thread):
+    """The largest RSS of a process that was just started.  What wait4() tells is no use: the kernel counts this process
+    in, whose copy the child was before it became the program."""
+
+    def __init__(self, pid, every_s=0.01):
+        super().__init__(daemon=True)
+        self.pid, self.every_s, self.bytes = pid, every_s, 0
+        self._ended = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self._ended.wait(self.every_s):
+            try:
+                with open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as f:
+                    self.bytes = max([self.bytes, *(int(line.split()[1]) << 10 for line in f if line.startswith("VmHWM:"))])
+            except (FileNotFoundError, ProcessLookupError):
+                return  # it ended
+
+    def close(self):
+        self._ended.set()
+        self.join()
+        return self.bytes
+
+
 class Sampler(threading.Thread):
     """Samples a process (may be None) and a log file: list of (seconds, RSS, descriptors, log size)."""
 
