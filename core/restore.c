@@ -53,6 +53,7 @@ struct time_search {
     size_t count;
     struct catalog_object object; /* owned: the segment looked at last */
     size_t at;                    /* its step */
+    uint64_t limit;               /* of the steps of one fold: what lies behind is of another timeline's path */
 };
 
 static void time_search_fini(struct time_search *t)
@@ -97,6 +98,7 @@ static struct rc expand(struct time_search *t, size_t at, struct err *err)
     size_t count = 0;
 
     TRY(catalog_read_expand(t->work, t->store, &t->steps[at], &inner, &count, err));
+    t->limit = t->steps[at].last_txid;
     all = mem_try(t->count + count, sizeof *all);
     if (all == NULL)
         return rc_raise(err, E_NOMEM, "route over %zu segments", t->count + count);
@@ -212,7 +214,7 @@ struct rc restore_find_commit(struct catalog *c, struct work *w, struct store *s
     for (size_t i = 0; i < info->commit_count; i++) {
         const struct seg_commit *commit = &info->commits[i];
 
-        if (commit->txid > t.steps[segment].last_txid)
+        if (commit->txid > t.steps[segment].last_txid || (t.steps[segment].offset != 0 && commit->txid > t.limit))
             break; /* the path leaves the timeline here */
         if (commit->time_ms > time_ms) {
             last = false;

@@ -32,7 +32,7 @@ static struct rc ask_log(struct restore_job *j, uint32_t timeline, struct seg_co
     TRY(catalog_route(j->catalog, timeline, &steps, &count, err));
     while (i + 1 < count && steps[i + 1].first_txid <= j->txid)
         i++;
-    if (count == 0 || steps[i].first_txid > j->txid)
+    if (count == 0 || steps[i].first_txid > j->txid || steps[i].last_txid < j->txid)
         return RC_OK;
     rc = catalog_read_one(&o, j->work, j->store, &steps[i], j->txid, &missing);
     if (rc_failed(rc) && !restore_is_damage(rc)) {

@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "retention_points.h"
+#include "retention_proof.h"
 #include "retention_rest.h"
 #include "strx.h"
 
@@ -147,38 +148,51 @@ static struct rc keep_point(struct decision *d, const struct retention_line *l, 
     return RC_OK;
 }
 
+/* A commit that is still in the log, beside others that are needed, but what leads to it was pruned. */
+static bool was_given_up(const struct retention_line *l, uint64_t txid)
+{
+    uint64_t base = 0;
+
+    if (retention_points_base(l, txid) != NULL)
+        return false;
+    for (size_t i = 0; i < l->map.base_count && l->map.bases[i].txid <= txid; i++)
+        base = l->map.bases[i].txid;
+    for (size_t i = 0; i < l->map.leg_count; i++) {
+        const struct catalog_timeline *t = l->map.legs[i].timeline;
+
+        for (size_t k = 0; k < t->pruned_count; k++)
+            if (base == 0
+                || (t->pruned[k].first_txid <= txid && t->pruned[k].last_txid > base
+                    && t->pruned[k].first_txid <= l->map.legs[i].last_txid))
+                return true;
+    }
+    return false;
+}
+
 static struct rc keep_points(struct decision *d, struct err *err)
 {
     for (size_t i = 0; i < d->out->point_count; i++) {
         struct retention_point *p = &d->out->points[i];
+        bool gone = false;
 
         for (size_t k = 0; k < d->lines.count; k++) {
             const struct retention_line *l = &d->lines.lines[k];
             struct rc rc = l->timeline == p->timeline ? keep_point(d, l, p->txid, err) : RC_OK;
 
-            if (rc.code == E_NOTFOUND)
+            if (rc.code == E_NOTFOUND && !was_given_up(l, p->txid))
                 keep_around(d, l, p);
-            else
+            else if (rc.code != E_NOTFOUND)
                 TRY(rc);
+            gone = gone || (rc.code == E_NOTFOUND && !p->lost);
         }
+        if (gone)
+            d->out->points[i--] = d->out->points[--d->out->point_count];
     }
     return RC_OK;
 }
 
 /* --- the exact part ------------------------------------------------------------------------------------------------
  */
-
-/* Can replay go on behind this txid?  A fold does not tell where its segments begin; see plan.h. */
-static bool goes_on(const struct plan_map *m, uint64_t txid)
-{
-    for (size_t i = 0; i < m->step_count; i++) {
-        const struct catalog_step *s = &m->steps[i];
-
-        if (s->first_txid == txid + 1 || (catalog_step_is_fold(s) && s->first_txid <= txid && s->last_txid > txid))
-            return true;
-    }
-    return false;
-}
 
 /* The newest state before the cutoff that all commits behind can be replayed from; 0: none. */
 static uint64_t find_base(struct decision *d, const struct retention_line *l, int64_t cutoff_ms)
@@ -189,7 +203,8 @@ static uint64_t find_base(struct decision *d, const struct retention_line *l, in
 
         if (!retention_points_on_line(l, b) || b->time_ms > cutoff_ms)
             continue;
-        if ((b->txid == l->high || goes_on(&l->map, b->txid)) && !rc_failed(keep_point(d, l, b->txid, &ignored)))
+        if ((b->txid == l->high || retention_points_goes_on(l, b->txid))
+            && !rc_failed(keep_point(d, l, b->txid, &ignored)))
             return b->txid;
     }
     return 0;
@@ -338,63 +353,6 @@ static struct rc keep_bridges(struct decision *d, const struct retention_line *l
     return RC_OK;
 }
 
-/* --- the proof -----------------------------------------------------------------------------------------------------
- */
-
-static struct rc prove_state(const struct decision *d, uint32_t timeline, uint64_t txid, struct err *err)
-{
-    struct plan *plan = NULL;
-
-    if (rc_failed(plan_restore(d->out->remaining, timeline, txid, NULL, &plan, err)))
-        return rc_raise(err, E_BUG,
-            "retention would take away what txid %" PRIu64 " of timeline %" PRIu32 " needs; nothing is deleted", txid,
-            timeline);
-    plan_free(plan);
-    return RC_OK;
-}
-
-/* Behind the base all objects of the log stay; so if the first one, the last one and those behind each snapshot have
- * their plan, so have all. */
-static struct rc prove_exact(const struct decision *d, const struct retention_line *l, uint64_t first, struct err *err)
-{
-    struct plan *before = NULL;
-    struct err ignored;
-
-    for (size_t i = 0; i < l->map.base_count; i++) {
-        const struct plan_base *b = &l->map.bases[i];
-
-        if (b->txid < first || b->txid > l->high || b->level > 0 || !retention_points_on_line(l, b))
-            continue;
-        TRY(prove_state(d, l->timeline, b->txid, err));
-        if (b->txid < l->high && goes_on(&l->map, b->txid))
-            TRY(prove_state(d, l->timeline, b->txid + 1, err));
-    }
-    for (uint64_t at = 0; at < 2; at++) {
-        const uint64_t txid = at == 0 ? first : l->high;
-
-        /* What could not be restored before need not be now. */
-        if (rc_failed(plan_restore(d->in->catalog, l->timeline, txid, NULL, &before, &ignored)))
-            continue;
-        plan_free(before);
-        TRY(prove_state(d, l->timeline, txid, err));
-    }
-    return RC_OK;
-}
-
-static struct rc prove(const struct decision *d, struct err *err)
-{
-    for (size_t i = 0; i < d->out->point_count; i++) {
-        const struct retention_point *p = &d->out->points[i];
-
-        if (!p->lost && p->why != RETENTION_EXACT)
-            TRY(prove_state(d, p->timeline, p->txid, err));
-        for (size_t k = 0; k < d->lines.count && p->why == RETENTION_EXACT; k++)
-            if (d->lines.lines[k].timeline == p->timeline)
-                TRY(prove_exact(d, &d->lines.lines[k], p->txid, err));
-    }
-    return RC_OK;
-}
-
 /* --- the whole -----------------------------------------------------------------------------------------------------
  */
 
@@ -441,7 +399,7 @@ static struct rc decide(struct decision *d, struct err *err)
     TRY(retention_rest_find(d->keep, settled_to(d), d->out, err));
     TRY(retention_rest_view(&d->out->remaining, d->keep, d->out, err));
     qsort(d->out->points, d->out->point_count, sizeof *d->out->points, by_txid);
-    return prove(d, err);
+    return retention_proof_check(d->in, d->out, &d->lines, err);
 }
 
 struct rc retention_decide(const struct retention_input *in, struct retention *out, struct err *err)

@@ -74,6 +74,19 @@ bool retention_points_on_line(const struct retention_line *l, const struct plan_
     return l->main || (b->timeline == l->timeline && b->txid >= l->low);
 }
 
+bool retention_points_goes_on(const struct retention_line *l, uint64_t txid)
+{
+    const struct plan_map *m = &l->map;
+
+    for (size_t i = 0; i < m->step_count; i++) {
+        const struct catalog_step *s = &m->steps[i];
+
+        if (s->first_txid == txid + 1 || (catalog_step_is_fold(s) && s->first_txid <= txid && s->last_txid > txid))
+            return true;
+    }
+    return false;
+}
+
 /* --- points --------------------------------------------------------------------------------------------------------
  */
 
@@ -209,8 +222,10 @@ struct rc retention_points_collect(struct retention *out, const struct retention
     for (int kind = 0; kind < RETENTION_KIND_COUNT; kind++) {
         const int64_t here = retention_period_of((enum retention_kind)kind, cutoff_ms);
         const int64_t count = (int64_t)in->policy.periods[kind];
+        /* Nothing is added to another line any more, so its last period need not wait for its end. */
+        const int64_t last = l->main ? here - 1 : retention_period_of((enum retention_kind)kind, l->tip_ms);
 
-        for (int64_t i = here - 1; i >= here - count; i--) {
+        for (int64_t i = last; i >= here - count && count > 0; i--) {
             struct period p = {(enum retention_kind)kind, retention_period_begin((enum retention_kind)kind, i),
                 retention_period_begin((enum retention_kind)kind, i + 1),
                 retention_period_begin((enum retention_kind)kind, i + count + 1) + (int64_t)in->policy.exact_ms};
@@ -218,8 +233,6 @@ struct rc retention_points_collect(struct retention *out, const struct retention
 
             if (p.end_ms <= begin_ms)
                 break;
-            if (!l->main && p.begin_ms > l->tip_ms)
-                continue;
             state_of(in, l, &p, &point, asked);
             if (*asked) {
                 *missing = (struct retention_mark){.timeline = l->timeline, .asked_ms = p.end_ms - 1};

@@ -29,6 +29,9 @@ bool retention_points_on_line(const struct retention_line *l, const struct plan_
 /* The coarsest base that gives this state, of twins the later one; NULL: none does. */
 const struct plan_base *retention_points_base(const struct retention_line *l, uint64_t txid);
 
+/* Can replay go on behind this txid?  A fold does not tell where its segments begin; see plan.h. */
+bool retention_points_goes_on(const struct retention_line *l, uint64_t txid);
+
 /* States of periods that end at or before `cutoff_ms`, added to out->points; *asked: a mark is missing. */
 MUST_USE struct rc retention_points_collect(struct retention *out, const struct retention_input *in,
     const struct retention_line *l, int64_t cutoff_ms, struct retention_mark *missing, bool *asked, struct err *err);

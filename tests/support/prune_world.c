@@ -98,28 +98,40 @@ static void write_object(const struct prune_world *w, const char *key, const voi
     MUST(close(fd) == 0);
 }
 
-static void fill_row(struct prune_world *w, uint64_t first, struct fold_row *row, struct buf *bytes)
+static void take_segment(struct prune_world *w, uint64_t first)
+{
+    layout_text key;
+
+    layout_log(key, w->h.timeline, first);
+    w->segments[w->segment_count].first_txid = first;
+    w->segments[w->segment_count++].bytes = read_object(w, key);
+}
+
+static void drop_segments(struct prune_world *w)
+{
+    while (w->segment_count > 0)
+        buf_fini(&w->segments[--w->segment_count].bytes);
+}
+
+static void fill_row(struct prune_world *w, size_t i, struct fold_row *row)
 {
     struct seg_dec *segment = NULL;
     const struct seg_info *info;
     struct err err;
-    layout_text key;
 
-    layout_log(key, w->h.timeline, first);
-    *bytes = read_object(w, key);
-    MUST(!rc_failed(seg_dec_open(&segment, buf_span(bytes), &err)));
+    MUST(!rc_failed(seg_dec_open(&segment, buf_span(&w->segments[i].bytes), &err)));
     info = seg_dec_info(segment);
-    *row = (struct fold_row){.first_txid = first,
+    *row = (struct fold_row){.first_txid = w->segments[i].first_txid,
         .last_txid = info->commits[info->commit_count - 1].txid,
         .time_ms = info->commits[info->commit_count - 1].time_ms,
-        .size = bytes->size};
+        .size = w->segments[i].bytes.size};
     seg_dec_free(segment);
 }
 
 static void fold(struct prune_world *w)
 {
     struct fold_row rows[PRUNE_WORLD_SEGMENTS_MAX];
-    struct buf segments[PRUNE_WORLD_SEGMENTS_MAX], object;
+    struct buf object;
     struct fold f = {.pack = {.kind = PACK_FOLD, .database = w->h.database, .writer = w->h.writer},
         .timeline = w->h.timeline,
         .rows = rows,
@@ -128,11 +140,11 @@ static void fold(struct prune_world *w)
     layout_text key;
 
     for (size_t i = 0; i < f.count; i++)
-        fill_row(w, w->segments[i], &rows[i], &segments[i]);
+        fill_row(w, i, &rows[i]);
     buf_init(&object, OBJECT_MAX);
     MUST(!rc_failed(fold_begin(&f, &object, &err)));
     for (size_t i = 0; i < f.count; i++)
-        buf_put(&object, segments[i].data, segments[i].size);
+        buf_put(&object, w->segments[i].bytes.data, w->segments[i].bytes.size);
     MUST(!rc_failed(fold_end(&f, &object, &err)));
     layout_fold(key, f.timeline, rows[0].first_txid, rows[f.count - 1].last_txid);
     write_object(w, key, object.data, object.size);
@@ -140,13 +152,12 @@ static void fold(struct prune_world *w)
     for (size_t i = 0; i < f.count; i++) {
         char path[PATH_SIZE];
 
-        buf_fini(&segments[i]);
         layout_log(key, f.timeline, rows[i].first_txid);
         path_of(w, key, path);
         if (!w->keeps_folded && prune_world_pick(w, 16) > 0)
-            MUST(unlink(path) == 0);
+            (void)unlink(path); /* it may have been pruned */
     }
-    w->segment_count = 0;
+    drop_segments(w);
 }
 
 static void cut(struct prune_world *w)
@@ -154,13 +165,13 @@ static void cut(struct prune_world *w)
     if (w->open_first == 0)
         return;
     make_history_cut(&w->h);
-    w->segments[w->segment_count++] = w->open_first;
+    take_segment(w, w->open_first);
     w->open_first = 0;
     w->open_commits = 0;
     if (w->segments_per_fold > 1 && w->segment_count >= w->segments_per_fold)
         fold(w);
     else if (w->segment_count == PRUNE_WORLD_SEGMENTS_MAX)
-        w->segment_count = 0;
+        drop_segments(w);
 }
 
 static void snapshot(struct prune_world *w)
@@ -219,13 +230,14 @@ void prune_world_init(struct prune_world *w, uint64_t seed)
     commit(w, SEG_SNAPSHOT);
     w->open_first = 0; /* such a segment is cut at once */
     w->open_commits = 0;
-    w->segments[w->segment_count++] = 1;
+    take_segment(w, 1);
     snapshot(w);
 }
 
 void prune_world_fini(struct prune_world *w)
 {
     cut(w);
+    drop_segments(w);
     prune_fini(&w->report);
     make_history_fini(&w->h);
     store_wait_unscratch(w->dir);
@@ -259,7 +271,7 @@ void prune_world_take_over(struct prune_world *w, uint64_t back)
         fork = make_history_find(&w->h, w->h.timeline, back < tip ? tip - back : tip);
     make_history_seal(&w->h, w->h.timeline + 1);
     make_history_timeline(&w->h, w->h.timeline, fork->txid);
-    w->segment_count = 0;
+    drop_segments(w);
     commit(w, 0);
     snapshot(w); /* its merges build on states of its own */
 }
@@ -286,6 +298,12 @@ static void prune_meanwhile(void *ctx, const char *stage, uint64_t done, uint64_
     struct err err;
 
     (void)stage;
+    if (r->w->meanwhile != NULL) {
+        void (*fn)(struct prune_world * w) = r->w->meanwhile;
+
+        r->w->meanwhile = NULL;
+        fn(r->w);
+    }
     if (opts == NULL || done < total / 2)
         return;
     r->w->during = NULL;

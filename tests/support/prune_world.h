@@ -47,12 +47,16 @@ struct prune_world {
     /* What it has done. */
     size_t base[PRUNE_WORLD_LEVELS]; /* states that merges build on; level 0: the last snapshot */
     int64_t made_ms[PRUNE_WORLD_LEVELS];
-    uint64_t segments[PRUNE_WORLD_SEGMENTS_MAX]; /* first txids of those not folded */
+    struct {
+        uint64_t first_txid;
+        struct buf bytes;                 /* a fold is made of what is at hand, not of what is in the replica */
+    } segments[PRUNE_WORLD_SEGMENTS_MAX]; /* that are not folded */
     size_t segment_count;
     uint64_t open_first; /* of the open segment; 0: none */
     unsigned open_commits;
-    struct prune_opts *during; /* prune in the middle of the next restore, once */
-    bool intrude;              /* a new timeline appears as soon as something is written, once */
+    struct prune_opts *during;                /* prune in the middle of the next restore, once */
+    void (*meanwhile)(struct prune_world *w); /* something else in the next restore, once, as it begins */
+    bool intrude;                             /* a new timeline appears as soon as something is written, once */
 
     /* The outcome of the last run. */
     struct prune_report report;

@@ -233,6 +233,31 @@ static void test_restore_meanwhile(void **state)
     }
 }
 
+static void replace_bases(struct prune_world *world)
+{
+    char path[STORE_WAIT_PATH_SIZE + 64];
+
+    (void)snprintf(path, sizeof path, "%s/t/00000001/snap", world->root);
+    store_wait_unscratch(path);
+    (void)snprintf(path, sizeof path, "%s/t/00000001/merge", world->root);
+    store_wait_unscratch(path);
+    make_history_snapshot_of(&world->h, prune_world_now(world), world->h.time_ms);
+}
+
+/* What it listed is gone, and what is there now was made behind its listing. */
+static void test_restore_lists_again(void **state)
+{
+    const uint64_t tip = prune_world_now(&w)->txid;
+
+    (void)state;
+    assert_true(prune_world_count(&w, "t/00000001/merge") > 3);
+    w.meanwhile = replace_bases;
+    if (prune_world_restore(&w, 1, tip, none) != E_OK)
+        fail_msg("%s", w.err.msg);
+    assert_null(w.meanwhile);
+    assert_true(w.restored.warning[0] != 0);
+}
+
 static void test_times_that_were_pruned(void **state)
 {
     const struct make_history_state *s;
@@ -321,6 +346,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_newer_timeline_between_plan_and_execution, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_all_timelines_keep_what_they_promise, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restore_meanwhile, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_restore_lists_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_times_that_were_pruned, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clocks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_leftovers, set_up, tear_down),
