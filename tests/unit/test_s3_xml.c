@@ -42,6 +42,8 @@ static void test_listing(void **state)
     assert_int_equal(l.count, 3);
     assert_string_equal(l.entries[0].key, "p/file one+");
     assert_int_equal(l.entries[0].size, 42);
+    assert_true(l.entries[0].modified_ms == INT64_C(1795244400000)); /* 2026-11-21T07:00:00Z */
+    assert_true(l.entries[1].modified_ms == 0);
     assert_false(l.entries[0].is_prefix);
     assert_string_equal(l.entries[1].key, "p/plain");
     assert_true(l.entries[1].size == 9007199254740993u);

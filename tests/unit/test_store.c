@@ -69,6 +69,10 @@ static void test_keys(void **state)
     memset(key, 'k', sizeof key);
     key[STORE_KEY_MAX] = 0;
     assert_true(store_key_ok(key));
+    assert_true(store_is_scratch(".tmp/a"));
+    assert_false(store_is_scratch(".tmp/"));
+    assert_false(store_is_scratch("t/.tmp/a"));
+    assert_false(store_is_scratch(".tmp/../t"));
     key[STORE_KEY_MAX] = 'k';
     key[STORE_KEY_MAX + 1] = 0;
     assert_false(store_key_ok(key));

@@ -96,6 +96,35 @@ static void test_requests(void **state)
     s3_kit_end(&k);
 }
 
+/* What uploads left behind shows only when it is asked for, and can be deleted then. */
+static void test_scratch(void **state)
+{
+    const char *const keys[] = {".tmp/0123abcd"};
+    struct store_req req;
+    struct s3_kit k;
+
+    (void)state;
+    s3_kit_begin(&k, "");
+    s3_kit_answer(&k, 200, NULL, PAGE("pre/.tmp/0123abcd", "pre/a"));
+    ask(&req, "", "", false, 0);
+    assert_ok_err(s3_kit_run(&k, &req), &k.err);
+    assert_entries(&req, "a");
+    store_req_fini(&req);
+    s3_kit_answer(&k, 200, NULL, PAGE("pre/.tmp/0123abcd", "pre/.tmp/x y"));
+    ask(&req, STORE_SCRATCH, "", false, 0);
+    assert_ok_err(s3_kit_run(&k, &req), &k.err);
+    assert_entries(&req, ".tmp/0123abcd");
+    store_req_fini(&req);
+    s3_kit_answer(&k, 200, NULL, "<DeleteResult/>");
+    store_req_init(&req, STORE_DELETE_MANY, "", NULL, NULL);
+    req.keys = keys;
+    req.key_count = 1;
+    assert_ok_err(s3_kit_run(&k, &req), &k.err);
+    s3_kit_asked(&k, 2, "POST", "/bkt?delete=");
+    store_req_fini(&req);
+    s3_kit_end(&k);
+}
+
 static void test_entries(void **state)
 {
     struct store_req req;
@@ -267,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_scratch),
         cmocka_unit_test(test_entries),
         cmocka_unit_test(test_no_prefix),
         cmocka_unit_test(test_foreign_keys),
