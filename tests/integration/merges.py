@@ -113,13 +113,12 @@ def used(case):
     equal(len(shown["timelines"][0]["merges"]), count, "merges in weir ls --json")
     check("merge" in case.weir("ls", scene.url).stdout, "weir ls does not show merges")
     equal(shown["unexpected"], 0, "unexpected objects in weir ls")
-    got = told(case, scene)
-    check(got["merges"] >= 2 and got["warning"] is None, f"restore of the tip: {got}")
-    for _, base, txid, key in merges(scene):
-        got = told(case, scene, "--txid", str(txid))
-        check(got["merges"] >= 1 and got["warning"] is None, f"restore of txid {txid} at {key}: {got}")
-        got = told(case, scene, "--txid", str(base))
-        check(got["warning"] is None, f"restore of txid {base} before {key}: {got}")
+    uses = [told(case, scene)]
+    for _, base, txid, _ in merges(scene):
+        uses += [told(case, scene, "--txid", str(txid)), told(case, scene, "--txid", str(base))]
+    check(all(use["warning"] is None for use in uses), f"a restore had to work around something: {uses}")
+    # Which states are cheaper through a merge than through a snapshot or the log is a matter of sizes.
+    check(any(use["merges"] >= 1 for use in uses), f"no restore went through a merge: {uses}")
     scene.verify()
 
 
