@@ -319,15 +319,6 @@ static struct rc reset_log(struct db_live *l, struct err *err)
     return RC_OK;
 }
 
-/* Everything is copied: the moments in which the gate may be touched. */
-static struct rc look_after_gate(struct db_live *l, struct err *err)
-{
-    TRY(wal_gate_improve(l->conn, err));
-    if (wal_reset_waiter(l->conn))
-        return wal_reset_let_through(l->conn, LET_THROUGH_US, err);
-    return RC_OK;
-}
-
 /* Busy writers never let the reader quite reach the end; what is left then can be copied while they are held off. */
 static bool near_end(const struct db_live *l)
 {
@@ -366,7 +357,7 @@ static struct rc capture(struct db_live *l, struct db_step *step, struct err *er
     if (step->state == WAL_READER_MORE)
         TRY(catch_up_held(l, &step->state, err));
     if (step->state == WAL_READER_QUIET)
-        TRY(look_after_gate(l, err));
+        TRY(wal_reset_tend_gate(l->conn, l->reader, LET_THROUGH_US, err));
     if (step->state == WAL_READER_QUIET || (step->state == WAL_READER_MORE && near_end(l))) {
         TRY(reset_log(l, err));
         TRY(wal_capture_step(&l->cap, DB_LIVE_STEP_US, &step->state, err));

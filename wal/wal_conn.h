@@ -36,6 +36,7 @@ struct wal_conn {
     volatile void *shm;      /* first region of the WAL index; borrowed from it */
     bool gate_held;          /* see wal_gate.h */
     bool gate_marked;        /* held, but beside a reader whose mark still limits checkpoints */
+    bool gate_pinned;        /* no checkpoint can copy anything */
 };
 
 enum wal_conn_outcome {

@@ -48,8 +48,23 @@ void wal_gate_open(struct wal_conn *c)
     wal_conn_unlock(c, SLOT, 1, false);
 }
 
+bool wal_gate_pin(struct wal_conn *c)
+{
+    assert(!c->gate_pinned);
+    c->gate_pinned = wal_conn_lock(c, WAL_INDEX_LOCK_READ0, 1, false);
+    return c->gate_pinned;
+}
+
+void wal_gate_unpin(struct wal_conn *c)
+{
+    assert(c->gate_pinned);
+    c->gate_pinned = false;
+    wal_conn_unlock(c, WAL_INDEX_LOCK_READ0, 1, false);
+}
+
 struct rc wal_gate_improve(struct wal_conn *c, struct err *err)
 {
+    assert(c->gate_pinned);
     if (!c->gate_held || !c->gate_marked)
         return RC_OK;
     wal_gate_open(c);

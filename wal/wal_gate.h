@@ -11,6 +11,12 @@
  * all the same, only checkpoints stop at that mark until wal_gate_improve() finds the reader gone.
  *
  * The gate belongs to the connection and is open only inside wal_reset.c.
+ *
+ * While it is open a process that is not given the processor could miss any number of resets.  Two locks of others are
+ * needed for a second one, so whoever opens the gate holds one of them: the checkpoint lock, or, when that is
+ * another's, the pin.  The pin is a SHARED lock on slot 0, which a checkpoint wants exclusively while it copies.  So
+ * nothing is copied under the pin, a commit that was not copied before stays in the log, and what begins after a reset
+ * is not reset again.
  */
 #ifndef WAL_GATE_H
 #define WAL_GATE_H
@@ -20,7 +26,10 @@
 /* Take the gate.  E_BUSY when somebody holds the slot exclusively for longer than a moment. */
 MUST_USE struct rc wal_gate_close(struct wal_conn *c, struct err *err);
 void wal_gate_open(struct wal_conn *c);
-/* Get rid of a reader's mark.  Call it only when everything is copied: the gate is open for an instant. */
+/* False: a checkpoint is copying now. */
+bool wal_gate_pin(struct wal_conn *c);
+void wal_gate_unpin(struct wal_conn *c);
+/* Get rid of a reader's mark.  Call it only pinned, with everything read: the gate is open for an instant. */
 MUST_USE struct rc wal_gate_improve(struct wal_conn *c, struct err *err);
 
 #endif

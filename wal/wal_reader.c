@@ -429,6 +429,17 @@ bool wal_reader_caught_up(const struct wal_reader *r)
     return r->tail_end == 0 && (r->index.max_frame == 0 || (same_generation(r) && r->index.max_frame == r->pos.frame));
 }
 
+bool wal_reader_at_end(const struct wal_reader *r)
+{
+    struct wal_index_header h;
+
+    if (r->tail_end != 0 || !wal_index_read(r->conn->shm, &h))
+        return false;
+    return h.max_frame == 0
+           || (r->pos.valid && h.salt[0] == r->pos.salt[0] && h.salt[1] == r->pos.salt[1]
+               && h.max_frame == r->pos.frame);
+}
+
 uint64_t wal_reader_breaks(const struct wal_reader *r)
 {
     return r->break_count;

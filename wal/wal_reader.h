@@ -85,6 +85,8 @@ uint32_t wal_reader_log_frames(const struct wal_reader *r);
 uint32_t wal_reader_page_count(const struct wal_reader *r);
 /* Everything committed at the last refresh has been delivered. */
 bool wal_reader_caught_up(const struct wal_reader *r);
+/* Nothing committed up to this moment is left to deliver: looks at the index anew. */
+bool wal_reader_at_end(const struct wal_reader *r);
 /* The present generation is the one that is being read (not the tail of the one before). */
 bool wal_reader_follows(const struct wal_reader *r);
 /* Places where SQLite broke the chain of checksums: its own recovery would drop everything behind. */

@@ -186,7 +186,7 @@ bool wal_reset_waiter(const struct wal_conn *c)
            && all_backfilled(c);
 }
 
-struct rc wal_reset_let_through(struct wal_conn *c, uint32_t limit_us, struct err *err)
+static struct rc let_through(struct wal_conn *c, uint32_t limit_us, struct err *err)
 {
     uint64_t until = now_us() + limit_us;
 
@@ -195,4 +195,20 @@ struct rc wal_reset_let_through(struct wal_conn *c, uint32_t limit_us, struct er
            && wal_conn_others_hold(c, WAL_INDEX_LOCK_WRITE))
         (void)usleep(WAITER_PAUSE_US);
     return wal_gate_close(c, err);
+}
+
+struct rc wal_reset_tend_gate(struct wal_conn *c, const struct wal_reader *r, uint32_t limit_us, struct err *err)
+{
+    struct rc rc = RC_OK;
+
+    if ((!c->gate_marked && !wal_reset_waiter(c)) || !wal_gate_pin(c))
+        return RC_OK;
+    /* Only under the pin is "read to the end" something that stays true of whatever may be reset. */
+    if (wal_reader_at_end(r)) {
+        rc = wal_gate_improve(c, err);
+        if (!rc_failed(rc) && wal_reset_waiter(c))
+            rc = let_through(c, limit_us, err);
+    }
+    wal_gate_unpin(c);
+    return rc;
 }

@@ -9,13 +9,13 @@
  * Nothing is added to the user's schema; what other connections notice is a foreign commit.
  *
  * An application's own RESTART or TRUNCATE checkpoint waits for the reader slots while it holds the write lock.
- * wal_reset_waiter() recognises it, wal_reset_let_through() opens the gate for it; the reader's witness then decides
- * whether anything was missed.
+ * wal_reset_waiter() recognises it, wal_reset_tend_gate() opens the gate for it, pinned (wal_gate.h), so that one reset
+ * can happen and no second one; the reader's witness then decides whether anything was missed.
  */
 #ifndef WAL_RESET_H
 #define WAL_RESET_H
 
-#include "wal_conn.h"
+#include "wal_reader.h"
 
 enum wal_reset_outcome {
     WAL_RESET_DONE,  /* the log was started over, by our own commit (or by another writer's in that moment) */
@@ -44,7 +44,12 @@ void wal_reset_release_writers(struct wal_conn *c);
 /* Is another process waiting for the reader slots: write and checkpoint lock held by others, everything backfilled? */
 bool wal_reset_waiter(const struct wal_conn *c);
 
-/* Open the gate until the waiter is through or `limit_us` passed, and close it again. */
-MUST_USE struct rc wal_reset_let_through(struct wal_conn *c, uint32_t limit_us, struct err *err);
+/*
+ * For the moments when everything seems to be read: get rid of a reader's mark on the gate (wal_gate_improve), and open
+ * it until a waiter is through or `limit_us` passed.  Does nothing when a commit has come since that is not read, or
+ * when a checkpoint is copying.
+ */
+MUST_USE struct rc wal_reset_tend_gate(
+    struct wal_conn *c, const struct wal_reader *r, uint32_t limit_us, struct err *err);
 
 #endif

@@ -21,6 +21,13 @@ static void checkpoint(struct wal_world *w, const char *mode)
     assert_int_equal(sql_child_sql(&w->app, 0, "PRAGMA wal_checkpoint(%s)", mode), 0);
 }
 
+static void improve(struct wal_world *w)
+{
+    assert_true(wal_gate_pin(w->conn));
+    assert_ok_err(wal_gate_improve(w->conn, &err), &err);
+    wal_gate_unpin(w->conn);
+}
+
 /* All checkpoints run to their end, none starts the log over. */
 static void holds_back_resets_only(void **state)
 {
@@ -121,7 +128,7 @@ static void beside_a_reader(void **state)
     assert_memory_equal(index_of(&w).salt, before.salt, sizeof before.salt);
 
     /* Now it can be had clean. */
-    assert_ok_err(wal_gate_improve(w.conn, &err), &err);
+    improve(&w);
     assert_true(w.conn->gate_held);
     assert_false(w.conn->gate_marked);
     checkpoint(&w, "PASSIVE");
@@ -145,7 +152,7 @@ static void improve_is_patient(void **state)
     }
     wal_world_connect(&w);
     assert_true(w.conn->gate_marked);
-    assert_ok_err(wal_gate_improve(w.conn, &err), &err);
+    improve(&w);
     assert_true(w.conn->gate_held);
     assert_true(w.conn->gate_marked);
     wal_world_end(&w);
