@@ -12,6 +12,7 @@ import re
 import sys
 
 POINT = re.compile(r"^(not )?ok\b[^#\n]*(?:# *(SKIP|TODO))?", re.IGNORECASE | re.MULTILINE)
+LINES = 20
 GOOD, SKIPPED = {"OK", "EXPECTEDFAIL"}, {"SKIP"}
 
 
@@ -35,6 +36,13 @@ def count(test):
     return passed, failed, skipped
 
 
+def why(test):
+    """The end of what a failed test printed, up to its first failed subtest: a run is often seen from afar, by its last lines."""
+    lines = (test.get("stdout") or "").splitlines()
+    first = next((n for n, line in enumerate(lines, 1) if line.startswith("not ok")), len(lines))
+    return lines[max(0, first - LINES):first] + (test.get("stderr") or "").splitlines()[-LINES // 4:]
+
+
 def main():
     status, totals, bad = int(sys.argv[1]), [0, 0, 0], []
     for path in sys.argv[2:]:
@@ -49,6 +57,8 @@ def main():
             counts = count(test)
             totals = [a + b for a, b in zip(totals, counts)]
             if counts[1]:
+                for line in why(test):
+                    print("   ", line)
                 bad.append(f"{path.split('/', 1)[0]}: {test['name']}: {test['result']}")
     if status != 0 and totals[1] == 0:
         bad.append(f"the run ended with status {status}")
