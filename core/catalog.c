@@ -9,11 +9,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 struct rc catalog_load(struct catalog **out, struct work *w, struct store *s, struct err *err)
 {
     return catalog_build_load(out, w, s, err);
@@ -333,7 +328,7 @@ struct rc catalog_open(struct catalog_object *out, struct buf *bytes, uint32_t t
 struct rc catalog_fetch(struct catalog_object *out, struct work *w, struct store *s, uint32_t timeline,
     uint64_t first_txid, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     layout_text key;
 
     layout_log(key, timeline, first_txid);

@@ -11,11 +11,6 @@
 
 enum { ROOM_MIN = 16 };
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 /* --- building ------------------------------------------------------------------------------------------------------
  */
 
@@ -174,7 +169,7 @@ static struct rc list_all(struct builder *b, struct work *w, struct store *s, st
 
     layout_timelines_prefix(prefix);
     while (more) {
-        CLEANUP(req_finip) struct store_req req;
+        CLEANUP(store_req_fini) struct store_req req;
 
         store_req_init(&req, STORE_LIST, prefix, NULL, NULL);
         memcpy(req.after, after, sizeof req.after);
@@ -194,7 +189,7 @@ static struct rc list_all(struct builder *b, struct work *w, struct store *s, st
 /* *found is false when there is none; a damaged one is an error. */
 static struct rc read_identity(struct catalog *c, struct work *w, struct store *s, bool *found, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     struct rc rc;
 
     store_req_init(&req, STORE_GET, LAYOUT_IDENTITY, NULL, NULL);

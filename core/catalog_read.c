@@ -32,11 +32,6 @@ struct catalog_read {
     uint64_t bytes;
 };
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 static void held_fini(struct held *h)
 {
     fold_fini(&h->fold);
@@ -130,7 +125,7 @@ static struct rc look_for_cover(
     *out = (struct catalog_step){.timeline = timeline};
     layout_fold_prefix(prefix, timeline);
     while (more) {
-        CLEANUP(req_finip) struct store_req req;
+        CLEANUP(store_req_fini) struct store_req req;
 
         store_req_init(&req, STORE_LIST, prefix, NULL, NULL);
         memcpy(req.after, after, sizeof req.after);
@@ -156,7 +151,7 @@ static struct rc look_for_cover(
 static struct rc cover_by_fold(struct held *out, struct work *w, struct store *s, const struct catalog_step *step,
     uint64_t txid, struct rc missing, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req = {0};
+    CLEANUP(store_req_fini) struct store_req req = {0};
     struct catalog_step cover;
     struct err other;
     layout_text key;
@@ -176,7 +171,7 @@ static struct rc cover_by_fold(struct held *out, struct work *w, struct store *s
 static struct rc get_range(struct work *w, struct store *s, const char *key, uint64_t offset, uint64_t length,
     struct buf *out, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
 
     store_req_init(&req, STORE_GET, key, NULL, NULL);
     req.offset = offset;

@@ -14,15 +14,10 @@ struct tip {
     uint64_t txid, checksum;
 };
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 /* The key was taken: by the process that left the file, or by somebody else. */
 static struct rc check_taken(struct db_drain *d, const char *key, struct span bytes, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
 
     store_req_init(&req, STORE_GET, key, NULL, NULL);
     TRY_CTX(work_store(d->work, d->store, &req, err), err, "%s", key);
@@ -33,7 +28,7 @@ static struct rc check_taken(struct db_drain *d, const char *key, struct span by
 
 static struct rc put(struct db_drain *d, const struct spool_name *name, struct span bytes, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     layout_text key;
     struct rc rc;
 

@@ -25,11 +25,6 @@ struct story {
 
 /* --- shipping while nobody else does ------------------------------------------------------------------------------ */
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 static void segment_freep(struct db_segment **s)
 {
     db_live_free_segment(*s);
@@ -38,7 +33,7 @@ static void segment_freep(struct db_segment **s)
 /* The key was taken: by our own earlier try, or by somebody else. */
 static struct rc check_taken(struct story *t, const char *key, const struct db_segment *seg, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req = {0};
+    CLEANUP(store_req_fini) struct store_req req = {0};
 
     if (seg->is_part)
         return RC_OK; /* its key names our run */
@@ -54,7 +49,7 @@ static struct rc ship(void *ctx, struct db_segment *segment, struct err *err)
 {
     struct story *t = ctx;
     CLEANUP(segment_freep) struct db_segment *seg = segment;
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     layout_text key;
     struct rc rc;
 

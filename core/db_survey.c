@@ -16,11 +16,6 @@ enum {
     FOLD_BACK = 1 << 20,  /* txids before our own at which a fold may begin that holds it, nearly always */
 };
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 /* --- the newest timeline ---------------------------------------------------------------------------------------- */
 
 static struct rc list_page(struct work *w, struct store *s, struct store_req *req, const char *prefix,
@@ -40,7 +35,7 @@ static struct rc find_newest(struct db_survey *out, struct work *w, struct store
 
     layout_timelines_prefix(prefix);
     while (more) {
-        CLEANUP(req_finip) struct store_req req;
+        CLEANUP(store_req_fini) struct store_req req;
 
         TRY(list_page(w, s, &req, prefix, after, true, err));
         for (size_t i = 0; i < req.entry_count; i++) {
@@ -59,7 +54,7 @@ static struct rc find_newest(struct db_survey *out, struct work *w, struct store
 
 static struct rc read_origin(struct db_survey *out, struct work *w, struct store *s, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     layout_text key;
 
     layout_timeline(key, out->facts.newest);
@@ -139,7 +134,7 @@ static struct rc list_keys(
 
     (void)snprintf(after, sizeof after, "%s", behind);
     while (more) {
-        CLEANUP(req_finip) struct store_req req;
+        CLEANUP(store_req_fini) struct store_req req;
 
         TRY(list_page(w, s, &req, prefix, after, false, err));
         for (size_t i = 0; i < req.entry_count; i++)
@@ -229,7 +224,7 @@ static struct rc note_parts(struct db_survey *out, struct work *w, struct store 
     const struct seg_info *info = seg_dec_info(object->segment);
 
     for (size_t i = 0; i < info->part_count; i++) {
-        CLEANUP(req_finip) struct store_req req;
+        CLEANUP(store_req_fini) struct store_req req;
         layout_text key;
 
         layout_part(key, out->facts.newest, info->base_txid + 1, &info->pack.writer, (uint32_t)i);
@@ -379,7 +374,7 @@ static struct rc survey_newest(struct db_survey *out, struct work *w, struct sto
 struct rc db_survey_run(struct db_survey *out, struct work *w, struct store *s, const char *path,
     enum local_state_found found, const struct local_state_content *local, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     struct rc rc;
 
     *out = (struct db_survey){.facts = {.path = path, .url = s->url, .found = found, .local = local}};

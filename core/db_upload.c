@@ -5,14 +5,9 @@
 
 #include <string.h>
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 struct rc db_upload_start(struct db_upload *u, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
 
     store_req_init(&req, STORE_UPLOAD_START, u->key, NULL, NULL);
     TRY_CTX(work_store(u->work, u->store, &req, err), err, "upload %s", u->key);
@@ -25,7 +20,7 @@ struct rc db_upload_send(struct db_upload *u, struct buf *bytes, bool last, stru
     size_t part_size = u->store->part_size, done = 0;
 
     while (bytes->size - done >= part_size || (last && bytes->size > done)) {
-        CLEANUP(req_finip) struct store_req req;
+        CLEANUP(store_req_fini) struct store_req req;
         size_t size = bytes->size - done < part_size ? bytes->size - done : part_size;
 
         store_req_init(&req, STORE_UPLOAD_PART, u->key, NULL, NULL);
@@ -44,7 +39,7 @@ struct rc db_upload_send(struct db_upload *u, struct buf *bytes, bool last, stru
 
 struct rc db_upload_finish(struct db_upload *u, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
 
     store_req_init(&req, STORE_UPLOAD_FINISH, u->key, NULL, NULL);
     req.upload = u->id;
@@ -57,7 +52,7 @@ struct rc db_upload_finish(struct db_upload *u, struct err *err)
 
 void db_upload_abort(struct db_upload *u)
 {
-    CLEANUP(req_finip) struct store_req req = {0};
+    CLEANUP(store_req_fini) struct store_req req = {0};
     struct err ignored;
 
     if (u->id == NULL)

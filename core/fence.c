@@ -38,11 +38,6 @@ const char *fence_weakness(enum fence fence)
     return NULL;
 }
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 static void prepare(struct store_req *req, const char *key, char text[TEXT_SIZE], int number)
 {
     int n = snprintf(text, TEXT_SIZE, "weir: creator %d of this scratch object\n", number);
@@ -84,7 +79,7 @@ static struct rc race(struct work *w, struct store *s, const char *key, enum fen
 
 static struct rc come_late(struct work *w, struct store *s, const char *key, enum fence *out, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     char text[TEXT_SIZE];
     struct rc rc;
 
@@ -106,7 +101,7 @@ static struct rc come_late(struct work *w, struct store *s, const char *key, enu
  * about the condition only when the same PUT works without. */
 static struct rc confirm_refusal(struct work *w, struct store *s, const char *key, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     char text[TEXT_SIZE];
 
     prepare(&req, key, text, RACERS + 2);
@@ -116,7 +111,7 @@ static struct rc confirm_refusal(struct work *w, struct store *s, const char *ke
 
 struct rc fence_probe(struct work *w, struct store *s, enum fence *out, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req away;
+    CLEANUP(store_req_fini) struct store_req away;
     struct nonce nonce = nonce_new();
     enum fence found = FENCE_UNKNOWN;
     char text[NONCE_TEXT_SIZE];
@@ -137,7 +132,7 @@ struct rc fence_probe(struct work *w, struct store *s, enum fence *out, struct e
 
 struct rc fence_check_newer(struct work *w, struct store *s, uint32_t timeline, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     layout_text prefix;
 
     layout_timelines_prefix(prefix);

@@ -24,11 +24,6 @@ struct import {
     bool newest_sealed;
 };
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 /* --- what is there -------------------------------------------------------------------------------------------------
  */
 
@@ -196,8 +191,8 @@ static struct rc encode_mark(const struct import *m, struct buf *out, struct err
 
 static struct rc put_mark(struct import *m, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
-    CLEANUP(req_finip) struct store_req there;
+    CLEANUP(store_req_fini) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req there;
     CLEANUP(buf_fini) struct buf mark;
     layout_text key;
     struct rc rc;

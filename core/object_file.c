@@ -15,11 +15,6 @@ enum {
     READ_SIZE = 1 << 20,
 };
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 static void tell(const struct object_file *o, const char *stage, uint64_t done, uint64_t total)
 {
     if (o->on_progress != NULL)
@@ -28,7 +23,7 @@ static void tell(const struct object_file *o, const char *stage, uint64_t done, 
 
 struct rc object_file_look(const struct object_file *o, bool *there, uint64_t *size, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     struct rc rc;
 
     store_req_init(&req, STORE_HEAD, o->key, NULL, NULL);
@@ -88,7 +83,7 @@ static struct rc get_some(const struct download *d, uint64_t *at, struct err *er
 
 struct rc object_file_get(const struct object_file *o, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req head;
+    CLEANUP(store_req_fini) struct store_req head;
     CLEANUP(fsys_closep) struct fsys_fd f = {o->fs, -1};
     struct download d = {.o = o};
     uint64_t at = 0;

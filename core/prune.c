@@ -17,11 +17,6 @@ enum { MARKS_MAX = 4096 };
 #define PROBE    "probe/delete"
 #define NEVER_MS INT64_MIN
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 struct prune {
     struct work *work;
     struct store *store;
@@ -49,7 +44,7 @@ static struct rc list(struct prune *p, const char *prefix, entry_fn fn, struct e
     bool more = true;
 
     while (more) {
-        CLEANUP(req_finip) struct store_req req;
+        CLEANUP(store_req_fini) struct store_req req;
 
         store_req_init(&req, STORE_LIST, prefix, NULL, NULL);
         TRY(check_stop(p, err));
@@ -221,7 +216,7 @@ static struct rc check_newest(const struct prune *p, struct err *err)
 
 static struct rc put_new(const struct prune *p, const char *key, const char *text, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     struct rc rc;
 
     store_req_init(&req, STORE_PUT, key, NULL, NULL);
@@ -233,7 +228,7 @@ static struct rc put_new(const struct prune *p, const char *key, const char *tex
 
 static struct rc delete_keys(struct prune *p, const char *const *keys, size_t count, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     struct rc rc;
 
     store_req_init(&req, STORE_DELETE_MANY, "", NULL, NULL);

@@ -16,11 +16,6 @@ enum {
     TICK_NS = 100 * 1000 * 1000,
 };
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 /* --- frames --------------------------------------------------------------------------------------------------------
  */
 
@@ -119,7 +114,7 @@ static struct rc put_frame(struct worker *w, const struct snap_index_frame *f, s
 
 static struct rc load_chunk(struct worker *w, const struct chunk *c, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req = {0};
+    CLEANUP(store_req_fini) struct store_req req = {0};
     const struct restore_source *s = w->source = c->source;
     struct frames *f = w->frames;
 

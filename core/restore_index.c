@@ -6,11 +6,6 @@
 
 #include <inttypes.h>
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 void restore_index_fini(struct restore_sources *all)
 {
     for (size_t i = 0; i < all->count; i++) {
@@ -54,7 +49,7 @@ static struct rc open_index(
     TRY_CTX(snap_index_open(&s->index, buf_span(&tail->data), size, &need, err), err, "%s", s->key);
     j->report->bytes_read += have;
     while (need > 0) {
-        CLEANUP(req_finip) struct store_req req = {0};
+        CLEANUP(store_req_fini) struct store_req req = {0};
 
         if (need > STORE_GET_MAX)
             return rc_raise(err, E_UNSUPPORTED, "%s: an index of %" PRIu64 " bytes is too large", s->key, need);

@@ -10,16 +10,11 @@
 
 enum { DOCUMENT_MAX = 64 << 10 };
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 /* PUT create-only.  *taken: the key exists (by us or by somebody else). */
 static struct rc put_new(
     struct work *w, struct store *s, const char *key, const struct buf *bytes, bool *taken, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     struct rc rc;
 
     store_req_init(&req, STORE_PUT, key, NULL, NULL);
@@ -32,7 +27,7 @@ static struct rc put_new(
 
 static struct rc get_document(struct work *w, struct store *s, const char *key, struct buf *out, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
 
     store_req_init(&req, STORE_GET, key, NULL, NULL);
     TRY_CTX(work_store(w, s, &req, err), err, "%s", key);

@@ -17,15 +17,10 @@ struct upload {
     uint64_t size;
 };
 
-static void req_finip(struct store_req *req)
-{
-    store_req_fini(req);
-}
-
 struct rc upload_open(
     struct upload **out, struct work *w, struct store *s, const char *key, bool key_final, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     struct upload *u;
 
     store_req_init(&req, STORE_UPLOAD_START, key, NULL, NULL);
@@ -91,7 +86,7 @@ struct rc upload_put(struct upload *u, const void *data, size_t n, struct err *e
 
 struct rc upload_finish(struct upload *u, const char *key, bool create_only, struct err *err)
 {
-    CLEANUP(req_finip) struct store_req req;
+    CLEANUP(store_req_fini) struct store_req req;
     struct rc rc;
 
     assert(u->id != NULL);
@@ -119,7 +114,7 @@ void upload_free(struct upload *u)
     if (u == NULL)
         return;
     if (u->id != NULL) {
-        CLEANUP(req_finip) struct store_req req;
+        CLEANUP(store_req_fini) struct store_req req;
 
         store_req_init(&req, STORE_UPLOAD_ABORT, u->key, NULL, NULL);
         req.upload = u->id;

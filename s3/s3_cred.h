@@ -59,7 +59,7 @@ struct s3_cred_opts {
 struct s3_cred_keys {
     const char *access_key, *secret_key, *session_token; /* token "" when there is none; all "" when anonymous */
     bool anonymous;
-    const char *source; /* "environment", "profile default in /root/.aws/credentials" ...: for people */
+    const char *source; /* "environment", "profile default in ~/.aws/credentials" ...: for people */
     int64_t expires_ms; /* wall clock; 0: never */
 };
 
