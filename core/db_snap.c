@@ -2,16 +2,17 @@
 #include "db_snap.h"
 
 #include "alloc.h"
-#include "db_upload.h"
 #include "digest.h"
 #include "snap_frame.h"
 #include "snap_writer.h"
+#include "upload.h"
 #include "wal_image.h"
 
 #include <string.h>
 #include <unistd.h>
 
 enum {
+    PARTS = 2,             /* of the upload: the daemon is to stay small */
     GROUP_FRAMES = 4,      /* frames read at a time */
     FINAL_BYTES = 1 << 20, /* pages that may be read in the one step in which nothing is captured */
     HOLD_AFTER = 12,       /* rounds until capturing is paused, because pages change faster than they are copied */
@@ -36,8 +37,8 @@ struct copy {
     struct db_snap *s;
     struct db_live *l;
     struct snap_writer *writer;
-    struct buf out; /* bytes of the object that are not uploaded yet */
-    struct db_upload upload;
+    struct upload *upload; /* owned */
+    uint64_t expected;     /* bytes of all pages at the begin */
     struct frame_job *jobs[GROUP_FRAMES];
     size_t job_count; /* with pages, in this group */
     uint64_t next_page;
@@ -231,17 +232,13 @@ static struct rc count_differences(struct copy *c, struct err *err)
     return RC_OK;
 }
 
-static struct rc begin(struct copy *c, struct err *err)
+/* The first snapshot makes the index: it begins empty, as long as the database is. */
+static struct rc begin_index(struct copy *c, struct err *err)
 {
     struct db_live *l = c->l;
     uint32_t count;
     bool end = false;
 
-    l->changed = bitmap_new();
-    if (c->s->level > 0)
-        return note_differences(c, err);
-    if (!c->s->first)
-        return RC_OK;
     page_hash_clear(l->hashes);
     l->cap.absorbing = true;
     l->cap.enc = NULL;
@@ -249,6 +246,19 @@ static struct rc begin(struct copy *c, struct err *err)
         TRY(db_live_absorb(l, &end, err));
     TRY(db_live_page_count(l, &count, err));
     return page_hash_resize(l->hashes, count, err);
+}
+
+static struct rc begin(struct copy *c, struct err *err)
+{
+    struct db_live *l = c->l;
+
+    l->changed = bitmap_new();
+    if (c->s->level > 0)
+        TRY(note_differences(c, err));
+    else if (c->s->first)
+        TRY(begin_index(c, err));
+    c->expected = (uint64_t)page_hash_count(l->hashes) * l->conn->page_size;
+    return RC_OK;
 }
 
 static struct rc end_tracking(struct copy *c, struct err *err)
@@ -283,14 +293,6 @@ static void encode(struct work_item *item)
     j->rc = snap_frame_encode(j->z, j->page_size, j->pgnos, j->pages, j->count, &j->frame, &j->err);
 }
 
-static struct rc send_out(struct copy *c, bool last, struct err *err)
-{
-    struct rc rc = db_upload_send(&c->upload, &c->out, last, err);
-
-    c->s->stored_bytes = c->upload.bytes;
-    return rc;
-}
-
 /* What the group's frames hold goes into the object. */
 static struct rc write_group(struct copy *c, struct err *err)
 {
@@ -313,13 +315,14 @@ static struct rc write_group(struct copy *c, struct err *err)
             rc = j->rc;
         }
         if (!rc_failed(rc))
-            rc = snap_writer_add(c->writer, &j->frame, &c->out, err);
+            rc = snap_writer_add(c->writer, &j->frame, upload_tail(c->upload), err);
+        if (!rc_failed(rc))
+            rc = upload_pass(c->upload, err);
         c->s->pages_done += j->count;
         snap_frame_fini(&j->frame);
     }
-    TRY(rc);
-    TRY(buf_check(&c->out, "snapshot", err));
-    return send_out(c, false, err);
+    c->s->stored_bytes = upload_size(c->upload);
+    return rc;
 }
 
 /* --- the story -------------------------------------------------------------------------------------------------------
@@ -327,7 +330,6 @@ static struct rc write_group(struct copy *c, struct err *err)
 
 static struct rc copy_all(struct copy *c, struct err *err)
 {
-    TRY(in_lane(c, begin, err));
     for (c->next_page = 1; c->s->level == 0;) {
         TRY(in_lane(c, read_walk, err));
         if (c->job_count == 0)
@@ -372,22 +374,33 @@ static struct rc converge(struct copy *c, struct err *err)
     }
 }
 
-static void put_key(struct copy *c, uint64_t txid, int64_t time_ms)
+static void put_key(const struct copy *c, layout_text key, uint64_t txid, int64_t time_ms)
 {
     if (c->s->level > 0)
-        layout_merge(c->upload.key, c->l->timeline, c->s->level, c->s->base_txid, txid, time_ms);
+        layout_merge(key, c->l->timeline, c->s->level, c->s->base_txid, txid, time_ms);
     else
-        layout_snapshot(c->upload.key, c->l->timeline, txid, time_ms);
+        layout_snapshot(key, c->l->timeline, txid, time_ms);
+}
+
+static struct rc begin_upload(struct copy *c, uint64_t next_txid, struct err *err)
+{
+    struct upload_opts opts = {.expected = c->expected, .parts = PARTS};
+    layout_text key;
+
+    put_key(c, key, next_txid, clock_wall_ms(c->l->clock));
+    opts.key = key;
+    return upload_open(&c->upload, c->s->work, c->s->store, &opts, err);
 }
 
 /* The txid is known at the end only: the upload gets its name when it is finished. */
 static struct rc finish_upload(struct copy *c, struct err *err)
 {
-    TRY(snap_writer_finish(c->writer, &c->s->meta, &c->out, err));
-    TRY(buf_check(&c->out, "snapshot index", err));
-    TRY(send_out(c, true, err));
-    put_key(c, c->s->meta.txid, c->s->meta.time_ms);
-    return db_upload_finish(&c->upload, err);
+    layout_text key;
+
+    TRY(snap_writer_finish(c->writer, &c->s->meta, upload_tail(c->upload), err));
+    c->s->stored_bytes = upload_size(c->upload);
+    put_key(c, key, c->s->meta.txid, c->s->meta.time_ms);
+    return upload_finish(c->upload, key, false, err);
 }
 
 static void copy_fini(struct copy *c)
@@ -395,22 +408,20 @@ static void copy_fini(struct copy *c)
     struct err ignored;
 
     rc_ignore(in_lane(c, end_tracking, &ignored), "it cannot fail");
-    db_upload_abort(&c->upload);
+    upload_free(c->upload);
     for (size_t i = 0; i < GROUP_FRAMES; i++) {
         mem_free(c->jobs[i]->pages);
         zstr_enc_free(c->jobs[i]->z);
         mem_free(c->jobs[i]);
     }
     snap_writer_free(c->writer);
-    buf_fini(&c->out);
 }
 
 static void copy_init(struct copy *c, struct db_snap *s)
 {
     struct db_live *l = s->live;
 
-    *c = (struct copy){.s = s, .l = l, .upload = {.work = s->work, .store = s->store}};
-    buf_init(&c->out, s->store->part_size + (64 << 20)); /* a group's frames, or the index of the largest database */
+    *c = (struct copy){.s = s, .l = l};
     c->writer = snap_writer_new(&l->database, &l->run, l->conn->page_size);
     if (s->level > 0)
         snap_writer_partial(c->writer);
@@ -428,8 +439,8 @@ static void copy_init(struct copy *c, struct db_snap *s)
 
 static struct rc copy_run(struct copy *c, uint64_t next_txid, struct err *err)
 {
-    put_key(c, next_txid, clock_wall_ms(c->l->clock));
-    TRY(db_upload_start(&c->upload, err));
+    TRY(in_lane(c, begin, err));
+    TRY(begin_upload(c, next_txid, err));
     TRY(copy_all(c, err));
     TRY(converge(c, err));
     if (c->s->first) {

@@ -6,10 +6,7 @@
 #include "snap_writer.h"
 #include "upload.h"
 
-enum {
-    GROUP_FRAMES = 8, /* compressed side by side */
-    INDEX_MAX = 64 << 20,
-};
+enum { GROUP_FRAMES = 8 }; /* compressed side by side */
 
 struct frame_job {
     struct work_item item;
@@ -31,7 +28,6 @@ struct snap_copy {
     struct upload *upload;      /* owned */
     struct frame_job *jobs[GROUP_FRAMES];
     size_t job_count; /* with pages, in this group */
-    struct buf out;   /* bytes of the object that are not handed on */
     uint64_t next_page;
     uint64_t checksum;
 };
@@ -46,7 +42,6 @@ static void copy_fini(struct snap_copy *c)
     }
     snap_writer_free(c->writer);
     upload_free(c->upload);
-    buf_fini(&c->out);
 }
 
 static void encode(struct work_item *item)
@@ -83,14 +78,6 @@ static struct rc read_frame(struct snap_copy *c, struct frame_job *j, struct err
     return RC_OK;
 }
 
-static struct rc hand_on(struct snap_copy *c, struct err *err)
-{
-    TRY(buf_check(&c->out, "snapshot", err));
-    TRY(upload_put(c->upload, c->out.data, c->out.size, err));
-    buf_clear(&c->out);
-    return RC_OK;
-}
-
 static struct rc copy_group(struct snap_copy *c, struct err *err)
 {
     struct work_item *items[GROUP_FRAMES];
@@ -115,12 +102,13 @@ static struct rc copy_group(struct snap_copy *c, struct err *err)
             rc = j->rc;
         }
         if (!rc_failed(rc))
-            rc = snap_writer_add(c->writer, &j->frame, &c->out, err);
+            rc = snap_writer_add(c->writer, &j->frame, upload_tail(c->upload), err);
+        if (!rc_failed(rc))
+            rc = upload_pass(c->upload, err);
         c->checksum ^= j->checksum;
         snap_frame_fini(&j->frame);
     }
-    TRY(rc);
-    return c->job_count > 0 ? hand_on(c, err) : RC_OK;
+    return rc;
 }
 
 static struct rc copy_all(struct snap_copy *c, struct snap_meta *meta, struct err *err)
@@ -135,8 +123,7 @@ static struct rc copy_all(struct snap_copy *c, struct snap_meta *meta, struct er
     TRY(plain_db_done(c->opts->source, err));
     meta->page_count = plain_db_page_count(c->opts->source);
     meta->checksum = c->checksum;
-    TRY(snap_writer_finish(c->writer, meta, &c->out, err));
-    return hand_on(c, err);
+    return snap_writer_finish(c->writer, meta, upload_tail(c->upload), err);
 }
 
 struct rc import_snap_put(struct work *w, struct store *s, const struct import_opts *opts, struct snap_meta *meta,
@@ -146,7 +133,6 @@ struct rc import_snap_put(struct work *w, struct store *s, const struct import_o
     layout_text key;
 
     layout_snapshot(key, meta->timeline, meta->txid, meta->time_ms);
-    buf_init(&c.out, GROUP_FRAMES * (size_t)SNAP_FRAME_STORED_MAX + INDEX_MAX);
     c.writer = snap_writer_new(&meta->database, &meta->writer, meta->page_size);
     for (size_t i = 0; i < GROUP_FRAMES; i++) {
         struct frame_job *j = c.jobs[i] = mem_new(sizeof *j);
@@ -155,7 +141,10 @@ struct rc import_snap_put(struct work *w, struct store *s, const struct import_o
         j->pages = mem_new(SNAP_FRAME_RAW_MAX);
         j->z = zstr_enc_new(SNAP_FRAME_LEVEL);
     }
-    TRY(upload_open(&c.upload, w, s, key, true, err));
+    TRY(upload_open(&c.upload, w, s,
+        &(struct upload_opts){
+            .key = key, .key_final = true, .expected = (uint64_t)plain_db_page_count(opts->source) * meta->page_size},
+        err));
     TRY(copy_all(&c, meta, err));
     TRY(upload_finish(c.upload, key, false, err));
     *stored = upload_size(c.upload);

@@ -104,15 +104,20 @@ struct rc object_file_get(const struct object_file *o, struct err *err)
 /* --- up ------------------------------------------------------------------------------------------------------------
  */
 
-static struct rc send_file(const struct object_file *o, struct upload *u, struct err *err)
+static struct rc send_file(const struct object_file *o, struct upload **out, struct err *err)
 {
     CLEANUP(fsys_closep) struct fsys_fd f = {o->fs, -1};
     CLEANUP(mem_freep) uint8_t *chunk = mem_new(READ_SIZE);
+    struct upload_opts opts = {.key = o->key, .key_final = true};
+    struct upload *u;
     struct stat st;
 
     TRY(fsys_open(o->fs, o->path, O_RDONLY, 0, &f.fd, err));
     if (o->fs->fstat(o->fs, f.fd, &st) != 0)
         return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", o->path);
+    opts.expected = (uint64_t)st.st_size;
+    TRY(upload_open(out, o->work, o->store, &opts, err));
+    u = *out;
     for (uint64_t at = 0, size = (uint64_t)st.st_size; at < size;) {
         size_t n = size - at < READ_SIZE ? (size_t)(size - at) : READ_SIZE;
 
@@ -139,8 +144,7 @@ struct rc object_file_put(const struct object_file *o, bool replace, struct err 
         if (store_may_lack_conditions(o->store))
             store_without_conditions(o->store);
     }
-    TRY(upload_open(&u, o->work, o->store, o->key, true, err));
-    TRY(send_file(o, u, err));
+    TRY(send_file(o, &u, err));
     rc = upload_finish(u, o->key, !replace, err);
     if (rc.code == E_EXISTS)
         return rc_raise(err, E_EXISTS, "%s/%s was made by somebody else meanwhile", o->store->url, o->key);

@@ -19,14 +19,6 @@ struct lane {
     bool stop;          /* under lock */
 };
 
-/* Something that another thread wants to happen on the loop thread. */
-struct errand {
-    void (*fn)(void *ctx);
-    void *ctx;
-    sem_t done;
-    struct errand *next;
-};
-
 struct work {
     uv_async_t async;
     struct lane lanes[WORK_LANES_MAX];
@@ -34,8 +26,8 @@ struct work {
     unsigned under_way; /* items handed out by the loop thread; loop thread only */
 
     pthread_mutex_t lock;
-    struct queue finished;                  /* under lock */
-    struct errand *errands, **errands_last; /* under lock */
+    struct queue finished;                       /* under lock */
+    struct work_errand *errands, **errands_last; /* under lock */
 };
 
 /* --- queues ----------------------------------------------------------------------------------------------- */
@@ -162,7 +154,7 @@ static void on_async(uv_async_t *async)
 {
     struct work *w = async->data;
     struct work_item *item;
-    struct errand *e, *next;
+    struct work_errand *e, *next;
 
     lock(&w->lock);
     e = w->errands;
@@ -170,9 +162,12 @@ static void on_async(uv_async_t *async)
     w->errands_last = &w->errands;
     unlock(&w->lock);
     for (; e != NULL; e = next) {
-        next = e->next; /* the errand is gone once it is posted */
+        sem_t *done = e->done;
+
+        next = e->next; /* the errand is gone once it is posted, or by what it does */
         e->fn(e->ctx);
-        (void)sem_post(&e->done);
+        if (done != NULL)
+            (void)sem_post(done);
     }
     for (;;) {
         lock(&w->lock);
@@ -307,20 +302,27 @@ void work_spread_wait(struct work *w, struct work_item *const *items, size_t cou
     (void)sem_destroy(&done);
 }
 
-void work_on_loop(struct work *w, void (*fn)(void *ctx), void *ctx)
+static void put_errand(struct work *w, struct work_errand *e)
 {
-    struct errand e = {.fn = fn, .ctx = ctx};
     int rc;
 
-    (void)sem_init(&e.done, 0, 0);
     lock(&w->lock);
-    *w->errands_last = &e;
-    w->errands_last = &e.next;
+    *w->errands_last = e;
+    w->errands_last = &e->next;
     unlock(&w->lock);
     rc = uv_async_send(&w->async);
     assert(rc == 0);
-    wait_for(&e.done);
-    (void)sem_destroy(&e.done);
+}
+
+void work_on_loop(struct work *w, void (*fn)(void *ctx), void *ctx)
+{
+    sem_t done;
+    struct work_errand e = {.fn = fn, .ctx = ctx, .done = &done};
+
+    (void)sem_init(&done, 0, 0);
+    put_errand(w, &e);
+    wait_for(&done);
+    (void)sem_destroy(&done);
 }
 
 struct store_call {
@@ -369,4 +371,34 @@ struct rc work_store_all(struct work *w, struct store *s, struct store_req *reqs
 struct rc work_store(struct work *w, struct store *s, struct store_req *req, struct err *err)
 {
     return work_store_all(w, s, req, 1, err);
+}
+
+static void on_later_answer(struct store_req *req)
+{
+    struct work_later *later = req->ctx;
+
+    (void)sem_post(&later->done);
+}
+
+static void submit_later(void *ctx)
+{
+    struct work_later *later = ctx;
+
+    store_submit(later->store, later->req);
+}
+
+void work_store_begin(struct work *w, struct store *s, struct store_req *req, struct work_later *later)
+{
+    *later = (struct work_later){.errand = {.fn = submit_later, .ctx = later}, .store = s, .req = req};
+    (void)sem_init(&later->done, 0, 0);
+    req->on_done = on_later_answer;
+    req->ctx = later;
+    put_errand(w, &later->errand);
+}
+
+struct rc work_store_end(struct work_later *later, struct err *err)
+{
+    wait_for(&later->done);
+    (void)sem_destroy(&later->done);
+    return store_result(later->req, err);
 }

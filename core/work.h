@@ -32,6 +32,14 @@ struct work_item {
     sem_t *waiter; /* work_lane_wait(): done() is not called */
 };
 
+/* Something that another thread wants to happen on the loop thread. */
+struct work_errand {
+    void (*fn)(void *ctx);
+    void *ctx;
+    sem_t *done; /* NULL: nobody waits */
+    struct work_errand *next;
+};
+
 struct work;
 
 /* `lane_count` 0: one per core, at most WORK_LANES_MAX.  Keeps the loop alive only while something is under way. */
@@ -59,5 +67,18 @@ MUST_USE struct rc work_store(struct work *w, struct store *s, struct store_req 
 /* From a job: the same for several requests at once; the first failure is returned, after all have come back. */
 MUST_USE struct rc work_store_all(
     struct work *w, struct store *s, struct store_req *reqs, size_t count, struct err *err);
+
+/*
+ * From a job: submit the request and go on; what it points to stays alone until work_store_end(), which waits for the
+ * answer.  Each begin has its end, and the struct lives that long.
+ */
+struct work_later {
+    struct work_errand errand;
+    struct store *store;
+    struct store_req *req;
+    sem_t done;
+};
+void work_store_begin(struct work *w, struct store *s, struct store_req *req, struct work_later *later);
+MUST_USE struct rc work_store_end(struct work_later *later, struct err *err);
 
 #endif

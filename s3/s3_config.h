@@ -28,7 +28,7 @@ enum s3_conditional { S3_CONDITIONAL_AUTO, S3_CONDITIONAL_NONE };
 enum {
     S3_CONFIG_PREFIX_MAX = 500,         /* with a store's longest key it stays below S3's 1,024 bytes */
     S3_CONFIG_PARALLEL_MAX = 256,       /* connections */
-    S3_CONFIG_PART_SIZE = 8 << 20,      /* by default: 10,000 parts make an object of 78 GiB */
+    S3_CONFIG_PART_SIZE = 5 << 20,      /* by default the least that S3 takes: it is memory (store_s3_upload.c) */
     S3_CONFIG_PART_SIZE_MAX = 512 << 20 /* parts are held in memory */
 };
 

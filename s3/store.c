@@ -96,6 +96,7 @@ void store_req_forward(struct store_req *inner, const struct store_req *outer, s
     inner->limit = outer->limit;
     inner->upload = outer->upload;
     inner->key_final = outer->key_final;
+    inner->expected = outer->expected;
     inner->part = outer->part;
     inner->keys = outer->keys;
     inner->key_count = outer->key_count;
@@ -118,6 +119,7 @@ void store_req_take(struct store_req *outer, struct store_req *inner)
     inner->entry_count = 0;
     outer->more = inner->more;
     outer->upload_id = MOVE(inner->upload_id);
+    outer->part_size = inner->part_size;
 }
 
 struct rc store_result(const struct store_req *req, struct err *err)
@@ -263,7 +265,7 @@ struct rc store_presign(
 /* --- submitting --------------------------------------------------------------------------------------------------- */
 
 /* What the caller alone decides; a mistake here is a mistake in weir. */
-static void check_request(const struct store *s, const struct store_req *req)
+static void check_request(const struct store_req *req)
 {
     bool goes_on =
         req->verb == STORE_UPLOAD_PART || req->verb == STORE_UPLOAD_FINISH || req->verb == STORE_UPLOAD_ABORT;
@@ -280,7 +282,7 @@ static void check_request(const struct store *s, const struct store_req *req)
     assert(key_ok(req->after, true) || store_is_scratch(req->after));
     assert(req->body.size == 0 || req->body.data != NULL);
     assert(!goes_on || req->upload != NULL);
-    assert(req->verb != STORE_UPLOAD_PART || req->body.size <= s->part_size);
+    assert(req->verb != STORE_UPLOAD_PART || req->body.size <= STORE_PART_MAX);
     assert((req->verb != STORE_UPLOAD_PART && req->verb != STORE_UPLOAD_FINISH) || req->part > 0);
     assert(req->if_match[0] == 0 || req->verb == STORE_PUT);
     assert(req->if_match[0] == 0 || !req->create_only);
@@ -288,10 +290,11 @@ static void check_request(const struct store *s, const struct store_req *req)
 
 void store_submit(struct store *s, struct store_req *req)
 {
-    check_request(s, req);
+    check_request(req);
     free_answer(req);
     req->err.code = E_OK;
     req->err.msg[0] = 0;
+    req->part_size = s->part_size; /* a store that wants another says so */
     if (!s->counts_itself)
         store_count_begin(s, (int)req->verb);
     s->ops->submit(s, req);
@@ -309,6 +312,12 @@ void store_complete(struct store *s, struct store_req *req)
     if (!s->counts_itself)
         store_count_end(s, (int)req->verb, code);
     req->on_done(req);
+}
+
+void store_cancel(struct store *s)
+{
+    if (s->ops->cancel != NULL)
+        s->ops->cancel(s);
 }
 
 void store_stop(struct store *s, void (*on_stopped)(void *ctx), void *ctx)

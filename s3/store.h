@@ -18,7 +18,7 @@
  * part.
  *
  * Uploads are for objects too large for memory: STORE_UPLOAD_START, then STORE_UPLOAD_PART for parts 1, 2, 3 ...
- * (several may be in flight; each but the last exactly store->part_size bytes), then STORE_UPLOAD_FINISH, or
+ * (several may be in flight; each but the last exactly as large as START said), then STORE_UPLOAD_FINISH, or
  * STORE_UPLOAD_ABORT.  The object appears whole at FINISH.  FINISH and ABORT are for uploads with no part in flight.
  * After a failed PART the same part may be sent again.  A failed FINISH is "unknown", like a PUT; the upload may be
  * gone by then, so look for the object and start a new upload if it is not there.  An id lives as long as the store is
@@ -41,6 +41,7 @@ enum {
     STORE_KEY_MAX = 512,
     STORE_LIST_MAX = 1000,    /* keys in one answer */
     STORE_GET_MAX = 64 << 20, /* bytes in one answer */
+    STORE_PART_MAX = 512 << 20,
     STORE_ETAG_SIZE = 136,
 };
 
@@ -86,6 +87,7 @@ struct store_req {
     unsigned limit;                /* LIST: at most this many entries, 0 is STORE_LIST_MAX */
     char *upload;                  /* PART, FINISH, ABORT: the id that START gave; borrowed */
     bool key_final;                /* START: FINISH will have the same key, which saves some stores a copy */
+    uint64_t expected;             /* START: about so many bytes at most, as far as it is known; else 0 */
     uint32_t part;                 /* PART: 1, 2, 3 ...; FINISH: their count */
     const char *const *keys;       /* DELETE_MANY: borrowed */
     size_t key_count;              /* 1 to STORE_LIST_MAX */
@@ -104,8 +106,9 @@ struct store_req {
     char etag[STORE_ETAG_SIZE];  /* GET, HEAD, PUT: "" where the store has none */
     struct store_entry *entries; /* LIST; owned by the request */
     size_t entry_count;
-    bool more;       /* LIST: there are more behind the last entry */
-    char *upload_id; /* START; owned by the request */
+    bool more;        /* LIST: there are more behind the last entry */
+    char *upload_id;  /* START; owned by the request */
+    size_t part_size; /* START: bytes of its parts, all but the last: the store's, or more when many are expected */
 
     /* For the store. */
     struct store_req *next;
@@ -136,7 +139,7 @@ struct store_counts {
 struct store {
     const struct store_ops *ops;
     char *url;                  /* for messages; no secrets */
-    size_t part_size;           /* bytes of an upload's part */
+    size_t part_size;           /* bytes of an upload's part, when nothing larger is expected than fits */
     struct store_counts counts; /* loop thread; read it by store_counts_of() */
     struct store *below;        /* what carries out the requests, when this store only wraps it; else NULL */
     bool counts_itself;         /* by store_count_begin() and store_count_end() */
@@ -150,6 +153,8 @@ struct store_ops {
     /* Cut short what is in flight (each completes with E_CANCELED or its own answer), then call `on_stopped` and free
      * the store.  No request may be submitted any more. */
     void (*stop)(struct store *s, void (*on_stopped)(void *ctx), void *ctx);
+    /* See store_cancel(); NULL: requests of this store end by themselves. */
+    void (*cancel)(struct store *s);
     /* See store_presign(); NULL: this store has no links. */
     struct rc (*presign)(
         struct store *s, const char *key, int64_t now_ms, uint32_t seconds, struct buf *url, struct err *err);
@@ -163,6 +168,12 @@ void store_req_fini(struct store_req *req);
 /* Count and pass on.  Key syntax and sizes are asserted: keys are weir's own. */
 void store_submit(struct store *s, struct store_req *req);
 void store_stop(struct store *s, void (*on_stopped)(void *ctx), void *ctx);
+/*
+ * Wait no longer: what is in flight completes soon, with E_CANCELED or its own answer, and so does whatever is
+ * submitted from now on, with E_CANCELED.  Requests to files are carried out as before.  Again, or while stopping:
+ * nothing happens.
+ */
+void store_cancel(struct store *s);
 const char *store_verb_name(enum store_verb verb);
 const char *store_kind_name(int kind); /* of a verb, or "copy" */
 const char *store_outcome_name(enum store_outcome outcome);

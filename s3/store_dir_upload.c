@@ -68,6 +68,9 @@ static struct rc before_part(struct dir_upload *u, const struct store_req *req, 
 {
     if (u->ending)
         return rc_raise(err, E_BUSY, "the upload is being ended");
+    if (req->body.size > STORE_DIR_PART_SIZE)
+        return rc_raise(
+            err, E_BUG, "part %" PRIu32 " has %zu bytes, more than %d", req->part, req->body.size, STORE_DIR_PART_SIZE);
     TRY(make_part_room(u, req->part, err));
     if (req->body.size < STORE_DIR_PART_SIZE) {
         if (u->part_short != 0 && u->part_short != req->part)

@@ -40,7 +40,7 @@ static void on_put(struct s3_op *op, struct rc rc)
     /* Perhaps it is ours: an earlier try may have been carried out, although its answer got lost. */
     if (rc.code == E_EXISTS && (u->put_unknown || op->req->sent_twice)) {
         store_s3_call(op, STORE_GET, "GET", op->req->key);
-        op->call.answer_max = op->store->base.part_size;
+        op->call.answer_max = op->upload->part_size;
         store_s3_add_customer_key(op->store, &op->call, false);
         store_s3_send(op, on_read_back);
         return;

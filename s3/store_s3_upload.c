@@ -68,6 +68,11 @@ static struct rc make_part_room(struct s3_upload *u, uint32_t part, struct err *
     return RC_OK;
 }
 
+enum {
+    EXPECTED_PARTS = 9000, /* of STORE_S3_PARTS_MAX: what is expected may become a little more */
+    PART_STEP = 1 << 20,
+};
+
 /* --- START -------------------------------------------------------------------------------------------------------- */
 
 static void random_id(char out[STORE_S3_ID_SIZE])
@@ -77,6 +82,17 @@ static void random_id(char out[STORE_S3_ID_SIZE])
     rng_bytes(bytes, sizeof bytes);
     for (size_t i = 0; i < sizeof bytes; i++)
         (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
+/* The number of parts has a limit, and their size is the memory that they take: so it grows only when it must. */
+static size_t part_size_for(uint64_t expected, size_t usual)
+{
+    const uint64_t needed = expected / EXPECTED_PARTS + 1;
+    const uint64_t rounded = (needed + PART_STEP - 1) / PART_STEP * PART_STEP;
+
+    if (needed <= usual)
+        return usual;
+    return rounded < STORE_PART_MAX ? (size_t)rounded : STORE_PART_MAX;
 }
 
 void store_s3_upload_start(struct s3_op *op)
@@ -94,6 +110,7 @@ void store_s3_upload_start(struct s3_op *op)
     random_id(u->id);
     memcpy(u->start_key, req->key, sizeof u->start_key);
     u->key_final = req->key_final;
+    u->part_size = req->part_size = part_size_for(req->expected, s->base.part_size);
     if (u->key_final)
         memcpy(u->key, req->key, sizeof u->key);
     else
@@ -187,8 +204,8 @@ static void create(struct s3_op *op)
 static struct rc check_part(struct s3_op *op, struct err *err)
 {
     struct s3_upload *u = op->upload;
-    const struct s3_store *s = op->store;
-    uint32_t part = op->req->part;
+    const struct store_req *req = op->req;
+    uint32_t part = req->part;
 
     if (u == NULL)
         return rc_raise(err, E_NOTFOUND, "no such upload of this key is open");
@@ -197,15 +214,13 @@ static struct rc check_part(struct s3_op *op, struct err *err)
     if (part > STORE_S3_PARTS_MAX)
         return rc_raise(err, E_UNSUPPORTED,
             "part %" PRIu32 ": an upload has at most %d parts, here of %zu bytes: a larger part-size is needed", part,
-            STORE_S3_PARTS_MAX, s->base.part_size);
+            STORE_S3_PARTS_MAX, u->part_size);
+    if (req->body.size > u->part_size)
+        return rc_raise(
+            err, E_BUG, "part %" PRIu32 " has %zu bytes, more than %zu", part, req->body.size, u->part_size);
     if (u->has_single && part > 1)
         return rc_raise(
             err, E_BUG, "part %" PRIu32 " behind part 1 of %zu bytes, which is the last", part, u->single.size);
-    if (!u->key_final && s->config->quirk->no_copy && (part > 1 || op->req->body.size == s->base.part_size))
-        return rc_raise(err, E_UNSUPPORTED,
-            "the store cannot copy objects, so that one of more than %zu bytes cannot get its name: a larger part-size "
-            "is needed",
-            s->base.part_size);
     return make_part_room(u, part, err);
 }
 
@@ -214,7 +229,7 @@ static struct rc keep_single(struct s3_op *op, struct err *err)
     struct s3_upload *u = op->upload;
 
     buf_fini(&u->single);
-    buf_init(&u->single, op->store->base.part_size);
+    buf_init(&u->single, u->part_size);
     buf_put(&u->single, op->req->body.data, op->req->body.size);
     TRY(buf_check(&u->single, "the only part", err));
     u->has_single = true;
@@ -231,7 +246,7 @@ void store_s3_upload_part(struct s3_op *op)
         store_s3_end_later(op, rc);
         return;
     }
-    if (u->state == S3_UPLOAD_LAZY && req->part == 1 && req->body.size < op->store->base.part_size) {
+    if (u->state == S3_UPLOAD_LAZY && req->part == 1 && req->body.size < u->part_size) {
         store_s3_end_later(op, keep_single(op, &req->err));
         return;
     }
@@ -260,9 +275,9 @@ static struct rc check_parts(const struct s3_op *op, struct err *err)
     for (uint32_t i = 0; i < count; i++) {
         if (i >= u->part_room || u->parts[i].etag[0] == 0)
             return rc_raise(err, E_BUG, "part %" PRIu32 " of %" PRIu32 " is missing", i + 1, count);
-        if (i + 1 < count && u->parts[i].size != op->store->base.part_size)
+        if (i + 1 < count && u->parts[i].size != u->part_size)
             return rc_raise(err, E_BUG, "part %" PRIu32 " of %" PRIu32 " is too short: %" PRIu64 " of %zu bytes", i + 1,
-                count, u->parts[i].size, op->store->base.part_size);
+                count, u->parts[i].size, u->part_size);
     }
     for (uint32_t i = count; i < u->part_room; i++) {
         if (u->parts[i].etag[0] != 0)

@@ -35,6 +35,7 @@ struct s3_upload {
     char key[STORE_KEY_MAX + 1];       /* where the store puts it together */
     bool key_final;
     enum s3_upload_state state;
+    size_t part_size;  /* of all parts but the last */
     char *s3_id;       /* owned; the store's */
     struct buf single; /* part 1, when it is not full */
     bool has_single;

@@ -75,7 +75,7 @@ static void test_defaults(void **state)
     assert_false(c->anonymous);
     assert_false(c->insecure);
     assert_int_equal(c->sse, S3_SSE_NONE);
-    assert_int_equal(c->part_size, 8 << 20);
+    assert_int_equal(c->part_size, 5 << 20);
     assert_int_equal(c->parallel, S3_HTTP_PARALLEL);
     assert_int_equal(c->upload_rate, 0);
     assert_int_equal(c->stall_ms, S3_HTTP_STALL_MS);

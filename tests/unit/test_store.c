@@ -364,7 +364,7 @@ static void mistake(struct store_req *req, int which)
         req->verb = STORE_UPLOAD_PART;
         req->upload = (char *)(uintptr_t) "id";
         req->part = 1;
-        req->body = span_of(body, sizeof body); /* more than part_size */
+        req->body = span_of(body, (size_t)STORE_PART_MAX + 1);
         break;
     case 9: /* part 0 */
         req->verb = STORE_UPLOAD_PART;

@@ -134,7 +134,7 @@ static void decide(void *ctx, const struct http_seen *seen, struct http_answer *
 
 static struct s3_kit k;
 static struct server server;
-static uint8_t bytes[PART];
+static uint8_t bytes[PART + 1];
 
 static char *begin(const char *query, bool key_final)
 {
@@ -527,6 +527,35 @@ static void test_limits(void **state)
     end(id);
 }
 
+/* Parts get larger only when so much is expected that there would be too many. */
+static void test_part_size(void **state)
+{
+    static const struct {
+        uint64_t expected;
+        size_t want;
+    } cases[] = {
+        {0, PART},
+        {8999ULL * PART, PART},
+        {9001ULL * PART, 6 << 20},
+        {1ULL << 40, 117 << 20},
+        {UINT64_MAX, STORE_PART_MAX},
+    };
+    char *id = begin("", true);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct store_req req;
+
+        store_req_init(&req, STORE_UPLOAD_START, "snap/1", NULL, NULL);
+        req.expected = cases[i].expected;
+        assert_ok(s3_kit_run(&k, &req));
+        assert_int_equal(req.part_size, cases[i].want);
+        store_req_fini(&req);
+    }
+    assert_fails(part(id, 1, PART + 1), E_BUG);
+    end(id);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -543,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_single_again),
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_part_size),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
