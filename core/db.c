@@ -420,6 +420,8 @@ void db_stop(struct db *db)
 void db_abandon(struct db *db)
 {
     db->abandon = true;
+    if (db->store != NULL)
+        store_cancel(db->store); /* a server that says nothing must not keep us */
     if (db->state == DB_STOPPING || db->state == DB_CLOSING)
         db_close_live(db);
 }

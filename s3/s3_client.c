@@ -22,7 +22,7 @@ struct s3_client {
     struct s3_later *first, **last;
     struct s3_call *calls; /* in flight */
     int64_t skew_ms;       /* the store's clock minus ours, 0 as long as it is content */
-    bool stopping, closing;
+    bool canceled, stopping, closing;
     void (*on_stopped)(void *ctx);
     void *ctx;
 };
@@ -430,7 +430,7 @@ void s3_client_send(struct s3_client *c, struct s3_call *call)
     if (call->next != NULL)
         call->next->prev = &call->next;
     c->calls = call;
-    if (c->stopping) {
+    if (c->canceled) {
         call->canceled = true;
         cancel(call);
         finish_later(call);
@@ -454,12 +454,11 @@ struct s3_client *s3_client_new(uv_loop_t *loop, const struct s3_client_opts *op
     return c;
 }
 
-void s3_client_stop(struct s3_client *c, void (*on_stopped)(void *ctx), void *ctx)
+void s3_client_cancel(struct s3_client *c)
 {
-    assert(!c->stopping);
-    c->stopping = true;
-    c->on_stopped = on_stopped;
-    c->ctx = ctx;
+    if (c->canceled)
+        return;
+    c->canceled = true;
     for (struct s3_call *call = c->calls; call != NULL; call = call->next) {
         call->canceled = true;
         if (call->wait != NULL) {
@@ -470,5 +469,14 @@ void s3_client_stop(struct s3_client *c, void (*on_stopped)(void *ctx), void *ct
         } else if (call->on_wire)
             s3_http_cancel(c->o.http, &call->http);
     }
+}
+
+void s3_client_stop(struct s3_client *c, void (*on_stopped)(void *ctx), void *ctx)
+{
+    assert(!c->stopping);
+    s3_client_cancel(c);
+    c->stopping = true;
+    c->on_stopped = on_stopped;
+    c->ctx = ctx;
     close_when_idle(c);
 }

@@ -41,7 +41,9 @@ struct s3_client *s3_client_new(uv_loop_t *loop, const struct s3_client_opts *op
 void s3_client_send(struct s3_client *c, struct s3_call *call);
 /* Run something later; it runs also when the client is stopping. */
 void s3_client_later(struct s3_client *c, struct s3_later *later);
-/* What is in flight completes with E_CANCELED or its own answer; then on_stopped is called, and the client is gone. */
+/* What is in flight, and what will be sent, completes with E_CANCELED or, if it came already, its own answer. */
+void s3_client_cancel(struct s3_client *c);
+/* The same; then on_stopped is called, and the client is gone. */
 void s3_client_stop(struct s3_client *c, void (*on_stopped)(void *ctx), void *ctx);
 
 #endif

@@ -32,6 +32,7 @@ struct retry_store {
     uv_timer_t timer;
     struct retry_op *waiting;
     unsigned budget;
+    bool canceled; /* nothing is waited for any more */
     bool stopping, below_stopped;
     void (*on_stopped)(void *ctx);
     void *ctx;
@@ -136,7 +137,7 @@ static struct retry_op *next_due(const struct retry_store *s)
 {
     struct retry_op *op = s->waiting;
 
-    while (op != NULL && !s->stopping && op->due_ms > uv_now(s->loop))
+    while (op != NULL && !s->canceled && op->due_ms > uv_now(s->loop))
         op = op->next;
     return op;
 }
@@ -148,7 +149,7 @@ static void on_timer(uv_timer_t *timer)
 
     while ((op = next_due(s)) != NULL) {
         unlink_op(op);
-        if (s->stopping) {
+        if (s->canceled) {
             rc_ignore(rc_raise(&op->inner.err, E_CANCELED, "%s: the store is stopping", op->first.msg),
                 "it is the request's answer");
             end(op);
@@ -179,7 +180,7 @@ static bool may_retry(struct retry_op *op, uint64_t *pause_ms)
     struct retry_store *s = op->store;
     uint64_t pause;
 
-    if (s->stopping || !passes_soon(op->inner.err.code) || op->tries == STORE_RETRY_TRIES)
+    if (s->canceled || !passes_soon(op->inner.err.code) || op->tries == STORE_RETRY_TRIES)
         return false;
     pause = backoff_next_ms(&op->backoff);
     if (pause < op->inner.retry_after_ms)
@@ -214,7 +215,7 @@ static void note(struct retry_op *op)
 static bool may_be_ours(const struct retry_op *op)
 {
     return op->inner.err.code == E_EXISTS && op->outer->verb == STORE_PUT
-           && (op->first.code != E_OK || op->inner.sent_twice) && !op->reading_back && !op->store->stopping;
+           && (op->first.code != E_OK || op->inner.sent_twice) && !op->reading_back && !op->store->canceled;
 }
 
 static void judge_read_back(struct retry_op *op)
@@ -310,12 +311,24 @@ static void on_below_stopped(void *ctx)
     close_when_idle(s);
 }
 
+static void retry_cancel(struct store *base)
+{
+    struct retry_store *s = (struct retry_store *)base;
+
+    if (s->canceled)
+        return;
+    s->canceled = true;
+    if (s->waiting != NULL)
+        (void)uv_timer_start(&s->timer, on_timer, 0, 0); /* fails only without a callback */
+    store_cancel(s->below);
+}
+
 static void retry_stop(struct store *base, void (*on_stopped)(void *ctx), void *ctx)
 {
     struct retry_store *s = (struct retry_store *)base;
 
     assert(!s->stopping);
-    s->stopping = true;
+    s->canceled = s->stopping = true;
     s->on_stopped = on_stopped;
     s->ctx = ctx;
     if (s->waiting != NULL)
@@ -323,7 +336,7 @@ static void retry_stop(struct store *base, void (*on_stopped)(void *ctx), void *
     store_stop(s->below, on_below_stopped, s);
 }
 
-static const struct store_ops retry_ops = {.submit = retry_submit, .stop = retry_stop};
+static const struct store_ops retry_ops = {.submit = retry_submit, .stop = retry_stop, .cancel = retry_cancel};
 
 struct store *store_retry_new(uv_loop_t *loop, struct store *below, const struct store_retry_opts *opts)
 {

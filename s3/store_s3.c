@@ -48,6 +48,11 @@ static void s3_stop(struct store *base, void (*on_stopped)(void *ctx), void *ctx
     s3_client_stop(s->client, on_client_stopped, s);
 }
 
+static void s3_cancel(struct store *base)
+{
+    s3_client_cancel(s3_of(base)->client);
+}
+
 /* --- one request -------------------------------------------------------------------------------------------------- */
 
 void store_s3_call(struct s3_op *op, int kind, const char *method, const char *key)
@@ -252,7 +257,8 @@ static void s3_submit(struct store *base, struct store_req *req)
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
-static const struct store_ops s3_ops = {.submit = s3_submit, .stop = s3_stop, .presign = store_s3_presign_link};
+static const struct store_ops s3_ops = {
+    .submit = s3_submit, .stop = s3_stop, .cancel = s3_cancel, .presign = store_s3_presign_link};
 
 static void discard_config(struct s3_config **config)
 {

@@ -215,6 +215,32 @@ def end_while_away(case, name):
     scene.verify_tip()
 
 
+def end_while_silent(case, during):
+    """SIGTERM while a request waits for an answer that never comes: the time that is allowed counts, not how long a transfer
+    may stand still.  Exit 1: not everything was shipped."""
+    scene, _ = away(case, "black hole")
+    scene.url = scene.url.replace("stall-timeout=1s", "stall-timeout=1h")
+    hang = faults.BlackHole()
+    if during == "snapshot":
+        scene.app.sql("CREATE TABLE large AS SELECT randomblob(12000000) AS v")
+        scene.recorder.record("large")
+        rule = case.proxy.add(hang, times=None, kind="PART")
+        scene.start("--shutdown-timeout", "1s", ready=False)
+    else:
+        scene.start(*SMALL_LOG, "--shutdown-timeout", "1s")
+        scene.commit(3)
+        scene.sync()
+        rule = case.proxy.add(hang, times=None, kind="PUT")
+        scene.commit(5)
+    wait_until(lambda: rule.met > 0, "a request that hangs")
+    scene.stop(expect=1)
+    check("the time for an orderly stop is over" in scene.daemon.log(), tail(scene.daemon.log()))
+    case.proxy.clear()
+    scene.start()
+    scene.end()
+    scene.verify_tip()
+
+
 def own_limit(case):
     """upload-rate: weir is slow by its own will, which is no stall and no error."""
     scene, _ = away(case, "refused")
@@ -251,4 +277,5 @@ def cases(options):
     found += [(f"{name}, much data", lambda case, n=name: much_data(case, n)) for name in ("refused", "denied")]
     found += [("flapping", flapping), ("a gap", lambda case: gap(case, "slow down")), ("its own limit", own_limit), ("asked to wait", asked_to_wait)]
     found += [(f"a start, {name}", lambda case, n=name: start_while_away(case, n)) for name in ("refused", "slow down", "denied")]
+    found += [(f"an end while a request hangs, {during}", lambda case, d=during: end_while_silent(case, d)) for during in ("log", "snapshot")]
     return found + [(f"an end, {name}", lambda case, n=name: end_while_away(case, n)) for name in ("black hole", "denied")]

@@ -87,7 +87,17 @@ static void fake_stop(struct store *s, void (*on_stopped)(void *ctx), void *ctx)
     uv_close((uv_handle_t *)&f->timer, on_closed);
 }
 
-static const struct store_ops fake_ops = {.submit = fake_submit, .stop = fake_stop};
+static void fake_cancel(struct store *s)
+{
+    struct fake *f = (struct fake *)s;
+
+    f->hang = false;
+    for (size_t i = 0; i < PLAN_MAX; i++)
+        f->plan[i] = E_CANCELED;
+    (void)uv_timer_start(&f->timer, on_timer, 0, 0);
+}
+
+static const struct store_ops fake_ops = {.submit = fake_submit, .stop = fake_stop, .cancel = fake_cancel};
 
 struct kit {
     uv_loop_t loop;
@@ -398,6 +408,39 @@ static void test_stop(void **state)
     assert_int_equal(uv_loop_close(&k.loop), 0);
 }
 
+/* Nobody waits any longer, but the store is still open. */
+static void test_cancel(void **state)
+{
+    struct store_req waiting, below;
+    int done = 0;
+    struct kit k;
+
+    (void)state;
+    begin(&k, 0);
+    k.fake.retry_after_ms = 20000;
+    PLAN(&k, E_SERVER);
+    store_req_init(&waiting, STORE_GET, "w", on_done, &done);
+    store_submit(k.store, &waiting);
+    while (k.fake.held_count > 0)
+        (void)uv_run(&k.loop, UV_RUN_NOWAIT); /* ONCE would wait for the next try */
+    k.fake.hang = true;
+    store_req_init(&below, STORE_GET, "b", on_done, &done);
+    store_submit(k.store, &below);
+    store_cancel(k.store);
+    store_cancel(k.store);
+    assert_int_equal(done, 0);
+    while (done < 2)
+        (void)uv_run(&k.loop, UV_RUN_ONCE);
+    assert_int_equal(waiting.err.code, E_CANCELED);
+    assert_int_equal(below.err.code, E_CANCELED);
+    store_req_fini(&waiting);
+    store_req_fini(&below);
+    plan(&k, 1, (const enum err_code[]){E_SERVER}); /* it is not tried again */
+    assert_fails(ask(&k, STORE_GET, false, false), E_SERVER);
+    assert_int_equal(k.fake.count, 1);
+    end(&k);
+}
+
 /* What the store below has to say, its own. */
 static void test_looks_like_the_store_below(void **state)
 {
@@ -428,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_own_object),
         cmocka_unit_test(test_lost_answers),
         cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_looks_like_the_store_below),
     };
 
