@@ -28,17 +28,35 @@ static uint64_t log_end(const struct plan_map *m, uint64_t txid)
     return txid;
 }
 
-/* Taken away on purpose; what is left there are snapshots and merges that lead to promised states. */
 static bool was_pruned(const struct plan_map *m, uint64_t txid)
 {
     return catalog_was_pruned(m->catalog, m->legs[m->leg_count - 1].timeline->number, txid, txid);
+}
+
+/*
+ * Taken away on purpose, or all that led to it was: a fold that is kept for its end begins with commits to which no
+ * state leads any more.  What is left there are snapshots and merges that lead to promised states.
+ */
+static bool is_cut_off(const struct plan_map *m, uint64_t txid)
+{
+    size_t i = plan_map_base_at(m, txid + 1);
+    uint64_t end;
+
+    if (was_pruned(m, txid))
+        return true;
+    do {
+        end = log_end(m, i > 0 ? m->bases[i - 1].txid : 0);
+        if (end < txid)
+            return was_pruned(m, end + 1);
+    } while (i-- > 0);
+    return false;
 }
 
 /* Why not, and what can be restored nearby: the state of every snapshot can. */
 static struct rc no_way(const struct plan_map *m, uint64_t txid, bool detour, struct err *err)
 {
     uint64_t before = 0, after = 0;
-    const bool pruned = was_pruned(m, txid);
+    const bool pruned = is_cut_off(m, txid);
     char nearest[96] = "there is no snapshot at all";
 
     for (size_t i = 0; i < m->base_count; i++) {
@@ -157,6 +175,17 @@ struct rc plan_restore(const struct catalog *c, uint32_t timeline, uint64_t txid
     rc = restore(view, timeline, txid, lost, out, err);
     plan_lost_free_view(view, c);
     return rc;
+}
+
+bool plan_is_cut_off(const struct catalog *c, uint32_t timeline, uint64_t txid)
+{
+    CLEANUP(plan_freep) struct plan *p = NULL;
+    CLEANUP(plan_map_fini) struct plan_map m = {0};
+    struct err ignored;
+
+    if (plan_restore(c, timeline, txid, NULL, &p, &ignored).code != E_NOTFOUND)
+        return false;
+    return !rc_failed(plan_map_make(&m, c, timeline, NULL, &ignored)) && is_cut_off(&m, txid);
 }
 
 void plan_free(struct plan *p)

@@ -55,6 +55,8 @@ struct plan {
  */
 MUST_USE struct rc plan_restore(const struct catalog *c, uint32_t timeline, uint64_t txid, const struct plan_lost *lost,
     struct plan **out, struct err *err);
+/* No way leads to this commit any more, because of what was pruned: itself, or what was in front of it. */
+bool plan_is_cut_off(const struct catalog *c, uint32_t timeline, uint64_t txid);
 void plan_free(struct plan *p);
 void plan_freep(struct plan **p);
 

@@ -226,6 +226,10 @@ struct rc restore_find_commit(struct catalog *c, struct work *w, struct store *s
         return rc_raise(err, E_NOTFOUND,
             "%s is after the last commit, which is txid %" PRIu64 " of %s; for the newest state, leave the time out",
             strx_format_time(time_ms, asked), found.txid, strx_format_time(found.time_ms, tip));
+    if (plan_is_cut_off(c, timeline, found.txid))
+        TRY(look_beyond_log(c, timeline, time_ms, out, err));
+    if (out->txid > 0)
+        return RC_OK;
     *out = (struct restore_commit){.txid = found.txid, .time_ms = found.time_ms};
     return look_beyond_log(c, timeline, time_ms, out, err);
 }

@@ -276,6 +276,41 @@ static void test_times_that_were_pruned(void **state)
     assert_non_null(strstr(w.err.msg, "retention no longer keeps every commit of that time"));
 }
 
+/*
+ * A fold that begins before what is kept exactly stays for its end, and so do its first commits, to which nothing leads
+ * any more.  They are as good as pruned: by their txid that is said, and by their time what was kept before is given.
+ */
+static void test_commits_that_are_cut_off(void **state)
+{
+    const struct make_history_state *first;
+    uint64_t refused = 0, earlier = 0;
+
+    (void)state;
+    w.segments_per_fold = 40;
+    prune_world_live(&w, 12 * PRUNE_WORLD_DAY);
+    assert_prunes();
+    assert_prunes(); /* whose catalog knows what the first one did */
+    first = make_history_find(&w.h, 1, w.report.decision.points[0].txid);
+    for (size_t i = 0; i < w.report.decision.point_count; i++)
+        if (w.report.decision.points[i].txid < first->txid)
+            first = make_history_find(&w.h, 1, w.report.decision.points[i].txid);
+    for (const struct make_history_state *s = first; s <= prune_world_now(&w); s++) {
+        if (prune_world_restore(&w, 1, s->txid, none) == E_OK)
+            continue;
+        refused++;
+        assert_int_equal(w.err.code, E_NOTFOUND);
+        if (strstr(w.err.msg, "retention no longer keeps every commit of that time") == NULL)
+            fail_msg("txid %" PRIu64 ": %s", s->txid, w.err.msg);
+        if (prune_world_restore_time(&w, s->time_ms) != E_OK)
+            fail_msg("the time of txid %" PRIu64 ": %s", s->txid, w.err.msg);
+        assert_true(w.restored.txid < s->txid);
+        assert_non_null(strstr(w.restored.warning, "not every commit of that time was kept"));
+        earlier += catalog_pruned_to(&w.report.catalog->timelines[0], s->txid) == 0;
+    }
+    assert_true(refused > 50);
+    assert_true(earlier > 5); /* which the log still has */
+}
+
 static void test_clocks(void **state)
 {
     struct prune_opts opts = options();
@@ -348,6 +383,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_restore_meanwhile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restore_lists_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_times_that_were_pruned, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_commits_that_are_cut_off, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clocks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_leftovers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_zero_policy_is_refused, set_up, tear_down),
