@@ -197,7 +197,9 @@ static void failed(struct db *db)
 {
     const char *what = db->snap.level > 0 ? "merge failed" : "snapshot failed";
 
-    if (rc_retryable(db->snap_err.code))
+    if (db->snap_err.code == E_CANCELED)
+        LOG_DEBUG("a snapshot or merge was given up", F_STR("db", db->settings->path), F_ERR(&db->snap_err));
+    else if (rc_retryable(db->snap_err.code))
         LOG_WARN(what, F_STR("db", db->settings->path), F_ERR(&db->snap_err));
     else
         LOG_ERROR(what, F_STR("db", db->settings->path), F_ERR(&db->snap_err));
