@@ -4,6 +4,9 @@
  * forever or kill, and N the number of the file operation that it hits.  At the end, if it gets there, it prints how
  * many operations there were and how many failed: "weir_fault: calls=... fired=...".
  *
+ * With WEIR_FAULT_CLOCK=SECONDS its wall clock is so far ahead of the machine's, or behind it: one life of it after the
+ * other makes a history of days in moments.
+ *
  * With WEIR_FAULT_POWER=SEED it runs on fault_power.h's disk, and SIGPWR is the power cut: its files become what a disk
  * could hold, and the process is gone.  The database is SQLite's business: see power_vfs.c, which is linked in.
  */
@@ -17,6 +20,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+static time_t clock_shift_s;
+
+/* The linker gives them these names (--wrap). */
+int __real_clock_gettime(clockid_t id, struct timespec *out); /* NOLINT(bugprone-reserved-identifier) */
+int __wrap_clock_gettime(clockid_t id, struct timespec *out); /* NOLINT(bugprone-reserved-identifier) */
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *out) /* NOLINT(bugprone-reserved-identifier) */
+{
+    int rc = __real_clock_gettime(id, out);
+
+    if (rc == 0 && id == CLOCK_REALTIME)
+        out->tv_sec += clock_shift_s;
+    return rc;
+}
 
 static bool parse_mode(const char *text, size_t n, enum fault_mode *out)
 {
@@ -76,17 +95,19 @@ static bool plug_in(struct outlet *o, struct fault_fsys *f, const char *seed)
 int main(int argc, char **argv)
 {
     const char *wanted = getenv("WEIR_FAULT"), *changes = getenv("WEIR_FAULT_CHANGES"),
-               *power = getenv("WEIR_FAULT_POWER");
+               *power = getenv("WEIR_FAULT_POWER"), *shift = getenv("WEIR_FAULT_CLOCK");
     struct outlet outlet;
     enum fault_mode mode = FAULT_ONCE;
     struct fault_fsys f;
     long count = 0;
     int sys = EIO, status;
 
+    clock_shift_s = shift != NULL ? strtol(shift, NULL, 10) : 0;
     /* They are ours; the program under test refuses settings that it does not know. */
     (void)unsetenv("WEIR_FAULT");
     (void)unsetenv("WEIR_FAULT_CHANGES");
     (void)unsetenv("WEIR_FAULT_POWER");
+    (void)unsetenv("WEIR_FAULT_CLOCK");
     if (wanted != NULL && !parse(wanted, &mode, &count, &sys)) {
         (void)fprintf(stderr, "WEIR_FAULT=%s: must be once|forever|kill:N[:ERRNO]\n", wanted);
         return 2;
