@@ -162,23 +162,41 @@ static struct rc add_entry(struct builder *b, const struct store_entry *e, struc
     return RC_OK;
 }
 
-static struct rc list_all(struct builder *b, struct work *w, struct store *s, struct err *err)
+static void ask_page(struct store_req *req, const char *after)
 {
-    layout_text prefix, after = "";
-    bool more = true;
+    layout_text prefix;
 
     layout_timelines_prefix(prefix);
+    store_req_init(req, STORE_LIST, prefix, NULL, NULL);
+    (void)snprintf(req->after, sizeof req->after, "%s", after); /* a key fits */
+}
+
+/* `rc` is what became of the request; `after`: where the next page begins, if there is one. */
+static struct rc take_page(
+    struct builder *b, const struct store_req *req, struct rc rc, layout_text after, bool *more, struct err *err)
+{
+    TRY_CTX(rc, err, "list %s", req->key);
+    for (size_t i = 0; i < req->entry_count; i++)
+        TRY(add_entry(b, &req->entries[i], err));
+    *more = req->more && req->entry_count > 0;
+    if (*more)
+        (void)snprintf(after, sizeof(layout_text), "%s", req->entries[req->entry_count - 1].key); /* a key fits */
+    return RC_OK;
+}
+
+/* `first` is the first page, which has been asked for. */
+static struct rc list_all(
+    struct builder *b, struct work *w, struct store *s, const struct store_req *first, struct err *err)
+{
+    layout_text after = "";
+    bool more = true;
+
+    TRY(take_page(b, first, store_result(first, err), after, &more, err));
     while (more) {
         CLEANUP(store_req_fini) struct store_req req;
 
-        store_req_init(&req, STORE_LIST, prefix, NULL, NULL);
-        memcpy(req.after, after, sizeof req.after);
-        TRY_CTX(work_store(w, s, &req, err), err, "list %s", prefix);
-        for (size_t i = 0; i < req.entry_count; i++)
-            TRY(add_entry(b, &req.entries[i], err));
-        more = req.more && req.entry_count > 0;
-        if (more)
-            (void)snprintf(after, sizeof after, "%s", req.entries[req.entry_count - 1].key); /* a key fits */
+        ask_page(&req, after);
+        TRY(take_page(b, &req, work_store(w, s, &req, err), after, &more, err));
     }
     return RC_OK;
 }
@@ -187,18 +205,15 @@ static struct rc list_all(struct builder *b, struct work *w, struct store *s, st
  */
 
 /* *found is false when there is none; a damaged one is an error. */
-static struct rc read_identity(struct catalog *c, struct work *w, struct store *s, bool *found, struct err *err)
+static struct rc take_identity(struct catalog *c, const struct store_req *req, bool *found, struct err *err)
 {
-    CLEANUP(store_req_fini) struct store_req req;
-    struct rc rc;
+    struct rc rc = store_result(req, err);
 
-    store_req_init(&req, STORE_GET, LAYOUT_IDENTITY, NULL, NULL);
-    rc = work_store(w, s, &req, err);
     *found = rc.code != E_NOTFOUND;
     if (!*found)
         return RC_OK;
     TRY_CTX(rc, err, "%s", LAYOUT_IDENTITY);
-    return layout_identity_decode(buf_span(&req.data), &c->identity, err);
+    return layout_identity_decode(buf_span(&req->data), &c->identity, err);
 }
 
 static uint64_t describe_origin(void *ctx, size_t i, layout_text key)
@@ -236,19 +251,19 @@ static void identify_by_timelines(struct catalog *c)
             c->identity.database = c->timelines[i].origin.database;
 }
 
-struct rc catalog_build_load(struct catalog **out, struct work *w, struct store *s, struct err *err)
+static struct rc take_all(
+    struct builder *b, struct work *w, struct store *s, struct store_req asked[static 2], struct err *err)
 {
-    CLEANUP(catalog_freep) struct catalog *c = mem_new(sizeof *c);
-    struct builder b = {.catalog = c};
+    struct catalog *c = b->catalog;
     bool found = false;
     struct err damage;
-    struct rc identity = read_identity(c, w, s, &found, &damage);
+    struct rc identity = take_identity(c, &asked[0], &found, &damage);
 
     if (rc_failed(identity) && identity.code != E_CORRUPT) {
         *err = damage;
         return rc_wrap(err, "replica at %s", s->url);
     }
-    TRY_CTX(list_all(&b, w, s, err), err, "replica at %s", s->url);
+    TRY_CTX(list_all(b, w, s, &asked[1], err), err, "replica at %s", s->url);
     if (c->timeline_count == 0 && rc_failed(identity)) {
         *err = damage;
         return rc_wrap(err, "replica at %s", s->url);
@@ -258,6 +273,24 @@ struct rc catalog_build_load(struct catalog **out, struct work *w, struct store 
     TRY(read_origins(c, w, s, err));
     if (c->identity.format == 0)
         identify_by_timelines(c);
+    return RC_OK;
+}
+
+struct rc catalog_build_load(struct catalog **out, struct work *w, struct store *s, struct err *err)
+{
+    CLEANUP(catalog_freep) struct catalog *c = mem_new(sizeof *c);
+    struct builder b = {.catalog = c};
+    struct store_req asked[2]; /* at once, because a far store takes its time for each */
+    struct err each;
+    struct rc rc;
+
+    store_req_init(&asked[0], STORE_GET, LAYOUT_IDENTITY, NULL, NULL);
+    ask_page(&asked[1], "");
+    rc_ignore(work_store_all(w, s, asked, 2, &each), "each is asked for what became of it");
+    rc = take_all(&b, w, s, asked, err);
+    store_req_fini(&asked[0]);
+    store_req_fini(&asked[1]);
+    TRY(rc);
     *out = MOVE(c);
     return RC_OK;
 }

@@ -258,7 +258,8 @@ static struct rc make_room(struct restore_job *j, const struct snap_meta *m, str
     if (j->image != NULL)
         return image_resize(j->image, m->page_count, err);
     j->page_size = m->page_size;
-    return image_create(&j->image, j->fs, j->target, m->page_size, m->page_count, err);
+    TRY(image_create(&j->image, j->fs, j->target, m->page_size, m->page_count, err));
+    return j->opts->verify >= RESTORE_VERIFY_STATE ? image_verify_early(j->image, err) : RC_OK;
 }
 
 static struct rc load(struct restore_sources *all, struct err *err)

@@ -11,7 +11,7 @@
 
 #include "restore_intern.h"
 
-enum { RESTORE_FRAMES_JOBS = 8, RESTORE_FRAMES_JOBS_MAX = 256 };
+enum { RESTORE_FRAMES_JOBS = 16, RESTORE_FRAMES_JOBS_MAX = 256 };
 
 /* Sets image, page size, txid and time of `j`.  E_CORRUPT or E_NOTFOUND: j->lost has the one that cannot be used. */
 MUST_USE struct rc restore_frames_load(struct restore_job *j, const struct plan_stage *stage, struct err *err);

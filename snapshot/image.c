@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "digest.h"
+#include "image_proof.h"
 #include "rng.h"
 
 #include <assert.h>
@@ -17,7 +18,6 @@ enum {
     TEMP_DIGITS = 16,
     TEMP_TRIES_MAX = 8,    /* a clean-up of another restore can take a name away at most once each */
     EARLY_SIZE = 32 << 20, /* bytes of file that are written back together; 8 to 64 MiB do not differ */
-    READ_SIZE = 256 << 10, /* half a second-level cache */
 };
 
 struct image {
@@ -32,6 +32,7 @@ struct image {
     uint32_t room;      /* entries in `hashes` */
     size_t early_count; /* entries in `early` */
     bool published;
+    struct image_proof *proof; /* owned; NULL: everything is compared at the end */
 
     /* Any thread: entries of `hashes` belong to the writer of the page, the others are atomic. */
     uint64_t *hashes;  /* owned; 0: never written */
@@ -208,6 +209,7 @@ void image_free(struct image *im)
     mem_free(im->temp);
     mem_free(im->hashes);
     mem_free(im->early);
+    image_proof_free(im->proof);
     mem_free(im);
 }
 
@@ -231,8 +233,40 @@ static struct rc check_pages(const struct image *im, uint32_t first, uint32_t co
     return RC_OK;
 }
 
-/* Count what was written; a stretch that is complete for the first time goes to the disk now. */
-static struct rc write_early(struct image *im, uint64_t off, uint64_t n, struct err *err)
+static struct image_proof_pages pages_of(const struct image *im)
+{
+    return (struct image_proof_pages){
+        .fs = im->fs, .fd = im->fd, .path = im->temp, .page_size = im->page_size, .hashes = im->hashes};
+}
+
+/* A stretch that does not turn out well is left to image_verify(), which finds out again and can say so. */
+static void prove_early(struct image *im, uint64_t off)
+{
+    const uint32_t first = (uint32_t)(off / im->page_size) + 1, count = (uint32_t)EARLY_SIZE / im->page_size;
+    const struct image_proof_pages pages = pages_of(im);
+    uint32_t bad = 0;
+    struct err ignored;
+
+    if (im->proof == NULL || !image_proof_open(im->proof))
+        return;
+    if (!rc_failed(image_proof_compare(&pages, first, count, &bad, &ignored)) && bad == 0)
+        image_proof_set(im->proof, first, count);
+}
+
+static struct rc finish_stretch(struct image *im, uint64_t off, struct err *err)
+{
+    if (im->fs->write_early != NULL && !__atomic_load_n(&im->no_early, __ATOMIC_RELAXED)
+        && im->fs->write_early(im->fs, im->fd, (off_t)off, EARLY_SIZE) != 0) {
+        if (!unsupported(errno))
+            return rc_raise_sys(err, rc_from_errno(errno), errno, "write back %s", im->temp);
+        __atomic_store_n(&im->no_early, true, __ATOMIC_RELAXED);
+    }
+    prove_early(im, off);
+    return RC_OK;
+}
+
+/* Count what was written; a stretch that is complete for the first time goes to the disk now, and is compared. */
+static struct rc count_written(struct image *im, uint64_t off, uint64_t n, struct err *err)
 {
     while (n > 0) {
         uint64_t i = off / EARLY_SIZE, part = EARLY_SIZE - off % EARLY_SIZE;
@@ -241,18 +275,14 @@ static struct rc write_early(struct image *im, uint64_t off, uint64_t n, struct 
         part = part < n ? part : n;
         off += part;
         n -= part;
-        if (i >= im->early_count || __atomic_load_n(&im->no_early, __ATOMIC_RELAXED))
+        if (i >= im->early_count)
             continue;
         /* Pages written more than once, by segments, count beyond the size, where nothing happens any more. */
         done = __atomic_load_n(&im->early[i], __ATOMIC_RELAXED);
         if (done >= EARLY_SIZE
             || __atomic_add_fetch(&im->early[i], (uint32_t)part, __ATOMIC_RELAXED) != (uint32_t)EARLY_SIZE)
             continue;
-        if (im->fs->write_early(im->fs, im->fd, (off_t)(i * EARLY_SIZE), EARLY_SIZE) == 0)
-            continue;
-        if (!unsupported(errno))
-            return rc_raise_sys(err, rc_from_errno(errno), errno, "write back %s", im->temp);
-        __atomic_store_n(&im->no_early, true, __ATOMIC_RELAXED);
+        TRY(finish_stretch(im, i * EARLY_SIZE, err));
     }
     return RC_OK;
 }
@@ -261,19 +291,21 @@ static struct rc put(struct image *im, uint32_t first, const uint8_t *pages, uin
 {
     uint64_t *hashes = im->hashes + (first - 1), change = 0;
     size_t size = (size_t)count * im->page_size;
+    bool again = false;
 
     __atomic_store_n(&im->dirty, true, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t hash = digest_page(first + i, pages + (size_t)i * im->page_size, im->page_size);
 
+        again = again || hashes[i] != 0;
         change ^= hashes[i] ^ hash;
         hashes[i] = hash;
     }
     (void)__atomic_fetch_xor(&im->checksum, change, __ATOMIC_RELAXED);
+    if (again && im->proof != NULL)
+        image_proof_clear(im->proof, first, count);
     TRY(fsys_write_at(im->fs, im->fd, im->temp, pages, size, offset_of(im, first), err));
-    if (im->fs->write_early == NULL)
-        return RC_OK;
-    return write_early(im, offset_of(im, first), size, err);
+    return count_written(im, offset_of(im, first), size, err);
 }
 
 struct rc image_put(struct image *im, uint32_t first_pgno, const uint8_t *pages, uint32_t count, struct err *err)
@@ -294,23 +326,13 @@ struct rc image_write(struct image *im, uint32_t pgno, const uint8_t *page, stru
     return image_put(im, pgno, page, 1, err);
 }
 
-/* Zeros where nothing was written, else what was. */
-static bool page_ok(const struct image *im, uint32_t pgno, const uint8_t *page)
-{
-    uint64_t hash = im->hashes[pgno - 1];
-
-    if (hash == 0)
-        return page[0] == 0 && memcmp(page, page + 1, im->page_size - 1) == 0;
-    return digest_page(pgno, page, im->page_size) == hash;
-}
-
 struct rc image_read(struct image *im, uint32_t pgno, uint8_t *page, struct err *err)
 {
     if (pgno == 0 || pgno > im->page_count)
         return rc_raise(
             err, E_CORRUPT, "read page %" PRIu32 " of %s: it has %" PRIu32 " pages", pgno, im->temp, im->page_count);
     TRY(fsys_read_at(im->fs, im->fd, im->temp, page, im->page_size, offset_of(im, pgno), err));
-    if (!page_ok(im, pgno, page))
+    if (!image_proof_page_ok(im->hashes[pgno - 1], pgno, page, im->page_size))
         return rc_raise(err, E_CORRUPT, "read page %" PRIu32 " of %s: not the bytes that were written", pgno, im->temp);
     return RC_OK;
 }
@@ -354,6 +376,9 @@ struct rc image_resize(struct image *im, uint32_t page_count, struct err *err)
         im->checksum ^= im->hashes[i];
         im->hashes[i] = 0;
     }
+    /* Pages that come back are others. */
+    if (im->proof != NULL && page_count < im->page_count)
+        image_proof_clear(im->proof, page_count + 1, im->page_count - page_count);
     im->page_count = page_count;
     return RC_OK;
 }
@@ -375,27 +400,32 @@ const char *image_temp_path(const struct image *im)
 
 /* --- proof and publication --------------------------------------------------------------------------------------- */
 
+struct rc image_verify_early(struct image *im, struct err *err)
+{
+    assert(im->proof == NULL);
+    return image_proof_new(&im->proof, im->page_count, err);
+}
+
 struct rc image_verify(struct image *im, struct err *err)
 {
-    CLEANUP(mem_freep) uint8_t *chunk = mem_new(READ_SIZE);
-    const uint32_t per_read = (uint32_t)READ_SIZE / im->page_size;
+    const struct image_proof_pages pages = pages_of(im);
     const uint64_t size = (uint64_t)im->page_count * im->page_size;
+    uint32_t first = 1, count = im->page_count, bad = 0;
     struct stat st;
 
     if (im->fs->fstat(im->fs, im->fd, &st) != 0)
         return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", im->temp);
     if ((uint64_t)st.st_size != size)
         return rc_raise(err, E_CORRUPT, "verify %s: %jd bytes, not %" PRIu64, im->temp, (intmax_t)st.st_size, size);
-    for (uint32_t done = 0; done < im->page_count;) {
-        uint32_t n = im->page_count - done < per_read ? im->page_count - done : per_read;
-
-        TRY_CTX(fsys_read_at(im->fs, im->fd, im->temp, chunk, (size_t)n * im->page_size, offset_of(im, done + 1), err),
-            err, "verify");
-        for (uint32_t i = 0; i < n; i++)
-            if (!page_ok(im, done + i + 1, chunk + (size_t)i * im->page_size))
-                return rc_raise(err, E_CORRUPT, "verify %s: page %" PRIu32 " does not hold the bytes that were written",
-                    im->temp, done + i + 1);
-        done += n;
+    if (im->proof != NULL)
+        count = image_proof_run(im->proof, 1, im->page_count, &first);
+    while (count > 0) {
+        TRY_CTX(image_proof_compare(&pages, first, count, &bad, err), err, "verify");
+        if (bad != 0)
+            return rc_raise(
+                err, E_CORRUPT, "verify %s: page %" PRIu32 " does not hold the bytes that were written", im->temp, bad);
+        first += count;
+        count = im->proof != NULL ? image_proof_run(im->proof, first, im->page_count, &first) : 0;
     }
     return RC_OK;
 }

@@ -7,6 +7,7 @@
  *     image_put(im, pgno, pages, count, err)               from any thread, as long as no two write the same page
  *     image_read / image_write / image_resize              one thread: applying segments
  *     image_checksum(im)
+ *     image_verify(im, err)                                read back and compared
  *     image_sync(im, err)                                  data on disk
  *     image_publish(im, err)                               rename over the target, directory synced
  *     image_free(im)                                       removes the temporary file unless it was published
@@ -22,6 +23,9 @@
  *
  * Failures: a page number that the image cannot have is E_CORRUPT, because it comes from a stored object.  After a
  * failed write or sync the image is only good to be freed: an fsync that is tried again may succeed without the data.
+ *
+ * With image_verify_early() most pages are read back while others are still being fetched, each stretch as soon as it
+ * is complete and while the page cache holds it; image_verify() then looks at the rest, and at what was written again.
  *
  * Memory: 8 bytes a page.
  */
@@ -53,7 +57,10 @@ uint32_t image_page_count(const struct image *im);
 /* XOR of the hashes of all pages written so far.  Not while image_put() runs in other threads. */
 uint64_t image_checksum(const struct image *im);
 const char *image_temp_path(const struct image *im);
-/* Read every page back from the file and compare with the hashes.  E_CORRUPT names the first page that differs. */
+/* Once, before the first page is written. */
+MUST_USE struct rc image_verify_early(struct image *im, struct err *err);
+/* Read every page back from the file, unless it was since it was written last, and compare with the hashes.  E_CORRUPT
+ * names the first page that differs. */
 MUST_USE struct rc image_verify(struct image *im, struct err *err);
 /* A page-hash index of the present state, for the local state that goes with a restored file. */
 MUST_USE struct rc image_hashes(const struct image *im, struct page_hash *out, struct err *err);

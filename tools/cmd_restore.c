@@ -215,7 +215,7 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
             "run quick_check or integrity_check",
             parse_verify, &r.opts.verify, NULL},
         {0, "dry-run", NULL, "only say what would be read", NULL, &r.opts.dry_run, NULL},
-        {0, "parallel", "N", "requests and decoders side by side, 1 to 256; default: 8", parse_parallel,
+        {0, "parallel", "N", "requests and decoders side by side, 1 to 256; default: 16", parse_parallel,
             &r.opts.parallel, NULL},
         {0, "no-state", NULL,
             "do not write the local state beside the file; replication from it then begins by reading it", NULL,

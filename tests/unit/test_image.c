@@ -636,6 +636,74 @@ static void test_write_early(void **state)
     free(zeros);
 }
 
+/* The order of the pages of fill() says where a stretch ends; reads of the file are counted. */
+static int early_reads;
+static off_t early_read_end;
+
+static ssize_t counting_pread(const struct fsys *fs, int fd, void *buf, size_t n, off_t off)
+{
+    early_reads++;
+    early_read_end = off + (off_t)n;
+    return fsys_real.pread(fs, fd, buf, n, off);
+}
+
+static void test_verify_early(void **state)
+{
+    const uint32_t pages = EARLY / EARLY_PAGE * 5 / 2;
+    struct fsys counting = fsys_real;
+    uint8_t *bytes = calloc(1, EARLY_RUN);
+    char want[256];
+    struct image *im;
+    struct err err;
+    int before;
+
+    (void)state;
+    counting.pread = counting_pread;
+    counting.write_early = NULL; /* stretches are counted without it, too */
+    early_reads = 0;
+    im = create(&counting, EARLY_PAGE, pages);
+    assert_ok_err(image_verify_early(im, &err), &err);
+    assert_ok_err(fill(im, pages, bytes, &err), &err);
+    before = early_reads;
+    assert_true(before >= 2); /* two stretches were whole and have been read */
+    early_reads = 0;
+    assert_ok_err(image_verify(im, &err), &err);
+    assert_true(early_reads > 0);
+    assert_true(early_reads < before); /* what was left: half a stretch */
+
+    early_reads = 0; /* what is written again loses its proof, and nothing else does */
+    assert_ok_err(image_write(im, 3, bytes, &err), &err);
+    assert_ok_err(image_verify(im, &err), &err);
+    scribble(image_temp_path(im), 2 * EARLY_PAGE + 11);
+    assert_fails(image_verify(im, &err), E_CORRUPT);
+    (void)snprintf(
+        want, sizeof want, "verify %s: page 3 does not hold the bytes that were written", image_temp_path(im));
+    assert_string_equal(err.msg, want);
+    image_free(im);
+
+    /* Damaged before its stretch is whole: it gets no proof then. */
+    im = create(&counting, EARLY_PAGE, pages);
+    assert_ok_err(image_verify_early(im, &err), &err);
+    assert_ok_err(image_put(im, 1, bytes, EARLY_RUN / EARLY_PAGE, &err), &err);
+    scribble(image_temp_path(im), 5);
+    for (uint32_t i = 1; i < EARLY / EARLY_RUN; i++)
+        assert_ok_err(image_put(im, i * (EARLY_RUN / EARLY_PAGE) + 1, bytes, EARLY_RUN / EARLY_PAGE, &err), &err);
+    assert_true(early_read_end <= EARLY);
+    assert_fails(image_verify(im, &err), E_CORRUPT);
+    assert_non_null(strstr(err.msg, "page 1 does not hold"));
+
+    /* Smaller and larger again: zeros, and nobody has looked at them. */
+    assert_ok_err(image_resize(im, 4, &err), &err);
+    assert_ok_err(image_put(im, 1, bytes, 4, &err), &err);
+    assert_ok_err(image_resize(im, 8, &err), &err);
+    assert_ok_err(image_verify(im, &err), &err);
+    scribble(image_temp_path(im), 7 * EARLY_PAGE);
+    assert_fails(image_verify(im, &err), E_CORRUPT);
+    assert_non_null(strstr(err.msg, "page 8 does not hold"));
+    image_free(im);
+    free(bytes);
+}
+
 static int no_fallocate(const struct fsys *fs, int fd, off_t off, off_t n)
 {
     (void)fs;
@@ -883,6 +951,7 @@ int main(void)
         cmocka_unit_test_setup(test_two_at_once, empty_dir),
         cmocka_unit_test_setup(test_taken_away, empty_dir),
         cmocka_unit_test_setup(test_write_early, empty_dir),
+        cmocka_unit_test_setup(test_verify_early, empty_dir),
         cmocka_unit_test_setup(test_reserve, empty_dir),
         cmocka_unit_test_setup(test_faults, empty_dir),
         cmocka_unit_test_setup(test_close_faults, empty_dir),
