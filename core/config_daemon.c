@@ -12,8 +12,6 @@ static const enum config_db_key missing_db[] = {
     CONFIG_DB_SEED,
 };
 static const enum config_top_key missing_top[] = {
-    CONFIG_TOP_HTTP_LISTEN,
-    CONFIG_TOP_HTTP_TOKEN_FILE,
     CONFIG_TOP_STATE_DIR,
 };
 
@@ -81,6 +79,8 @@ void config_daemon_init(struct daemon_settings *out, const struct config *c)
 {
     *out = (struct daemon_settings){
         .socket_path = c->socket,
+        .http_listen = c->http_listen,
+        .token_file = c->http_token_file,
         .shutdown_ms = c->shutdown_ms,
         .log_level = (enum slog_level)c->log_level,
         .log_format = (enum slog_format)c->log_format,

@@ -39,12 +39,12 @@ static void close_members(struct daemon *d)
     daemon_check_end(d);
 }
 
-static void on_control_stopped(void *ctx)
+static void on_http_stopped(void *ctx)
 {
     struct daemon *d = ctx;
 
-    d->control = NULL;
-    close_members(d);
+    d->http = NULL;
+    daemon_check_end(d);
 }
 
 static void end(struct daemon *d)
@@ -52,17 +52,20 @@ static void end(struct daemon *d)
     d->ending = true;
     for (struct daemon_member *m = d->members; m != NULL; m = m->next)
         daemon_member_note(d, m);
-    if (d->control != NULL)
-        control_stop(d->control, on_control_stopped, d);
-    else
-        close_members(d);
+    daemon_listen_end(d);
+    close_members(d);
 }
 
 void daemon_check_end(struct daemon *d)
 {
     if (d->ending) {
-        if (d->members == NULL && d->control == NULL && !d->signals_closed)
+        if (d->members != NULL || d->signals_closed)
+            return;
+        if (d->http == NULL)
             end_loop(d);
+        else if (!d->http_stopping)
+            http_server_stop(d->http, on_http_stopped, d);
+        d->http_stopping = true;
         return;
     }
     if (d->reloading)
@@ -138,10 +141,7 @@ static struct rc begin(struct daemon *d, struct err *err)
     slog_configure(settings->log_level, settings->log_format);
     d->shutdown_ms = settings->shutdown_ms;
     d->loaded_ms = clock_wall_ms(&clock_real);
-    if (settings->socket_path != NULL) {
-        d->socket_path = mem_strdup(settings->socket_path);
-        TRY(control_listen(&d->control, &d->loop, d->socket_path, daemon_call_answer, d, err));
-    }
+    TRY(daemon_listen_begin(d, settings, err));
     for (size_t i = 0; i < settings->database_count; i++)
         (void)daemon_member_begin(d, &settings->databases[i]); /* it is in the list */
     return RC_OK;
@@ -166,6 +166,9 @@ static void daemon_fini(struct daemon *d)
     assert(d->env == NULL);
     assert(d->members == NULL);
     mem_free(d->socket_path);
+    mem_free(d->http_listen);
+    mem_free(d->token_file);
+    http_guard_fini(&d->tcp_guard);
 }
 
 struct rc daemon_run(const struct daemon_source *source, const struct fsys *fs, struct err *err)

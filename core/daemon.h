@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * daemon - the process that replicates: loop, signals, control sockets, and one actor per database.
+ * daemon - the process that replicates: loop, signals, HTTP, and one actor per database.
  *
  * Databases do not disturb each other: one that cannot begin, fails or is fenced is told in the log and in the status,
  * and the others go on.  The daemon ends when none is left to work on.
@@ -13,8 +13,8 @@
  * another chance.  Settings that cannot be loaded or carried out change nothing, and that is told in the log and in the
  * status.
  *
- * daemon.c is the loop and the end, daemon_member.c the life of one database in it, daemon_call.c the control sockets,
- * daemon_reload.c SIGHUP.
+ * daemon.c is the loop and the end, daemon_member.c the life of one database in it, daemon_listen.c who can ask it,
+ * daemon_http.c what they can ask, daemon_status.c where everything stands, daemon_reload.c SIGHUP.
  */
 #ifndef DAEMON_H
 #define DAEMON_H
@@ -25,7 +25,8 @@
 struct daemon_settings {
     struct db_settings *databases;
     size_t database_count;
-    char *socket_path; /* NULL: one in the local state of each database */
+    char *socket_path;              /* NULL: one in the local state of each database */
+    char *http_listen, *token_file; /* "HOST:PORT"; NULL: none */
     uint64_t shutdown_ms;
     enum slog_level log_level;
     enum slog_format log_format;

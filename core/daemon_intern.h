@@ -3,8 +3,9 @@
 #ifndef DAEMON_INTERN_H
 #define DAEMON_INTERN_H
 
-#include "control.h"
 #include "daemon.h"
+#include "http_server.h"
+#include "status.h"
 
 /* A copy of a database's settings that does not depend on where they came from. */
 struct daemon_copy {
@@ -24,9 +25,10 @@ struct daemon_member {
     struct db db;
     struct daemon *daemon;
     struct daemon_copy settings;
-    struct control *control; /* its own, when there is none for all */
-    char *socket_path;       /* owned; of that */
-    bool begun;              /* the actor has handles to be closed */
+    struct http_listener *control; /* its own, when there is none for all */
+    char *socket_path;             /* owned; of that */
+    uint64_t number;               /* grows along the list */
+    bool begun;                    /* the actor has handles to be closed */
     bool over, leaving, closing;
     struct err begin_error; /* why it did not begin in full; code E_OK: it did */
     struct daemon_copy successor;
@@ -42,14 +44,20 @@ struct daemon {
     uv_loop_t loop;
     struct work *work;
     struct store_env *env;
-    struct control *control; /* for all, when settings name a socket */
-    char *socket_path;       /* owned; of that */
+    struct http_server *http;
+    struct http_guard owner_guard, tcp_guard;
+    struct http_listener *control; /* for all, when settings name a socket */
+    char *socket_path;             /* owned; of that */
+    struct http_listener *tcp;
+    char *http_listen, *token_file; /* owned; of that; NULL: none */
     uint64_t shutdown_ms;
     struct daemon_member *members; /* in the order of the settings, as far as reloads allow */
+    uint64_t member_number;        /* of the last one */
+    uint64_t change_count;         /* of the list */
     unsigned lane;                 /* of the next one */
     uv_signal_t signals[3];
     uv_timer_t deadline;
-    bool stopping, ending, signals_closed;
+    bool stopping, ending, http_stopping, signals_closed;
     bool reloading;   /* the list is being changed: it is not the end when nothing is left for a moment */
     struct err worst; /* what the process ends with */
 
@@ -58,6 +66,11 @@ struct daemon {
     int64_t reload_error_ms; /* of the last reload; code E_OK: it worked */
 };
 
+/* A place in the list that outlives changes of it.  Zeroed: before the first. */
+struct daemon_place {
+    struct daemon_member *member;
+    uint64_t number, change_count;
+};
 /* --- daemon.c */
 /* Something is over or gone: is there anything left to do? */
 void daemon_check_end(struct daemon *d);
@@ -74,12 +87,36 @@ void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set
 void daemon_member_close(struct daemon_member *m);
 /* The time for an orderly stop is over. */
 void daemon_member_abandon(struct daemon_member *m);
+/* NULL: there is none behind that place. */
+struct daemon_member *daemon_member_next(const struct daemon *d, struct daemon_place *at);
 /* Its outcome counts for the process. */
 void daemon_member_note(struct daemon *d, const struct daemon_member *m);
 
-/* --- daemon_call.c */
-/* Answers a client of any control socket; `ctx` is the daemon. */
-void daemon_call_answer(void *ctx, struct control_call *call, const char *command, const char *argument);
+/* --- daemon_http.c */
+/* Answers a client of any listener; `ctx` is the daemon. */
+void daemon_http_call(void *ctx, struct http_call *call);
+/* Append and free. */
+void daemon_http_json(struct buf *out, json_t *o);
+/* Answer with a small document, which is freed. */
+void daemon_http_answer(struct http_call *call, unsigned status, json_t *o);
+/* {"ok": false, "code": ..., "error": ...}; status 0: the one of the code. */
+void daemon_http_error(struct http_call *call, unsigned status, const struct err *err);
+/* The member that `path` names; NULL: the call has its answer. */
+struct daemon_member *daemon_http_member(struct daemon *d, struct http_call *call);
+
+/* --- daemon_listen.c */
+/* Begin to listen at what the settings name for all databases. */
+MUST_USE struct rc daemon_listen_begin(struct daemon *d, const struct daemon_settings *settings, struct err *err);
+/* A reload: what cannot change must be the same; the token may be another one. */
+MUST_USE struct rc daemon_listen_reload(struct daemon *d, const struct daemon_settings *settings, struct err *err);
+void daemon_listen_end(struct daemon *d);
+/* One socket for this database, where there is none for all; others find it by the local state. */
+MUST_USE struct rc daemon_listen_member(struct daemon_member *m, struct err *err);
+/* Close a listener (NULL: none) and remove its socket. */
+void daemon_listen_close(struct http_listener **l, const char *path);
+
+/* --- daemon_status.c */
+void daemon_status_answer(struct daemon *d, struct http_call *call);
 
 /* --- daemon_reload.c */
 void daemon_reload_run(struct daemon *d);

@@ -47,6 +47,23 @@ static void copy_init(struct daemon_copy *c, const struct db_settings *set)
     c->set.options = c->options;
 }
 
+struct daemon_member *daemon_member_next(const struct daemon *d, struct daemon_place *at)
+{
+    struct daemon_member *m = at->member;
+
+    if (at->change_count != d->change_count || m == NULL) {
+        for (m = d->members; m != NULL && m->number <= at->number; m = m->next)
+            ;
+    } else {
+        m = m->next;
+    }
+    at->change_count = d->change_count;
+    at->member = m;
+    if (m != NULL)
+        at->number = m->number;
+    return m;
+}
+
 /* --- going -------------------------------------------------------------------------------------------------------- */
 
 static void unlink_member(struct daemon_member *m)
@@ -56,6 +73,7 @@ static void unlink_member(struct daemon_member *m)
     while (*at != m)
         at = &(*at)->next;
     *at = m->next;
+    m->daemon->change_count++;
 }
 
 /* Everything it had is closed: it gives its place to the successor. */
@@ -88,27 +106,17 @@ static void on_actor_closed(struct db *db)
         gone(m);
 }
 
-static void on_control_stopped(void *ctx)
-{
-    struct daemon_member *m = ctx;
-
-    m->control = NULL;
-    if (m->begun)
-        db_end(&m->db, on_actor_closed);
-    else
-        on_actor_closed(&m->db);
-}
-
 void daemon_member_close(struct daemon_member *m)
 {
     assert(m->over);
     if (m->closing)
         return;
     m->closing = true;
-    if (m->control != NULL)
-        control_stop(m->control, on_control_stopped, m);
+    daemon_listen_close(&m->control, m->socket_path);
+    if (m->begun)
+        db_end(&m->db, on_actor_closed);
     else
-        on_control_stopped(m);
+        on_actor_closed(&m->db);
 }
 
 /* --- over --------------------------------------------------------------------------------------------------------- */
@@ -234,18 +242,6 @@ void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set
 
 /* --- beginning ---------------------------------------------------------------------------------------------------- */
 
-static struct rc listen_for_control(struct daemon_member *m, struct err *err)
-{
-    struct daemon *d = m->daemon;
-    CLEANUP(mem_freep) char *dir = local_state_dir(m->settings.set.path);
-
-    if (d->control != NULL)
-        return local_state_announce(m->db.local, d->socket_path, err);
-    m->socket_path = mem_printf("%s/control.sock", dir);
-    TRY(control_listen(&m->control, &d->loop, m->socket_path, daemon_call_answer, d, err));
-    return local_state_announce(m->db.local, m->socket_path, err);
-}
-
 static void add_member(struct daemon *d, struct daemon_member *m)
 {
     struct daemon_member **last = &d->members;
@@ -253,6 +249,8 @@ static void add_member(struct daemon *d, struct daemon_member *m)
     while (*last != NULL)
         last = &(*last)->next;
     *last = m;
+    m->number = ++d->member_number;
+    d->change_count++;
 }
 
 struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_settings *set)
@@ -276,7 +274,7 @@ struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_sett
     rc = db_begin(db, &m->begin_error);
     if (!rc_failed(rc)) {
         m->begun = true;
-        rc = listen_for_control(m, &m->begin_error);
+        rc = daemon_listen_member(m, &m->begin_error);
     }
     if (!rc_failed(rc)) {
         m->begin_error.code = E_OK;

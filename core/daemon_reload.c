@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
 static bool same_options(const struct db_settings *a, const struct db_settings *b)
 {
     if (a->option_count != b->option_count)
@@ -66,14 +61,6 @@ static void update_members(struct daemon *d, const struct daemon_settings *setti
     }
 }
 
-/* A socket that moves would cut off those who wait on it. */
-static struct rc check(const struct daemon *d, const struct daemon_settings *settings, struct err *err)
-{
-    if (!same_text(d->socket_path, settings->socket_path))
-        return rc_raise(err, E_CONFIG, "the control socket cannot change while the daemon runs: restart it for that");
-    return RC_OK;
-}
-
 static void apply(struct daemon *d, const struct daemon_settings *settings)
 {
     d->shutdown_ms = settings->shutdown_ms;
@@ -104,7 +91,7 @@ void daemon_reload_run(struct daemon *d)
     }
     rc = d->source->load(d->source->ctx, &settings, &err);
     if (!rc_failed(rc))
-        rc = check(d, settings, &err);
+        rc = daemon_listen_reload(d, settings, &err);
     if (rc_failed(rc)) {
         LOG_ERROR("the new configuration is not used, the old one stays in force", F_STR("file", d->source->file),
             F_ERR(&err));

@@ -71,6 +71,15 @@ void db_answer_waiters(struct db *db, const struct err *err)
     }
 }
 
+void db_forget_waiter(struct db *db, struct db_waiter *w)
+{
+    struct db_waiter **at = &db->waiters;
+
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+}
+
 static void drop_acknowledged(struct db *db)
 {
     while (db->acknowledged != NULL) {

@@ -169,6 +169,9 @@ void db_abandon(struct db *db);
 /* Everything committed is in the replica. */
 bool db_is_shipped(const struct db *db);
 
+/* Somebody does not wait any more; `done` is not called. */
+void db_forget_waiter(struct db *db, struct db_waiter *w);
+
 /* Close handles after on_over; `closed` is called when the db may be freed. */
 void db_end(struct db *db, void (*closed)(struct db *db));
 

@@ -12,11 +12,10 @@ static void put(json_t *o, const char *name, json_t *value)
 {
     int rc = json_object_set_new(o, name, value);
 
-    assert(rc == 0); /* fails only without memory or for text that is not UTF-8, which json_text() prevents */
+    assert(rc == 0); /* fails only without memory or for text that is not UTF-8, which status_text() prevents */
 }
 
-/* Paths and messages may hold any bytes; JSON may not. */
-static json_t *json_text(const char *text)
+json_t *status_text(const char *text)
 {
     json_t *s = json_string(text);
     char safe[ERR_MSG_SIZE];
@@ -110,7 +109,7 @@ static json_t *error_object(const struct db *db)
         return json_null();
     o = json_object();
     put(o, "code", json_string(rc_name(err->code)));
-    put(o, "message", json_text(err->msg));
+    put(o, "message", status_text(err->msg));
     if (err == &db->shipper.last_error) {
         put(o, "since", json_time((int64_t)db->shipper.error_since_ms));
         put(o, "failures", json_u64(db->shipper.backoff.failure_count));
@@ -171,12 +170,12 @@ json_t *status_configuration(const char *file, int64_t loaded_ms, const struct e
 {
     json_t *o = json_object(), *e = NULL;
 
-    put(o, "file", file != NULL ? json_text(file) : json_null());
+    put(o, "file", file != NULL ? status_text(file) : json_null());
     put(o, "loaded", json_time(loaded_ms));
     if (error->code != E_OK) {
         e = json_object();
         put(e, "code", json_string(rc_name(error->code)));
-        put(e, "message", json_text(error->msg));
+        put(e, "message", status_text(error->msg));
         put(e, "time", json_time(error_ms));
     }
     put(o, "error", e != NULL ? e : json_null());
@@ -188,14 +187,14 @@ static json_t *url_text(const struct db *db)
 {
     CLEANUP(mem_freep) char *url = db->store == NULL ? config_replica_redact(db->settings->url) : NULL;
 
-    return json_text(url != NULL ? url : db->store->url);
+    return status_text(url != NULL ? url : db->store->url);
 }
 
 json_t *status_database(const struct db *db)
 {
     json_t *o = json_object();
 
-    put(o, "path", json_text(db->settings->path));
+    put(o, "path", status_text(db->settings->path));
     put(o, "url", url_text(db));
     put(o, "state", json_string(state_name(db)));
     put(o, "timeline", json_u64(db->timeline));

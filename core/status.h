@@ -14,6 +14,8 @@
 json_t *status_database(const struct db *db);
 /* The configuration file, when it was loaded, and what the last reload complained about (code E_OK: nothing). */
 json_t *status_configuration(const char *file, int64_t loaded_ms, const struct err *error, int64_t error_ms);
+/* Paths and messages may hold any bytes; JSON may not. */
+json_t *status_text(const char *text);
 /* The cause of the present trouble, or NULL when there is none. */
 const struct err *status_trouble(const struct db *db);
 

@@ -3,7 +3,6 @@
 
 #include "alloc.h"
 #include "cli.h"
-#include "control.h"
 #include "local_state.h"
 #include "settings.h"
 
@@ -63,49 +62,61 @@ static struct rc parse(const struct buf *bytes, json_t **answer, struct err *err
     return RC_OK;
 }
 
-struct rc ask_socket(const char *socket_path, const char *line, uint64_t timeout_ms, json_t **answer, struct err *err)
+static struct rc ask_once(const char *socket_path, const struct http_ask *what, json_t **answer, struct err *err)
 {
     CLEANUP(buf_fini) struct buf bytes;
 
-    buf_init(&bytes, CONTROL_ANSWER_MAX);
-    TRY(control_ask(socket_path, line, timeout_ms, &bytes, err));
+    buf_init(&bytes, HTTP_ASK_MAX);
+    TRY(http_ask(socket_path, what, &bytes, err));
     return parse(&bytes, answer, err);
 }
 
-struct rc ask_daemon(const struct fsys *fs, const char *database, const char *verb, uint64_t timeout_ms,
-    json_t **answer, struct err *err)
+struct rc ask_socket(const char *socket_path, const struct http_ask *what, json_t **answer, struct err *err)
+{
+    struct rc rc = ask_once(socket_path, what, answer, err);
+
+    if (rc.code == E_NOTFOUND)
+        return rc_raise(err, E_CANCELED, "no weir process answers at %s", socket_path);
+    return rc;
+}
+
+struct rc ask_daemon(
+    const struct fsys *fs, const char *database, const struct http_ask *what, json_t **answer, struct err *err)
 {
     CLEANUP(mem_freep) char *dir = local_state_dir(database);
-    CLEANUP(mem_freep) char *line = mem_printf("%s %s", verb, database);
     struct local_state_holder holder;
     struct rc rc;
 
     TRY(local_state_holder(fs, dir, &holder, err));
     if (!holder.held || holder.socket_path[0] == 0)
         return rc_raise(err, E_CANCELED, "no weir process replicates %s", database);
-    rc = ask_socket(holder.socket_path, line, timeout_ms, answer, err);
+    rc = ask_once(holder.socket_path, what, answer, err);
     if (rc.code == E_NOTFOUND) /* it has just ended */
         return rc_raise(err, E_CANCELED, "no weir process answers for %s", database);
     return rc;
 }
 
+enum { GRACE_MS = 5000 }; /* the daemon ends the waiting by itself, and says why it took so long */
+
 /* With a configuration that names a socket, that is where to ask. */
 static struct rc ask(
     const struct ask_request *r, const struct fsys *fs, const char *database, json_t **answer, struct err *err)
 {
-    CLEANUP(mem_freep) char *line = mem_printf("%s %s", r->verb, database);
     CLEANUP(config_freep) struct config *c = NULL;
+    CLEANUP(mem_freep) char *options = NULL;
+    struct http_ask what = {.page = r->page, .path = database, .options = r->options, .post = true};
 
+    if (r->timeout_ms > 0) {
+        options = mem_printf("%s%stimeout=%llums", r->options != NULL ? r->options : "", r->options != NULL ? "&" : "",
+            (unsigned long long)r->timeout_ms);
+        what.options = options;
+        what.timeout_ms = r->timeout_ms + GRACE_MS;
+    }
     if (r->file != NULL)
         TRY(settings_load(&c, (struct config_request){.fs = fs, .file = r->file, .any_count = true}, err));
-    if (c != NULL && c->socket != NULL) {
-        struct rc rc = ask_socket(c->socket, line, r->timeout_ms, answer, err);
-
-        if (rc.code == E_NOTFOUND)
-            return rc_raise(err, E_CANCELED, "no weir process answers at %s", c->socket);
-        return rc;
-    }
-    return ask_daemon(fs, database, r->verb, r->timeout_ms, answer, err);
+    if (c != NULL && c->socket != NULL)
+        return ask_socket(c->socket, &what, answer, err);
+    return ask_daemon(fs, database, &what, answer, err);
 }
 
 int ask_print_txid(const struct ask_request *r, const struct fsys *fs)

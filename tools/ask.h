@@ -4,6 +4,7 @@
 #define ASK_H
 
 #include "fsys.h"
+#include "http_ask.h"
 
 #include <jansson.h>
 
@@ -11,20 +12,20 @@
 MUST_USE struct rc ask_absolute(const char *path, char **out, struct err *err);
 
 /*
- * Send `verb` ("status", "sync", "snapshot") about the database to the daemon that replicates it; the answer is an
- * owned reference.  E_CANCELED: no daemon replicates it.  A failure that the daemon reports keeps its code.
+ * Ask the daemon that replicates the database; the answer is an owned reference.  E_CANCELED: no daemon replicates it.
+ * A failure that the daemon reports keeps its code.
  */
-MUST_USE struct rc ask_daemon(const struct fsys *fs, const char *database, const char *verb, uint64_t timeout_ms,
-    json_t **answer, struct err *err);
+MUST_USE struct rc ask_daemon(
+    const struct fsys *fs, const char *database, const struct http_ask *what, json_t **answer, struct err *err);
 
-/* The same of the daemon behind this socket, about everything. */
-MUST_USE struct rc ask_socket(
-    const char *socket_path, const char *line, uint64_t timeout_ms, json_t **answer, struct err *err);
+/* The same of the daemon behind this socket.  E_CANCELED: there is none. */
+MUST_USE struct rc ask_socket(const char *socket_path, const struct http_ask *what, json_t **answer, struct err *err);
 
 /* The whole of a command that asks, waits, and prints the txid of the answer; its exit status. */
 struct ask_request {
-    const char *command, *verb;
-    const char *file; /* the configuration of `-c`, whose socket is asked then; NULL: it was not given */
+    const char *command, *page; /* a POST */
+    const char *options;        /* "wait=1"; NULL: none */
+    const char *file;           /* the configuration of `-c`, whose socket is asked then; NULL: it was not given */
     const char *path;
     uint64_t timeout_ms;
     bool json;

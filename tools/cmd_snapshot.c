@@ -35,6 +35,6 @@ int cmd_snapshot(int argc, char **argv, const struct fsys *fs)
     }
     return ask_print_txid(
         &(struct ask_request){
-            .command = "snapshot", .verb = "snapshot", .file = file, .path = operands[0], .json = json},
+            .command = "snapshot", .page = "snapshot", .file = file, .path = operands[0], .json = json},
         fs);
 }

@@ -127,17 +127,14 @@ static struct rc load_config(struct request *r, struct err *err)
 /* E_CANCELED: no daemon runs. */
 static struct rc ask(const struct request *r, json_t **answer, struct err *err)
 {
+    const struct http_ask what = {.page = "status", .path = r->path, .timeout_ms = ANSWER_MS};
     const struct config *c = r->config;
     struct rc rc;
 
-    if (c != NULL && c->socket != NULL) {
-        rc = ask_socket(c->socket, COMMAND, ANSWER_MS, answer, err);
-        if (rc.code == E_NOTFOUND)
-            return rc_raise(err, E_CANCELED, "no weir process answers at %s", c->socket);
-        return rc;
-    }
+    if (c != NULL && c->socket != NULL)
+        return ask_socket(c->socket, &what, answer, err);
     if (r->path != NULL) {
-        rc = ask_daemon(r->fs, r->path, COMMAND, ANSWER_MS, answer, err);
+        rc = ask_daemon(r->fs, r->path, &what, answer, err);
         if (rc.code != E_CANCELED || c == NULL)
             return rc;
     }
@@ -145,7 +142,7 @@ static struct rc ask(const struct request *r, json_t **answer, struct err *err)
     for (size_t i = 0; i < c->db_count; i++) {
         if (c->dbs[i].path == NULL)
             continue;
-        rc = ask_daemon(r->fs, c->dbs[i].path, COMMAND, ANSWER_MS, answer, err);
+        rc = ask_daemon(r->fs, c->dbs[i].path, &what, answer, err);
         if (rc.code != E_CANCELED)
             return rc;
     }

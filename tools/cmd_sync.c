@@ -46,7 +46,8 @@ int cmd_sync(int argc, char **argv, const struct fsys *fs)
     return ask_print_txid(
         &(struct ask_request){
             .command = "sync",
-            .verb = wait ? "sync" : "ship",
+            .page = "sync",
+            .options = wait ? "wait=1" : NULL,
             .file = file,
             .path = operands[0],
             .timeout_ms = timeout_ms,

@@ -392,8 +392,7 @@ def command_line(case):
 def unsupported(case):
     """What this version does not carry out is refused with its place, not passed over."""
     file, db, url = case.path("weir.yml"), small(case, "a.db"), case.replica().url
-    for text, message in ((config(entry(db, url), http={"listen": "127.0.0.1:0"}), "1:18: http.listen"),
-                          (config(entry(db, url), **{"state-dir": "/x"}), "1:12: state-dir"),
+    for text, message in ((config(entry(db, url), **{"state-dir": "/x"}), "1:12: state-dir"),
                           (config(entry(db, url, seed="/x")), ": seed"),
                           (config(entry(db, url, **{"restore-if-missing": True})), ": restore-if-missing"),
                           (config(json.dumps({"dir": case.path(), "replica": url})), ": dir")):

@@ -27,12 +27,12 @@ check() {
   done >>"$found"
 }
 
-check core/base 'core/base' 'uv curl sqlite3 jansson expat'
-check wal 'wal core/base' 'uv curl jansson expat'
-check snapshot 'snapshot core/base' 'uv curl jansson expat'
-check s3 's3 core/base' 'sqlite3'
+check core/base 'core/base' 'uv curl sqlite3 jansson expat microhttpd'
+check wal 'wal core/base' 'uv curl jansson expat microhttpd'
+check snapshot 'snapshot core/base' 'uv curl jansson expat microhttpd'
+check s3 's3 core/base' 'sqlite3 microhttpd'
 check core 'core wal snapshot s3 core/base' 'curl expat'
-check tools 'tools core wal snapshot s3 core/base' 'curl expat'
+check tools 'tools core wal snapshot s3 core/base' 'expat microhttpd'
 
 "$here/sources.sh" '*.[ch]' core/base wal snapshot s3 | grep -v '^core/base/slog\.[ch]$' |
   python3 "$here/strip.py" | grep -E '[^[:alnum:]_](LOG_[A-Z]+|slog_[a-z]+)[[:space:]]*\(' |

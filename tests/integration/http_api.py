@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""http_api: what the daemon shows and takes over HTTP, at an address and at its control sockets.
+
+What is shown is true whatever is broken; who may not ask learns nothing; thousands wait for one upload.
+"""
+
+import http.client
+import json
+import os
+import re
+import resource
+import selectors
+import signal
+import socket
+import urllib.parse
+
+from config import ConfigDaemon, config, entry, insert, small, write
+from lib.case import tail, wait_until
+from lib.tap import check, equal
+
+USAGE = 2
+TOKEN = "s3cr3t-token-0123456789"
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path):
+        super().__init__("localhost")
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+class Answer:
+    """Status, headers and body of one answer."""
+
+    def __init__(self, response):
+        self.status, self.headers, self.text = response.status, response.headers, response.read().decode()
+
+    def json(self):
+        """The document."""
+        check("application/json" in self.headers["Content-Type"], f"not JSON: {self.headers}")
+        return json.loads(self.text)
+
+
+class HttpDaemon(ConfigDaemon):
+    """A daemon with http.listen at a free port."""
+
+    def __init__(self, case, text, **options):
+        file = case.path("weir.yml")
+        write(file, text)
+        super().__init__(case, file, **options)
+
+    @property
+    def port(self):
+        """Where it listens, as the log tells."""
+        return int(wait_until(lambda: re.search(r"listening .*port=(\d+)", self.log()), "it listens")[1])
+
+    def get(self, page, method="GET", headers=None, **query):
+        """Ask at the address."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        return ask(connection, page, method, headers, query)
+
+
+def ask(connection, page, method="GET", headers=None, query=None):
+    """One request over a connection of its own."""
+    target = page + ("?" + urllib.parse.urlencode(query) if query else "")
+    try:
+        connection.request(method, target, headers=headers or {})
+        return Answer(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def at_socket(db, page, method="GET", **query):
+    """Ask at the control socket of a database."""
+    return ask(UnixConnection(db + "-weir/control.sock"), page, method, None, query)
+
+
+def begin(case, *entries, **top):
+    """A daemon of one database, or of these entries, that replicates."""
+    db = small(case, "a.db")
+    daemon = HttpDaemon(case, config(*(entries or [entry(db, case.replica().url)]), http={"listen": "127.0.0.1:0"}, **top))
+    daemon.start(ready=False)
+    daemon.wait_synced(db)
+    return db, daemon
+
+
+def pages(case):
+    """The pages, at the address and at the socket; what is not there; methods."""
+    db, daemon = begin(case)
+    for get in (daemon.get, lambda page, *args, **query: at_socket(db, page, *args, **query)):
+        document = get("/api/v1/status").json()
+        equal([one["path"] for one in document["databases"]], [db], "databases")
+        equal(document["pid"], daemon.pid, "pid")
+        equal(get("/api/v1/status", path=db).json()["databases"][0]["state"], "replicating", "state")
+        equal(get("/api/v1/status", path="/nowhere").json()["databases"], [], "another database")
+        check("/api/v1/status" in get("/").text, "/ does not name the pages")
+        equal((get("/healthz").status, get("/healthz").text), (200, "ok\n"), "/healthz")
+        for page, method, query, status, code in (
+                ("/nowhere", "GET", {}, 404, "E_NOTFOUND"), ("/api/v1/status/", "GET", {}, 404, "E_NOTFOUND"),
+                ("/api/v1/status", "POST", {}, 405, "E_CONFIG"), ("/api/v1/sync", "GET", {}, 405, "E_CONFIG"),
+                ("/healthz", "DELETE", {}, 405, "E_CONFIG"), ("/api/v1/status", "GET", {"pth": "x"}, 400, "E_CONFIG")):
+            answer = get(page, method, **query)
+            equal((answer.status, answer.json()["code"]), (status, code), f"{method} {page}")
+        equal(get("/healthz", "HEAD").status, 200, "HEAD")
+        answer = get("/healthz", "OPTIONS")
+        equal((answer.status, answer.headers["Allow"]), (204, "GET, HEAD, OPTIONS"), "OPTIONS")
+    daemon.stop()
+
+
+def commands(case):
+    """Commands at the socket do what they say; at the address they are refused."""
+    db, daemon = begin(case)
+    insert(case, db, 2)
+    answer = at_socket(db, "/api/v1/sync", "POST", path=db, wait=1, timeout="60s")
+    equal((answer.status, answer.json()["ok"]), (200, True), "sync")
+    shown = at_socket(db, "/api/v1/status").json()["databases"][0]
+    equal((shown["txid"], shown["shipped_txid"]), (answer.json()["txid"], answer.json()["txid"]), "what is shipped")
+    equal(at_socket(db, "/api/v1/sync", "POST", path=db).status, 202, "sync without waiting")
+    insert(case, db, 3)
+    answer = at_socket(db, "/api/v1/snapshot", "POST", path=db)
+    equal(at_socket(db, "/api/v1/status").json()["databases"][0]["snapshot_txid"], answer.json()["txid"], "the snapshot")
+    for query, status, text in (({}, 400, "which database"), ({"path": "/nowhere"}, 404, "is not a database of this daemon"),
+                                ({"path": db, "wait": 1, "timeout": "soon"}, 400, "timeout"),
+                                ({"path": db, "wait": 1, "timeout": "25h"}, 400, "longer than a day"),
+                                ({"path": db, "force": 1}, 400, "unknown parameter force")):
+        answer = at_socket(db, "/api/v1/sync", "POST", **query)
+        equal((answer.status, answer.json()["ok"]), (status, False), f"sync {query}")
+        check(text in answer.json()["error"], answer.text)
+    for page in ("sync", "snapshot"):
+        answer = daemon.get(f"/api/v1/{page}", "POST", path=db)
+        equal((answer.status, answer.json()["code"]), (403, "E_DENIED"), f"{page} at the address")
+    daemon.stop()
+
+
+def patience(case):
+    """Whoever waits for a replica that is away is told why when the time is over, and is heard when it is back."""
+    db, daemon = begin(case)
+    folder = case.replica().url.removeprefix("file://")
+    os.rename(folder, folder + ".away")
+    insert(case, db, 2)
+    wait_until(lambda: at_socket(db, "/api/v1/status").json()["databases"][0]["state"] == "behind", "the state 'behind'")
+    answer = at_socket(db, "/api/v1/sync", "POST", path=db, wait=1, timeout="50ms")
+    equal((answer.status, answer.json()["code"]), (504, "E_TIMEOUT"), "sync")
+    check("not done within" in answer.json()["error"] and folder in answer.json()["error"], answer.text)
+    done = case.weir("sync", db, "--wait", "--timeout", "50ms", expect=1)
+    check("not done within" in done.stderr, done.stderr)
+    waiting = UnixConnection(db + "-weir/control.sock")
+    waiting.request("POST", "/api/v1/sync?" + urllib.parse.urlencode({"path": db, "wait": 1}))
+    gone = UnixConnection(db + "-weir/control.sock")
+    gone.request("POST", "/api/v1/sync?" + urllib.parse.urlencode({"path": db, "wait": 1}))
+    gone.close()
+    os.rename(folder + ".away", folder)
+    equal(Answer(waiting.getresponse()).json()["ok"], True, "the one that waited")
+    waiting.close()
+    daemon.stop()
+
+
+def thousands(case):
+    """2,000 wait for a sync at once and share its uploads."""
+    count = 2000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(count, hard - 200)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 200), hard))
+    db, daemon = begin(case)
+    insert(case, db, 2)
+    before = at_socket(db, "/api/v1/status").json()["databases"][0]["requests"]["put"]["ok"]
+    request = ("POST /api/v1/sync?" + urllib.parse.urlencode({"path": db, "wait": 1}) +
+               " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").encode()
+    answers, waiting = {}, selectors.DefaultSelector()
+    for _ in range(count):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(db + "-weir/control.sock")
+        sock.sendall(request)
+        waiting.register(sock, selectors.EVENT_READ)
+        answers[sock] = b""
+    while waiting.get_map():
+        for key, _ in waiting.select():
+            data = key.fileobj.recv(65536)
+            answers[key.fileobj] += data
+            if not data:
+                waiting.unregister(key.fileobj)
+                key.fileobj.close()
+    bad = [text for text in answers.values() if b'"ok":true' not in text]
+    equal(bad, [], "answers that are not ok")
+    after = at_socket(db, "/api/v1/status").json()["databases"][0]["requests"]["put"]["ok"]
+    check(after - before <= 4, f"{after - before} uploads for {count} that waited for one commit")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    daemon.stop()
+
+
+def guarded(case):
+    """Who may ask: the token, names in Host, pages of other origins; the token can be replaced by a reload."""
+    db, token = small(case, "a.db"), case.path("token")
+    write(token, TOKEN + "\n")
+    text = config(entry(db, case.replica().url), http={"listen": "0.0.0.0:0", "token-file": token})
+    daemon = HttpDaemon(case, text).start(ready=False)
+    daemon.wait_synced(db)
+    right = {"Authorization": "Bearer " + TOKEN}
+    for page in ("/api/v1/status", "/nowhere"):
+        for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": "Basic " + TOKEN}, {"Authorization": TOKEN}):
+            answer = daemon.get(page, headers=headers)
+            equal((answer.status, answer.headers["WWW-Authenticate"]), (401, "Bearer"), f"{page} with {headers}")
+            check(db not in answer.text, answer.text)
+    equal(daemon.get("/healthz").status, 200, "/healthz needs no token")
+    equal(daemon.get("/api/v1/status", headers=right).json()["pid"], daemon.pid, "with the token")
+    equal(daemon.get("/healthz", headers={"Host": "evil.example"}).status, 421, "another name")
+    equal(daemon.get("/api/v1/status", headers={"Host": "weir.example", **right}).status, 200, "another name with the token")
+    equal(daemon.get("/api/v1/sync", "POST", headers={"Origin": "http://evil.example", **right}).status, 403, "another origin")
+    equal(at_socket(db, "/api/v1/status").status, 200, "the socket needs no token")
+    write(token, "another-" + TOKEN)
+    daemon.reload(text)
+    equal(daemon.get("/api/v1/status", headers=right).status, 401, "the old token")
+    equal(daemon.get("/api/v1/status", headers={"Authorization": "Bearer another-" + TOKEN}).status, 200, "the new one")
+    write(token, "short")
+    daemon.reload(text, "the new configuration is not used")
+    equal(daemon.get("/api/v1/status", headers={"Authorization": "Bearer another-" + TOKEN}).status, 200, "still")
+    daemon.reload(text.replace("0.0.0.0:0", "127.0.0.1:0"), "http.listen and http.token-file cannot change")
+    check(TOKEN not in daemon.log() + case.weir("status", db, "--json", expect=1).stdout, "a token was printed")
+    daemon.process.send_signal(signal.SIGTERM)
+    daemon.wait_exit(expect=0)
+
+
+def refused(case):
+    """A listener that cannot be had ends the start with its place."""
+    db, file, token = small(case, "a.db"), case.path("weir.yml"), case.path("token")
+    one = entry(db, case.replica().url)
+    write(token, "too short")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for keys, message in (({"listen": "0.0.0.0:0"}, "other machines can reach this address: name a token file"),
+                              ({"listen": "[::]:0"}, "other machines can reach this address"),
+                              ({"listen": "0.0.0.0:0", "token-file": case.path("none")}, "No such file"),
+                              ({"listen": "127.0.0.1:0", "token-file": token}, "a token of 9 bytes"),
+                              ({"listen": f"127.0.0.1:{port}"}, "Address already in use")):
+            write(file, config(one, http=keys))
+            done = case.weir("replicate", "-c", file, expect=(1, USAGE))
+            check(message in done.stderr, f"{keys}: {done.stderr}")
+    write(case.path("sock"), "not a socket")
+    write(file, config(one, socket=case.path("sock")))
+    check("not a socket" in case.weir("replicate", "-c", file, expect=USAGE).stderr, "a file in the way of the socket")
+
+
+def hostile(case):
+    """Clients that say nothing, nonsense, or too much: others are served, and the daemon ends in order."""
+    db, daemon = begin(case)
+    silent = [socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(40)]
+    for text in (b"\0" * 5000, b"GET " + b"/" * 100000, b"POST /api/v1/sync HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 70000,
+                 b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 10000, b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50):
+        with socket.create_connection(("127.0.0.1", daemon.port)) as client:
+            try:
+                client.sendall(text)
+            except OSError:
+                pass  # hung up on while it talks
+    equal(daemon.get("/api/v1/status").json()["databases"][0]["state"], "replicating", "state")
+    insert(case, db, 2)
+    daemon.stop()
+    for client in silent:
+        client.close()
+    check("listening" in daemon.log(), tail(daemon.log()))
+
+
+def cases(_options):
+    """All stories."""
+    return [
+        ("pages", pages), ("commands", commands), ("patience", patience), ("thousands wait", thousands), ("who may ask", guarded),
+        ("refused", refused), ("hostile clients", hostile),
+    ]
