@@ -88,7 +88,7 @@ static struct rc save_state(struct story *t, const struct pos *pos, struct err *
 {
     t->local.database = t->l->database;
     t->local.pos = *pos;
-    t->local.restored = t->local.chosen = false;
+    t->local.restored = t->local.chosen = t->local.followed = false;
     t->l->local = t->s->local; /* what changes from here on is noted there */
     return local_state_checkpoint(t->s->local, &t->local, t->l->hashes, err);
 }
@@ -109,7 +109,7 @@ static struct rc record_run(struct story *t, const struct nonce *database, struc
     add_run(t);
     t->local.database = *database;
     t->local.pos = (struct pos){0};
-    t->local.restored = t->local.chosen = false;
+    t->local.restored = t->local.chosen = t->local.followed = false;
     return local_state_checkpoint(t->s->local, &t->local, nothing, err);
 }
 

@@ -14,7 +14,8 @@ enum {
     HASH_SIZE = 8,
     FLAG_RESTORED = 1,
     FLAG_CHOSEN = 2,
-    FLAGS = FLAG_RESTORED | FLAG_CHOSEN,
+    FLAG_FOLLOWED = 4,
+    FLAGS = FLAG_RESTORED | FLAG_CHOSEN | FLAG_FOLLOWED,
     HASH_BLOCK_ENTRIES = 1024, /* hashed at once */
 };
 
@@ -94,7 +95,8 @@ void local_fmt_encode_current(const struct local_fmt_current *c, struct buf *out
     put_head(out, current_magic, c->id);
     buf_u64(out, c->pages_hash);
     buf_put(out, content->database.bytes, sizeof content->database.bytes);
-    buf_u32(out, (content->restored ? FLAG_RESTORED : 0u) | (content->chosen ? FLAG_CHOSEN : 0u));
+    buf_u32(out, (content->restored ? FLAG_RESTORED : 0u) | (content->chosen ? FLAG_CHOSEN : 0u)
+                     | (content->followed ? FLAG_FOLLOWED : 0u));
     buf_u32(out, (uint32_t)content->run_count);
     buf_u64(out, 0); /* reserved */
     pos_encode(&content->pos, out);
@@ -134,6 +136,7 @@ struct rc local_fmt_decode_current(struct span bytes, struct local_fmt_current *
         return rc_raise(err, E_CORRUPT, "%s: %u runs, flags 0x%x", what, run_count, flags);
     cur.content.restored = (flags & FLAG_RESTORED) != 0;
     cur.content.chosen = (flags & FLAG_CHOSEN) != 0;
+    cur.content.followed = (flags & FLAG_FOLLOWED) != 0;
     cur.content.run_count = run_count;
     for (uint32_t i = 0; i < run_count; i++)
         cur.content.runs[i] = get_nonce(&c);

@@ -75,7 +75,8 @@ static struct rc take_position(
             log->end, mark, log->acked, log->session_at);
     log->acked = mark;
     content->pos = record->pos;
-    content->restored = content->chosen = false;
+    content->restored = content->restored && content->followed;
+    content->chosen = false;
     return RC_OK;
 }
 

@@ -70,6 +70,7 @@ struct local_state_content {
     struct pos pos;        /* acknowledged */
     bool restored;         /* made by a restore; no run has acknowledged anything since */
     bool chosen;           /* and the operator named the txid, time or timeline: it need not be the newest state */
+    bool followed; /* kept by `weir restore --follow`: positions are states that were applied, and it stays restored */
     struct nonce runs[LOCAL_STATE_RUNS_MAX]; /* of the latest runs that may have written objects, newest last */
     size_t run_count;
 };

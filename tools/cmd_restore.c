@@ -2,11 +2,14 @@
 #include "cli.h"
 #include "clock.h"
 #include "commands.h"
+#include "follow_print.h"
 #include "restore.h"
 #include "session.h"
 #include "settings.h"
 #include "share.h"
+#include "store_links.h"
 #include "strx.h"
+#include "until_signal.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -15,6 +18,8 @@
 #include <unistd.h>
 
 #define COMMAND "restore"
+
+enum { INTERVAL_DEFAULT_MS = 1000, INTERVAL_MAX_MS = 60 * 60 * 1000 };
 
 struct request {
     const struct fsys *fs;
@@ -26,6 +31,9 @@ struct request {
     bool json, if_db_not_exists, if_replica_exists;
     uint64_t progress_ms; /* monotonic, when it was printed last */
     bool progress_shown;
+    bool follow;
+    uint64_t interval_ms; /* --interval */
+    bool by_interval;
 };
 
 static struct rc parse_verify(const char *text, void *target, struct err *err)
@@ -90,6 +98,7 @@ static void print_json(json_t *doc)
     if (doc == NULL || json_dumpf(doc, stdout, JSON_PRESERVE_ORDER | JSON_COMPACT) != 0)
         cli_complain(COMMAND, "print the result: out of memory or standard output is closed");
     (void)printf("\n");
+    (void)fflush(stdout); /* that it fails is told at the end */
     json_decref(doc);
 }
 
@@ -146,6 +155,67 @@ static int report_skipped(const struct request *r, const char *reason)
     return 0;
 }
 
+/* --- following -----------------------------------------------------------------------------------------------------
+ */
+
+static void on_event(void *ctx, const struct follow_event *e)
+{
+    const struct request *r = ctx;
+
+    if (r->json)
+        follow_print_json(e);
+    else
+        follow_print_text(e);
+}
+
+static bool on_wait(void *ctx, uint32_t ms)
+{
+    (void)ctx;
+    return until_signal_wait(ms);
+}
+
+static struct rc run_follow(void *ctx, struct work *w, struct store *s, struct err *err)
+{
+    struct request *r = ctx;
+    const struct follow_opts opts = {
+        .output = r->opts.output,
+        .interval_ms = (uint32_t)r->interval_ms,
+        .parallel = r->opts.parallel,
+        .clock = &clock_real,
+        .on_event = on_event,
+        .wait = on_wait,
+        .ctx = r,
+    };
+    struct stat st;
+
+    if (store_links_doc(s) != NULL)
+        return rc_raise(err, E_CONFIG, "a share is one state, and nothing comes after it: follow the replica itself");
+    if (r->opts.force || r->fs->stat(r->fs, r->opts.output, &st) != 0) {
+        TRY(restore_run(w, s, r->fs, &r->opts, &r->report, err));
+        clear_progress(r);
+        r->progress_shown = false;
+        if (r->json)
+            report_json(r);
+        else
+            report_text(r);
+    }
+    until_signal_begin(0);
+    return follow_run(w, s, r->fs, &opts, err);
+}
+
+static const char *check_follow(const struct request *r)
+{
+    if (!r->follow)
+        return r->by_interval ? "--interval is for --follow" : NULL;
+    if (r->opts.by_txid || r->opts.by_time || r->by_before || r->opts.timeline != 0)
+        return "--follow follows the newest state: it takes no --txid, --timestamp, --before or --timeline";
+    if (r->opts.dry_run || r->if_db_not_exists || r->if_replica_exists || !r->opts.with_state)
+        return "--follow excludes --dry-run, --if-db-not-exists, --if-replica-exists and --no-state";
+    if (r->interval_ms == 0 || r->interval_ms > INTERVAL_MAX_MS)
+        return "--interval is from 1ms to 1h";
+    return NULL;
+}
+
 static int restore(struct request *r, const char *source)
 {
     struct err err;
@@ -158,12 +228,14 @@ static int restore(struct request *r, const char *source)
         r->opts.on_progress = on_progress;
         r->opts.ctx = r;
     }
-    rc = session_run_with(r->fs, r->file, source, run, r, &err);
+    rc = session_run_with(r->fs, r->file, source, r->follow ? run_follow : run, r, &err);
     clear_progress(r);
     if (rc_failed(rc) && r->if_replica_exists && r->report.nothing_there)
         return report_skipped(r, err.msg);
     if (rc_failed(rc))
         return cli_fail(COMMAND, &err);
+    if (r->follow)
+        return 0;
     if (r->json)
         report_json(r);
     else
@@ -184,12 +256,12 @@ static const char *check_options(struct request *r)
         r->opts.by_txid = true;
         r->opts.txid = r->before - 1;
     }
-    return NULL;
+    return check_follow(r);
 }
 
 int cmd_restore(int argc, char **argv, const struct fsys *fs)
 {
-    struct request r = {.fs = fs, .opts = {.verify = RESTORE_VERIFY_STATE}};
+    struct request r = {.fs = fs, .opts = {.verify = RESTORE_VERIFY_STATE}, .interval_ms = INTERVAL_DEFAULT_MS};
     bool no_state = false;
     const char *wrong;
     const char *source = NULL;
@@ -220,7 +292,15 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
         {0, "no-state", NULL,
             "do not write the local state beside the file; replication from it then begins by reading it", NULL,
             &no_state, NULL},
-        {0, "json", NULL, "print the result as one JSON object", NULL, &r.json, NULL},
+        {0, "follow", NULL,
+            "go on: keep the file current, with others reading it all the time, until SIGTERM; a file that was "
+            "followed "
+            "before is gone on with",
+            NULL, &r.follow, NULL},
+        {0, "interval", "TIME", "with --follow: how often the replica is asked for more (default 1s)", cli_duration,
+            &r.interval_ms, &r.by_interval},
+        {0, "json", NULL, "print the result as one JSON object, with --follow and one more for each change", NULL,
+            &r.json, NULL},
         SETTINGS_OPTION(&r.file),
         {0},
     };
@@ -234,6 +314,7 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
         .examples = "  weir restore file:///backup/app -o app.db\n"
                     "  weir restore file:///backup/app -o app.db --txid 1207\n"
                     "  weir restore file:///backup/app -o app.db --timestamp 2026-11-21T02:01:21Z --verify full\n"
+                    "  weir restore file:///backup/app -o copy.db --follow\n"
                     "  weir restore file:///backup/app -o app.db --before 1207\n",
         .options = options,
         .operands = &source,

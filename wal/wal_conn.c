@@ -132,6 +132,19 @@ struct rc wal_conn_checkpoint(struct wal_conn *c, struct err *err)
     return raise_sqlite(err, c->back, rc, "checkpoint");
 }
 
+struct rc wal_conn_truncate(struct wal_conn *c, bool *done, struct err *err)
+{
+    int rc;
+
+    (void)sqlite3_busy_timeout(c->back, 0); /* cannot fail for an open connection */
+    rc = sqlite3_wal_checkpoint_v2(c->back, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    (void)sqlite3_busy_timeout(c->back, WAL_CONN_BUSY_MS);
+    *done = rc == SQLITE_OK;
+    if (*done || (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
+        return RC_OK;
+    return raise_sqlite(err, c->back, rc, "checkpoint");
+}
+
 struct rc wal_conn_recover(struct wal_conn *c, struct err *err)
 {
     struct rc rc;

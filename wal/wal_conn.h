@@ -70,6 +70,9 @@ MUST_USE struct rc wal_conn_exec(struct wal_conn *c, const char *sql, struct err
 MUST_USE struct rc wal_conn_pragma(struct wal_conn *c, const char *name, int64_t *out, struct err *err);
 /* A PASSIVE checkpoint by B.  Being unable to copy everything is not an error. */
 MUST_USE struct rc wal_conn_checkpoint(struct wal_conn *c, struct err *err);
+/* A TRUNCATE checkpoint by B: copy what can be copied, and start the log over if nobody needs it.  Waits for nobody.
+ * *done false: readers, a writer or a checkpointer are in the way. */
+MUST_USE struct rc wal_conn_truncate(struct wal_conn *c, bool *done, struct err *err);
 /* The WAL index cannot be read: look through B, which makes SQLite recover it if whoever was changing it has died.
  * While that one lives and holds the write lock nothing happens, at once. */
 MUST_USE struct rc wal_conn_recover(struct wal_conn *c, struct err *err);

@@ -34,11 +34,15 @@ struct wal_index_header {
     uint32_t page_count; /* of the database after the last commit */
     uint32_t frame_cksum[2];
     uint32_t salt[2]; /* as in the WAL header (host order after decoding) */
+    bool big_endian;  /* word order of the WAL's checksums */
 };
 
 /* False when no consistent header could be read: a writer is at work in this moment for longer than some tries, or the
  * index is not initialised (recovery is due: any read through SQLite does it). */
 bool wal_index_read(const volatile void *shm, struct wal_index_header *out);
+/* Publish: what readers that begin from now on see.  Only for whoever holds the write lock.  The second copy is written
+ * first, so that whoever dies in between leaves two that differ, and SQLite recovers the index from the log. */
+void wal_index_write(volatile void *shm, const struct wal_index_header *h);
 
 uint32_t wal_index_backfilled(const volatile void *shm);
 uint32_t wal_index_read_mark(const volatile void *shm, unsigned slot);

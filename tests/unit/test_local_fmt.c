@@ -63,6 +63,7 @@ static void current_comes_back(void **state)
         struct err err;
 
         c.content.chosen = i == 1;
+        c.content.followed = i == 2;
         b = bytes_of(&c);
 
         assert_int_equal(b.size, 64 + POS_ENCODED_SIZE + 16 * run_counts[i] + 8);
@@ -72,6 +73,7 @@ static void current_comes_back(void **state)
         assert_true(nonce_equal(&back.content.database, &c.content.database));
         assert_true(back.content.restored);
         assert_int_equal(back.content.chosen, i == 1);
+        assert_int_equal(back.content.followed, i == 2);
         assert_int_equal(back.content.run_count, run_counts[i]);
         assert_memory_equal(back.content.runs, c.content.runs, sizeof c.content.runs);
         assert_int_equal(back.content.pos.txid, c.content.pos.txid);
@@ -91,7 +93,7 @@ static void current_has_its_layout(void **state)
     (void)state;
     assert_memory_equal(b.data, head, sizeof head);
     assert_int_equal(b.data[32], 0xdb);
-    assert_int_equal(b.data[48], 1); /* restored; 2 would be chosen */
+    assert_int_equal(b.data[48], 1); /* restored; 2 would be chosen, 4 followed */
     assert_int_equal(b.data[52], 1); /* runs */
     assert_int_equal(b.data[64], 3); /* timeline, the position's first field */
     assert_int_equal(b.data[64 + POS_ENCODED_SIZE], 1);
@@ -130,7 +132,7 @@ static void forged_current_is_refused(void **state)
 {
     static const struct forgery list[] = {
         {0, 'X', E_CORRUPT, "does not begin with \"weir-cur\""}, {8, 2, E_UNSUPPORTED, "has version 2, known is 1"},
-        {12, 4, E_UNSUPPORTED, "needs features 0x4"}, {48, 4, E_CORRUPT, "flags 0x4"},
+        {12, 4, E_UNSUPPORTED, "needs features 0x4"}, {48, 8, E_CORRUPT, "flags 0x8"},
         {52, 4, E_CORRUPT, "cut short"},             /* more runs than there are */
         {52, 2, E_CORRUPT, "16 bytes left over"},    /* fewer */
         {53, 1, E_CORRUPT, "259 runs"},              /* more than there may be */

@@ -77,7 +77,7 @@ struct reading {
     struct rc rc;
 };
 
-static void read_bytes(struct reading *r, const void *data, size_t size, uint64_t id)
+static void read_bytes_of(struct reading *r, const void *data, size_t size, uint64_t id, bool followed)
 {
     char path[] = "/tmp/test_local_log.XXXXXX";
     struct fault_fsys f;
@@ -92,10 +92,16 @@ static void read_bytes(struct reading *r, const void *data, size_t size, uint64_
     local_log_init(&r->log);
     r->hashes = page_hash_new();
     r->content.restored = r->content.chosen = true;
+    r->content.followed = followed;
     r->rc = local_log_scan(&r->log, &f.fs, fd, "the log", id, &r->content, &r->err);
     if (!rc_failed(r->rc))
         r->rc = local_log_replay(&r->log, &f.fs, fd, "the log", id, PAGES, r->hashes, &r->err);
     assert_int_equal(close(fd), 0);
+}
+
+static void read_bytes(struct reading *r, const void *data, size_t size, uint64_t id)
+{
+    read_bytes_of(r, data, size, id, false);
 }
 
 static void end_reading(struct reading *r)
@@ -177,6 +183,24 @@ static void what_a_dead_process_left_is_void(void **state)
     (void)put_page(&m, 2, 15);
     put_position(&m, m.file.size, 3);
     expect(&m, 3, 11, 15, 14);
+    buf_fini(&m.file);
+}
+
+/* Its positions were applied, not shipped. */
+static void a_followed_copy_stays_restored(void **state)
+{
+    struct maker m;
+    struct reading r;
+
+    (void)state;
+    begin(&m);
+    put_position(&m, put_page(&m, 1, 11), 5);
+    read_bytes_of(&r, m.file.data, m.file.size, ID, true);
+    assert_ok_err(r.rc, &r.err);
+    assert_int_equal(r.content.pos.txid, 5);
+    assert_true(r.content.restored);
+    assert_false(r.content.chosen);
+    end_reading(&r);
     buf_fini(&m.file);
 }
 
@@ -388,6 +412,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_acknowledged_pages_count),
         cmocka_unit_test(what_a_dead_process_left_is_void),
+        cmocka_unit_test(a_followed_copy_stays_restored),
         cmocka_unit_test(runs_are_kept_whatever_is_void),
         cmocka_unit_test(a_torn_end_counts_up_to_the_last_good_record),
         cmocka_unit_test(stale_bytes_never_count),

@@ -179,10 +179,46 @@ static void beside_a_writer(void **state)
     assert_true(good > 0);
 }
 
+/* What is written is read again, and both copies carry SQLite's checksum. */
+static void written(void **state)
+{
+    static const uint32_t page_sizes[] = {512, 4096, 65536};
+    static struct region r;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        const struct wal_index_header h = {.change_count = 7 + i,
+            .page_size = page_sizes[i],
+            .max_frame = 123,
+            .page_count = 99,
+            .frame_cksum = {0x01020304, 0x05060708},
+            .salt = {0x11223344, 0xaabbccdd},
+            .big_endian = i == 1};
+        struct wal_index_header back = {0};
+        uint32_t words[12], sum[2] = {0};
+
+        make(&r);
+        wal_index_write(r.bytes, &h);
+        assert_true(wal_index_read(r.bytes, &back));
+        assert_memory_equal(&back, &h, offsetof(struct wal_index_header, big_endian));
+        assert_int_equal(back.big_endian, h.big_endian);
+        memcpy(words, r.bytes, sizeof words);
+        for (unsigned k = 0; k < 10; k += 2) {
+            sum[0] += words[k] + sum[1];
+            sum[1] += words[k + 1] + sum[0];
+        }
+        assert_int_equal(words[10], sum[0]);
+        assert_int_equal(words[11], sum[1]);
+        assert_int_equal(r.bytes[32], 0x11); /* as in the WAL file */
+        assert_int_equal(wal_index_backfilled(r.bytes), 33);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields),
+        cmocka_unit_test(written),
         cmocka_unit_test(page_sizes),
         cmocka_unit_test(torn),
         cmocka_unit_test(not_ready),
