@@ -27,6 +27,8 @@ static struct {
     uint64_t kills, faults, folds, merges, snapshots, prunes, timelines;
 } totals;
 
+static int number, failures;
+
 static uint64_t pick(struct engine_world *w, uint64_t below)
 {
     return engine_pick(w, below);
@@ -289,10 +291,48 @@ static bool run_seed(uint64_t seed, long lives)
     return good;
 }
 
-/* --- the program ----------------------------------------------------------------------------------------------------
+/* --- one commit a second --------------------------------------------------------------------------------------------
  */
 
-static int number, failures;
+enum { BUSY_COMMITS = 4000, BUSY_OBJECTS_MAX = 150 };
+
+/* With the daemon's usual settings: there are few objects, and a restore of the newest state reads few of them. */
+static void run_busy(void)
+{
+    const struct engine_script busy = {.commits = BUSY_COMMITS}, slow = {.commits = 20};
+    struct engine_world *w = engine_world_new(1);
+    uint64_t objects;
+
+    w->page_size = 4096;
+    w->fold_count = 32;
+    w->fold_delete_after_ms = (uint64_t)ENGINE_HOUR / 6;
+    w->merge_ms = (uint64_t)ENGINE_HOUR;
+    w->merge_long_ms = (uint64_t)ENGINE_DAY;
+    w->snapshot_ms = 7 * (uint64_t)ENGINE_DAY;
+    w->merge_percent = 100;
+    w->policy.exact_ms = (uint64_t)ENGINE_DAY;
+    w->gap_ms = 500;
+    engine_app_create(w);
+    if (engine_life(w, &busy) != ENGINE_ENDED)
+        engine_wrong(w, "a busy life did not end in order");
+    w->gap_ms = ENGINE_HOUR / 4; /* what was folded is old enough to be deleted then, which waits for commits */
+    if (engine_life(w, &slow) != ENGINE_ENDED)
+        engine_wrong(w, "a slow life did not end in order");
+    engine_check(w, &(struct engine_question){.prune = true});
+    objects = engine_object_count(w);
+    if (w->wrong[0] == 0 && objects > BUSY_OBJECTS_MAX)
+        engine_wrong(w, "%d commits, one by one, are %" PRIu64 " objects", BUSY_COMMITS, objects);
+    if (w->wrong[0] != 0)
+        tell(w);
+    failures += w->wrong[0] != 0;
+    (void)printf(
+        "# %" PRIu64 " folds, %" PRIu64 " objects, the newest from %" PRIu64 "\n", w->folds, objects, w->most_objects);
+    (void)printf("%sok %d - %d commits, about one a second\n", w->wrong[0] == 0 ? "" : "not ", ++number, BUSY_COMMITS);
+    engine_world_free(w);
+}
+
+/* --- the program ----------------------------------------------------------------------------------------------------
+ */
 
 /* A simulation in which something never happens proves nothing of it. */
 static void judge_totals(void)
@@ -356,6 +396,7 @@ int main(int argc, char **argv)
         return 2;
     }
     run_kept(kept);
+    run_busy();
     for (long i = 0; seconds > 0 ? time(NULL) - begin < seconds : i < seeds; i++)
         run_one((uint64_t)(seed + i), lives);
     if (number >= 8)

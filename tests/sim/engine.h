@@ -130,6 +130,7 @@ struct engine_question {
     bool prune; /* to the end, and look for what is not needed */
 };
 void engine_check(struct engine_world *w, const struct engine_question *q);
+uint64_t engine_object_count(const struct engine_world *w);
 /* A state is restored as the next database; `back`: not the newest, but one so many acknowledged commits ago. */
 void engine_take_over(struct engine_world *w, size_t back);
 

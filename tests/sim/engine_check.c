@@ -198,6 +198,11 @@ static size_t count_files(const char *folder)
     return n;
 }
 
+uint64_t engine_object_count(const struct engine_world *w)
+{
+    return count_files(w->root);
+}
+
 static bool prune(struct judge *j, bool dry_run, struct prune_report *report)
 {
     struct engine_world *w = j->w;
