@@ -9,9 +9,10 @@
 #include <string.h>
 
 enum {
-    COPY_UNDER_LOCK_US = 5000, /* what is left to copy while writers are held off */
     RESET_PAUSE_MIN_MS = 10,
-    RESET_PAUSE_MAX_MS = 5000, /* a long reader may stay for hours */
+    RESET_PAUSE_MAX_MS = 100,   /* a log in use can grow by 100 MB in a second */
+    READER_PAUSE_MAX_MS = 5000, /* a long reader may stay for hours */
+    RESET_HOLD_US = 10000,      /* to start over a log of the usual size; writers wait */
     NEAR_END_FRAMES = 500,
     HOLD_LOG_SIZE = 64 << 20,
     HOLD_US = 10000,         /* at that size; more in proportion to the log ... */
@@ -283,12 +284,26 @@ static struct rc finish_if_due(struct db_live *l, struct db_step *step, struct e
 
 /* --- the log ------------------------------------------------------------------------------------------------------ */
 
+/* The longer the log, the larger our share: where weir gets little of the processor a fixed one would not do. */
+static uint32_t hold_us(const struct db_live *l)
+{
+    uint64_t log_bytes = (uint64_t)wal_reader_log_frames(l->reader) * l->conn->page_size;
+    uint64_t us = log_bytes / (HOLD_LOG_SIZE / HOLD_US);
+
+    return us > HOLD_MAX_US ? HOLD_MAX_US : (uint32_t)us;
+}
+
+static uint32_t reset_hold_us(const struct db_live *l)
+{
+    return hold_us(l) > RESET_HOLD_US ? hold_us(l) : RESET_HOLD_US;
+}
+
 static struct rc copy_rest(void *ctx, bool *all, struct err *err)
 {
     struct db_live *l = ctx;
     enum wal_reader_state state;
 
-    TRY(wal_capture_step(&l->cap, COPY_UNDER_LOCK_US, &state, err));
+    TRY(wal_capture_step(&l->cap, reset_hold_us(l) / 2, &state, err));
     *all = state == WAL_READER_QUIET && wal_reader_caught_up(l->reader);
     return RC_OK;
 }
@@ -298,12 +313,13 @@ static struct rc reset_log(struct db_live *l, struct err *err)
     enum wal_reset_outcome outcome;
     const char *reason = NULL;
     uint64_t now = clock_mono_us(l->clock);
+    uint32_t longest;
 
     bool wanted = wal_reader_log_frames(l->reader) >= DB_LIVE_RESET_FRAMES || wal_reader_broken(l->reader);
 
     if (!wanted || now < l->reset_due_us)
         return RC_OK;
-    TRY(wal_reset_try(l->conn, copy_rest, l, &outcome, &reason, err));
+    TRY(wal_reset_try(l->conn, copy_rest, l, reset_hold_us(l), &outcome, &reason, err));
     if (outcome == WAL_RESET_DONE) {
         l->reset_count++;
         l->reset_pause_ms = 0;
@@ -311,10 +327,11 @@ static struct rc reset_log(struct db_live *l, struct err *err)
         l->reset_obstacle = NULL;
         return RC_OK;
     }
+    longest = outcome == WAL_RESET_READER ? READER_PAUSE_MAX_MS : RESET_PAUSE_MAX_MS;
     l->reset_obstacle = reason;
     l->reset_pause_ms = l->reset_pause_ms == 0 ? RESET_PAUSE_MIN_MS : l->reset_pause_ms * 2;
-    if (l->reset_pause_ms > RESET_PAUSE_MAX_MS)
-        l->reset_pause_ms = RESET_PAUSE_MAX_MS;
+    if (l->reset_pause_ms > longest)
+        l->reset_pause_ms = longest;
     l->reset_due_us = clock_mono_us(l->clock) + l->reset_pause_ms * 1000ULL;
     return RC_OK;
 }
@@ -327,14 +344,6 @@ static bool near_end(const struct db_live *l)
     return wal_reader_follows(l->reader) && end - at <= NEAR_END_FRAMES;
 }
 
-/* The longer the log, the larger our share: where weir gets little of the processor a fixed one would not do. */
-static uint32_t hold_us(uint64_t log_bytes)
-{
-    uint64_t us = log_bytes / (HOLD_LOG_SIZE / HOLD_US);
-
-    return us > HOLD_MAX_US ? HOLD_MAX_US : (uint32_t)us;
-}
-
 /* Writers who outrun us share the time with us once the log is long: it stays bounded, and nobody waits for more than
  * this. */
 static struct rc catch_up_held(struct db_live *l, enum wal_reader_state *state, struct err *err)
@@ -344,7 +353,7 @@ static struct rc catch_up_held(struct db_live *l, enum wal_reader_state *state, 
 
     if (log_bytes < HOLD_LOG_SIZE || near_end(l) || !has_room(l) || !wal_reset_hold_writers(l->conn))
         return RC_OK;
-    rc = wal_capture_step(&l->cap, hold_us(log_bytes), state, err);
+    rc = wal_capture_step(&l->cap, hold_us(l), state, err);
     wal_reset_release_writers(l->conn);
     return rc;
 }

@@ -430,11 +430,20 @@ void wal_conn_unlock(struct wal_conn *c, int first, int count, bool exclusive)
     assert(rc == SQLITE_OK); /* unlocking what one holds cannot fail */
 }
 
+/* The lock of another process that one of this type would meet: F_UNLCK when there is none. */
+static short met(const struct wal_conn *c, int lock, short type)
+{
+    struct flock ask = {.l_type = type, .l_whence = SEEK_SET, .l_start = SHM_LOCK_BASE + lock, .l_len = 1};
+
+    return fcntl(c->shm_fd, F_GETLK, &ask) == 0 ? ask.l_type : F_UNLCK;
+}
+
 bool wal_conn_others_hold(const struct wal_conn *c, int lock)
 {
-    struct flock ask = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = SHM_LOCK_BASE + lock, .l_len = 1};
+    return met(c, lock, F_RDLCK) == F_WRLCK;
+}
 
-    if (fcntl(c->shm_fd, F_GETLK, &ask) != 0)
-        return false;
-    return ask.l_type == F_WRLCK;
+bool wal_conn_others_share(const struct wal_conn *c, int lock)
+{
+    return met(c, lock, F_WRLCK) == F_RDLCK;
 }

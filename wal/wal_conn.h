@@ -37,6 +37,8 @@ struct wal_conn {
     bool gate_held;          /* see wal_gate.h */
     bool gate_marked;        /* held, but beside a reader whose mark still limits checkpoints */
     bool gate_pinned;        /* no checkpoint can copy anything */
+
+    struct wal_index_header tried; /* the log at the last try to start it over (wal_reset.h) */
 };
 
 enum wal_conn_outcome {
@@ -80,7 +82,8 @@ MUST_USE struct rc wal_conn_recover(struct wal_conn *c, struct err *err);
 /* Try a lock of the -shm file through G (numbers of wal_index.h).  False: somebody else holds it. */
 bool wal_conn_lock(struct wal_conn *c, int first, int count, bool exclusive);
 void wal_conn_unlock(struct wal_conn *c, int first, int count, bool exclusive);
-/* Does another process hold this lock exclusively?  Asks the system (F_GETLK), takes nothing. */
+/* Does another process hold this lock exclusively?  Shared?  Asks the system (F_GETLK), takes nothing. */
 bool wal_conn_others_hold(const struct wal_conn *c, int lock);
+bool wal_conn_others_share(const struct wal_conn *c, int lock);
 
 #endif

@@ -113,24 +113,52 @@ static struct rc commit_page_one(struct wal_conn *c, bool *ours, struct err *err
     return rc.code == E_BUSY ? RC_OK : rc;
 }
 
-/* Write lock held.  *ready: the checkpoint lock is held too and nothing stands in the way. */
-static struct rc prepare(
-    struct wal_conn *c, wal_reset_copy_fn copy, void *ctx, bool *ready, const char **reason, struct err *err)
+/* Any connection that commits to a long log makes a checkpoint after it, so with writers held off there may be one to
+ * wait for. */
+static bool take_checkpoint_lock(struct wal_conn *c, uint64_t until)
 {
-    uint64_t until = now_us() + WAL_RESET_HOLD_US;
+    while (!wal_conn_lock(c, WAL_INDEX_LOCK_CKPT, 1, true)) {
+        if (now_us() > until)
+            return false;
+        (void)usleep(LOCK_PAUSE_US);
+    }
+    return true;
+}
+
+/* Is a reader still there that was at the last try?  Then holding off writers would help nobody.  In slot 0 nobody can
+ * have begun since then if something of the log as it was is not copied yet. */
+static bool old_reader(struct wal_conn *c)
+{
+    struct wal_index_header now, before = c->tried;
+
+    if (!wal_index_read(c->shm, &now))
+        return false;
+    c->tried = now;
+    if (before.salt[0] != now.salt[0] || before.salt[1] != now.salt[1])
+        return false;
+    if (wal_index_backfilled(c->shm) < before.max_frame && wal_conn_others_share(c, WAL_INDEX_LOCK_READ0))
+        return true;
+    for (unsigned slot = 1; slot <= WAL_INDEX_GATE_SLOT; slot++)
+        if (wal_index_read_mark(c->shm, slot) < before.max_frame
+            && (slot == WAL_INDEX_GATE_SLOT ? c->gate_marked
+                                            : wal_conn_others_share(c, WAL_INDEX_LOCK_READ0 + (int)slot)))
+            return true;
+    return false;
+}
+
+/* Write lock held.  *ready: the checkpoint lock is held too and nothing stands in the way. */
+static struct rc prepare(struct wal_conn *c, uint32_t hold_us, bool *ready, const char **reason, struct err *err)
+{
+    uint64_t until = now_us() + hold_us;
     bool done = false;
 
     *ready = false;
-    TRY(copy(ctx, &done, err));
-    *reason = "the log grew faster than it could be read";
-    if (!done)
-        return RC_OK;
     TRY(backfill(c, until, &done, err));
     *reason = "a reader holds back the checkpoint";
     if (!done)
         return RC_OK;
     *reason = "somebody else is checkpointing";
-    if (!wal_conn_lock(c, WAL_INDEX_LOCK_CKPT, 1, true))
+    if (!take_checkpoint_lock(c, until))
         return RC_OK;
     *reason = "a reader is using the log";
     if (!slots_free(c, until)) {
@@ -141,19 +169,26 @@ static struct rc prepare(
     return RC_OK;
 }
 
-struct rc wal_reset_try(struct wal_conn *c, wal_reset_copy_fn copy, void *ctx, enum wal_reset_outcome *outcome,
-    const char **reason, struct err *err)
+struct rc wal_reset_try(struct wal_conn *c, wal_reset_copy_fn copy, void *ctx, uint32_t hold_us,
+    enum wal_reset_outcome *outcome, const char **reason, struct err *err)
 {
     struct wal_index_header before, after;
-    bool ready = false, ours;
+    bool ready = false, copied = false, ours;
     struct rc rc;
 
-    *outcome = WAL_RESET_LATER;
+    *outcome = WAL_RESET_READER;
+    *reason = "a reader holds back the checkpoint";
     TRY(wal_conn_checkpoint(c, err)); /* the bulk, while writers go on */
+    if (old_reader(c))
+        return RC_OK;
+    *outcome = WAL_RESET_LATER;
     *reason = "a writer holds the write lock";
     if (!take_write_lock(c))
         return RC_OK;
-    rc = prepare(c, copy, ctx, &ready, reason, err);
+    *reason = "the log grew faster than it could be read";
+    rc = copy(ctx, &copied, err);
+    if (copied)
+        rc = prepare(c, hold_us, &ready, reason, err);
     if (!ready) {
         wal_conn_unlock(c, WAL_INDEX_LOCK_WRITE, 1, true);
         return rc;

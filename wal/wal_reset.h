@@ -18,8 +18,9 @@
 #include "wal_reader.h"
 
 enum wal_reset_outcome {
-    WAL_RESET_DONE,  /* the log was started over, by our own commit (or by another writer's in that moment) */
-    WAL_RESET_LATER, /* not now: a reader, a writer or a checkpointer is in the way */
+    WAL_RESET_DONE,   /* the log was started over, by our own commit (or by another writer's in that moment) */
+    WAL_RESET_LATER,  /* not now: a reader, a writer or a checkpointer is in the way */
+    WAL_RESET_READER, /* a reader that was there at the last try already is in the way; nobody was held off */
 };
 
 /* Copies all committed frames; *all is true when it got to the end of the log.  Called with the write lock held, so the
@@ -27,12 +28,12 @@ enum wal_reset_outcome {
 typedef struct rc (*wal_reset_copy_fn)(void *ctx, bool *all, struct err *err);
 
 /*
- * Try to start the log over.  Blocks writers for some milliseconds at most (WAL_RESET_HOLD_US).  The gate is held
+ * Try to start the log over.  Blocks writers for `hold_us` at most, and as long again for `copy`.  The gate is held
  * before and after; E_BUSY in the rare case that it could not be taken again: treat the log as unwatched.
  */
-enum { WAL_RESET_HOLD_US = 10000, WAL_RESET_WAIT_US = 50000 };
-MUST_USE struct rc wal_reset_try(struct wal_conn *c, wal_reset_copy_fn copy, void *ctx, enum wal_reset_outcome *outcome,
-    const char **reason, struct err *err);
+enum { WAL_RESET_WAIT_US = 50000 };
+MUST_USE struct rc wal_reset_try(struct wal_conn *c, wal_reset_copy_fn copy, void *ctx, uint32_t hold_us,
+    enum wal_reset_outcome *outcome, const char **reason, struct err *err);
 
 /*
  * Hold writers off for a moment, so that a reader that cannot keep up with them gets on: the log would grow without

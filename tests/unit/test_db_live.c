@@ -117,6 +117,42 @@ static void test_reset_waits_for_reader(void **state)
     live_end(&g);
 }
 
+/* Try again and again, without the pauses; how long the last one would have been. */
+static uint32_t pause_after(struct live *g, unsigned tries)
+{
+    for (unsigned i = 0; i < tries; i++) {
+        g->l->reset_due_us = 0;
+        live_ship(g);
+        assert_int_equal(g->l->reset_count, 0);
+    }
+    return g->l->reset_pause_ms;
+}
+
+/* Only what lasts is waited for long: under a load that mostly lets no try succeed the log would grow meanwhile. */
+static void test_pauses(void **state)
+{
+    struct live g;
+
+    (void)state;
+    live_begin(&g, 512, "SELECT 1");
+    assert_int_equal(sql_child_open(&g.w.app, 1, g.w.path), 0);
+    live_sql(&g, LIVE_FILL(50, 400));
+    g.l->reset_due_us = UINT64_MAX;
+    live_sql(&g, LIVE_FILL(900, 600));
+    live_ship(&g);
+    assert_int_equal(sql_child_sql(&g.w.app, 1, "BEGIN IMMEDIATE"), 0);
+    assert_int_equal(pause_after(&g, 9), 100);
+    assert_int_equal(sql_child_sql(&g.w.app, 1, "COMMIT; BEGIN; SELECT count(*) FROM t"), 0);
+    live_sql(&g, "INSERT INTO t(a) VALUES (1)");
+    assert_int_equal(pause_after(&g, 12), 5000);
+    assert_int_equal(sql_child_sql(&g.w.app, 1, "COMMIT"), 0);
+    g.l->reset_due_us = 0;
+    live_ship(&g);
+    assert_int_equal(g.l->reset_count, 1);
+    live_check(&g);
+    live_end(&g);
+}
+
 /* A transaction that is larger than what may wait: capturing pauses until parts are durable. */
 static void test_parts_wait_for_room(void **state)
 {
@@ -392,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_commit_limit),
         cmocka_unit_test(test_history_over_resets),
         cmocka_unit_test(test_reset_waits_for_reader),
+        cmocka_unit_test(test_pauses),
         cmocka_unit_test(test_parts_wait_for_room),
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_changed_pages_are_noted),

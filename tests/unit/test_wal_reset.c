@@ -56,10 +56,12 @@ static struct rc copy_fails(void *ctx, bool *all, struct err *e)
     return rc_raise(e, E_IO, "cannot copy");
 }
 
+enum { HOLD_US = 10000 };
+
 static void try_reset(struct wal_world *w)
 {
     reason = NULL;
-    assert_ok_err(wal_reset_try(w->conn, copy_all, w, &outcome, &reason, &err), &err);
+    assert_ok_err(wal_reset_try(w->conn, copy_all, w, HOLD_US, &outcome, &reason, &err), &err);
     assert_true(w->conn->gate_held);
 }
 
@@ -164,10 +166,10 @@ static void others_in_the_way(void **state)
     sql(&other, "COMMIT");
 
     reason = NULL;
-    assert_ok_err(wal_reset_try(w.conn, copy_nothing, &w, &outcome, &reason, &err), &err);
+    assert_ok_err(wal_reset_try(w.conn, copy_nothing, &w, HOLD_US, &outcome, &reason, &err), &err);
     assert_int_equal(outcome, WAL_RESET_LATER);
     assert_string_equal(reason, "the log grew faster than it could be read");
-    assert_fails(wal_reset_try(w.conn, copy_fails, &w, &outcome, &reason, &err), E_IO);
+    assert_fails(wal_reset_try(w.conn, copy_fails, &w, HOLD_US, &outcome, &reason, &err), E_IO);
     assert_string_equal(err.msg, "cannot copy");
     assert_true(w.conn->gate_held);
     assert_not_in_the_way(&w);
@@ -180,6 +182,39 @@ static void others_in_the_way(void **state)
     sql(&other, "COMMIT");
     assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
     wal_world_check(&w);
+    sql_child_stop(&other);
+    wal_world_end(&w);
+}
+
+/* A reader that outlasts a try: writers are left alone until it has gone, wherever it sits. */
+static void old_reader(void **state)
+{
+    struct wal_world w;
+    struct sql_child other;
+
+    (void)state;
+    sql_child_start(&other);
+    wal_world_begin(&w, 4096);
+    assert_int_equal(sql_child_open(&other, 0, w.path), 0);
+    wal_world_attach(&w);
+    sql(&w.app, "INSERT INTO t(a) VALUES (1)");
+    sql(&other, "BEGIN; SELECT count(*) FROM t");
+    for (unsigned i = 0; i < 3; i++) {
+        sql(&w.app, "INSERT INTO t(a) VALUES (1)");
+        sql(&w.app, i > 0 ? "BEGIN IMMEDIATE" : "SELECT 1");
+        try_reset(&w);
+        assert_int_equal(outcome, i > 0 ? WAL_RESET_READER : WAL_RESET_LATER);
+        assert_string_equal(reason, "a reader holds back the checkpoint"); /* the write lock was not even asked for */
+        sql(&w.app, i > 0 ? "COMMIT" : "SELECT 1");
+    }
+    sql(&other, "COMMIT");
+    try_reset(&w);
+    assert_int_equal(outcome, WAL_RESET_DONE);
+    sql(&w.app, "INSERT INTO t(a) VALUES (1)"); /* a mark of the generation before says nothing */
+    sql(&other, "BEGIN; SELECT count(*) FROM t");
+    sql(&w.app, "INSERT INTO t(a) VALUES (1)");
+    try_reset(&w);
+    assert_int_equal(outcome, WAL_RESET_LATER);
     sql_child_stop(&other);
     wal_world_end(&w);
 }
@@ -449,6 +484,7 @@ int main(void)
         cmocka_unit_test(starts_over),
         cmocka_unit_test(user_version_stays),
         cmocka_unit_test(others_in_the_way),
+        cmocka_unit_test(old_reader),
         cmocka_unit_test(another_checkpointer),
         cmocka_unit_test(empty_log),
         cmocka_unit_test(at_full_speed),
