@@ -13,7 +13,7 @@ clock, and beside it stands how long the server itself took.
   writer  a writer at full speed: bytes, PUTs, CPU, RSS, peak of the log
   big     1 GB: snapshot (time, CPU, RSS), restore straight from the server and over a line like one to a real store, and
           beside it curl fetching the same bytes to /dev/null
-  idle    requests in a minute in which nobody writes
+  idle    requests in a minute in which nobody writes; and how many a day are, with a commit a second
 """
 import argparse
 import json
@@ -289,7 +289,14 @@ class BenchS3(Bench):
         return wall, total
 
     def beside_restore(self, db):
-        """Those of bench.py are about the disk."""
+        """What decompressing and writing alone take."""
+        label, packed, target = f"restore of {self.o.size:,} MB: s", db + ".zst", db + ".beside"
+        timed(["zstd", "-q", "-f", "-1", db, "-o", packed])
+        for _ in range(max(self.o.rounds, 2)):
+            self.add(label, "zstd -d to /dev/null", timed(["zstd", "-q", "-d", "-f", packed, "-o", "/dev/null"])[0])
+            self.add(label, "dd with fsync", timed(["dd", "if=" + db, "of=" + target, "bs=1M", "conv=fsync"])[0])
+            os.unlink(target)
+        os.unlink(packed)
 
     def run_idle(self):
         template = self.template("small.db", 16)
@@ -305,7 +312,22 @@ class BenchS3(Bench):
                 running.check()
                 self.add(f"idle for {self.o.idle_seconds} s: requests", tool.name,
                          len(running.arrivals.requests(began_ns)))
+                self.busy(tool, running, db)
             self.discard(db, replica)
+
+    def busy(self, tool, running, db):
+        """A commit a second at the default interval: most of an application's day, or more."""
+        began_ns = time.monotonic_ns()
+        self.load(db, rate=1, seconds=self.o.busy_seconds)
+        running.drain(5)
+        found = running.arrivals.requests(began_ns)
+        for method in ("PUT", "GET", "POST", "DELETE", "HEAD"):
+            count = sum(r.method == method for r in found)
+            if count > 0:
+                self.add(f"a commit a second: {method} requests, times a day's seconds", tool.name,
+                         count / self.o.busy_seconds * 86400)
+        self.add("a commit a second: MB sent, times a day's seconds", tool.name,
+                 sum(r.size for r in found) / MB / self.o.busy_seconds * 86400)
 
 
 def parse():
@@ -322,11 +344,12 @@ def parse():
     p.add_argument("--size", type=int, default=1000, help="MB of the big database")
     p.add_argument("--transactions", type=int, default=5000)
     p.add_argument("--idle-seconds", type=int, default=60)
+    p.add_argument("--busy-seconds", type=int, default=130, help="with a commit a second")
     p.add_argument("--work", help="a folder for scratch data, on a real disk (default: a new one in $TMPDIR)")
     p.add_argument("--json", help="write all values to this file too")
     o = p.parse_args()
     if o.quick:
-        o.seconds, o.lag_seconds, o.size, o.transactions, o.idle_seconds = 3, 12, 100, 1000, 10
+        o.seconds, o.lag_seconds, o.size, o.transactions, o.idle_seconds, o.busy_seconds = 3, 12, 100, 1000, 10, 10
     if set(o.rows.split(",")) - set(ROWS) or not (o.weir or o.litestream):
         p.error(f"--rows takes {', '.join(ROWS)}; and one of --weir, --litestream is needed")
     return o
