@@ -173,7 +173,7 @@ static void daemon_fini(struct daemon *d)
 
 struct rc daemon_run(const struct daemon_source *source, const struct fsys *fs, struct err *err)
 {
-    struct daemon d = {.source = source, .fs = fs};
+    struct daemon d = {.source = source, .fs = fs, .start_ms = clock_wall_ms(&clock_real)};
     struct rc rc;
     int uv;
 

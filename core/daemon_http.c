@@ -246,7 +246,11 @@ static void get_root(struct daemon *d, struct http_call *call)
     buf_init(&text, 4096);
     buf_text(&text, "weir " WEIR_VERSION "\n\n"
                     "/api/v1/status    where every database stands (path=... one of them)\n"
-                    "/healthz          the process lives\n");
+                    "/api/v1/samples   lag and throughput over time (path=... and span=hour or week)\n"
+                    "/api/v1/events    what happened last\n"
+                    "/metrics          figures for Prometheus\n"
+                    "/healthz          the process lives\n"
+                    "/readyz           every database is replicated and nothing is wrong\n");
     http_call_answer(call, 200, "text/plain; charset=utf-8", &text);
 }
 
@@ -274,6 +278,10 @@ static const struct route routes[] = {
     {"/", false, true, get_root, {NULL}},
     {"/healthz", false, true, get_healthz, {NULL}},
     {"/api/v1/status", false, false, daemon_status_answer, {"path", NULL}},
+    {"/api/v1/samples", false, false, daemon_show_samples, {"path", "span", NULL}},
+    {"/api/v1/events", false, false, daemon_show_events, {NULL}},
+    {"/metrics", false, false, daemon_show_metrics, {NULL}},
+    {"/readyz", false, true, daemon_show_ready, {NULL}},
     {"/api/v1/sync", true, false, post_sync, {"path", "wait", "timeout", NULL}},
     {"/api/v1/snapshot", true, false, post_snapshot, {"path", "timeout", NULL}},
 };

@@ -4,13 +4,25 @@
 #define DAEMON_INTERN_H
 
 #include "daemon.h"
+#include "events.h"
 #include "http_server.h"
+#include "samples.h"
 #include "status.h"
 
 /* A copy of a database's settings that does not depend on where they came from. */
 struct daemon_copy {
     struct db_settings set;
     struct store_option *options; /* owned, with their texts */
+};
+
+/* What the last news told, so that a change is seen. */
+struct daemon_seen {
+    const char *state; /* a literal */
+    enum err_code code;
+    uint32_t timeline;
+    uint64_t gap_txid, snapshot_count;
+    uint64_t failure_count, gap_count;
+    int64_t failed_ms; /* the last failure; 0: none */
 };
 
 /*
@@ -31,6 +43,8 @@ struct daemon_member {
     bool begun;                    /* the actor has handles to be closed */
     bool over, leaving, closing;
     struct err begin_error; /* why it did not begin in full; code E_OK: it did */
+    struct daemon_seen seen;
+    struct samples *samples; /* owned; NULL: it never ran */
     struct daemon_copy successor;
     bool has_successor;
     uv_timer_t patience; /* the time to leave in order */
@@ -54,13 +68,16 @@ struct daemon {
     struct daemon_member *members; /* in the order of the settings, as far as reloads allow */
     uint64_t member_number;        /* of the last one */
     uint64_t change_count;         /* of the list */
-    unsigned lane;                 /* of the next one */
+    uint64_t member_count;
+    unsigned lane; /* of the next one */
     uv_signal_t signals[3];
     uv_timer_t deadline;
     bool stopping, ending, http_stopping, signals_closed;
     bool reloading;   /* the list is being changed: it is not the end when nothing is left for a moment */
     struct err worst; /* what the process ends with */
 
+    struct events events;
+    int64_t start_ms;
     int64_t loaded_ms; /* wall clock: settings in force */
     struct err reload_error;
     int64_t reload_error_ms; /* of the last reload; code E_OK: it worked */
@@ -117,6 +134,17 @@ void daemon_listen_close(struct http_listener **l, const char *path);
 
 /* --- daemon_status.c */
 void daemon_status_answer(struct daemon *d, struct http_call *call);
+
+/* --- daemon_show.c: pages */
+void daemon_show_ready(struct daemon *d, struct http_call *call);
+void daemon_show_events(struct daemon *d, struct http_call *call);
+void daemon_show_samples(struct daemon *d, struct http_call *call);
+void daemon_show_metrics(struct daemon *d, struct http_call *call);
+
+/* --- daemon_watch.c */
+/* Of the actor of a member: what changed becomes events, counts and samples. */
+void daemon_watch_news(struct db *db);
+void daemon_watch_configuration(struct daemon *d, const char *kind, const char *text);
 
 /* --- daemon_reload.c */
 void daemon_reload_run(struct daemon *d);

@@ -74,6 +74,7 @@ static void unlink_member(struct daemon_member *m)
         at = &(*at)->next;
     *at = m->next;
     m->daemon->change_count++;
+    m->daemon->member_count--;
 }
 
 /* Everything it had is closed: it gives its place to the successor. */
@@ -87,6 +88,7 @@ static void gone(struct daemon_member *m)
     copy_fini(&m->settings);
     copy_fini(&m->successor);
     mem_free(m->socket_path);
+    samples_free(m->samples);
     mem_free(m);
     daemon_check_end(d);
 }
@@ -251,6 +253,7 @@ static void add_member(struct daemon *d, struct daemon_member *m)
     *last = m;
     m->number = ++d->member_number;
     d->change_count++;
+    d->member_count++;
 }
 
 struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_settings *set)
@@ -269,6 +272,7 @@ struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_sett
     db->clock = &clock_real;
     db->lane = d->lane++ % work_lane_count(d->work);
     db->on_over = on_over;
+    db->on_news = daemon_watch_news;
     db->ctx = m;
     add_member(d, m);
     rc = db_begin(db, &m->begin_error);
@@ -289,5 +293,6 @@ struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_sett
     db->error = m->begin_error;
     db->state = m->begin_error.code == E_FENCED ? DB_FENCED : DB_FAILED;
     m->over = true;
+    daemon_watch_news(db);
     return m;
 }

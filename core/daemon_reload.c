@@ -96,10 +96,12 @@ void daemon_reload_run(struct daemon *d)
         LOG_ERROR("the new configuration is not used, the old one stays in force", F_STR("file", d->source->file),
             F_ERR(&err));
         d->reload_error = err;
+        daemon_watch_configuration(d, "failure", err.msg);
         d->reload_error_ms = clock_wall_ms(&clock_real);
         return;
     }
     d->reload_error.code = E_OK;
+    daemon_watch_configuration(d, "configuration", "loaded again");
     d->loaded_ms = clock_wall_ms(&clock_real);
     LOG_INFO(
         "configuration loaded again", F_STR("file", d->source->file), F_U64("databases", settings->database_count));

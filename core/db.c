@@ -56,6 +56,13 @@ static void move_to(struct db *db, enum db_state to)
     LOG_DEBUG("state", F_STR("db", db->settings->path), F_STR("from", db_state_name(db->state)),
         F_STR("to", db_state_name(to)));
     db->state = to;
+    db_news(db);
+}
+
+void db_news(struct db *db)
+{
+    if (db->on_news != NULL)
+        db->on_news(db);
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
@@ -328,6 +335,7 @@ static void on_trouble(void *ctx)
     struct db *db = ctx;
     const struct shipper *s = &db->shipper;
 
+    db_news(db);
     if (s->last_error.code == E_OK)
         LOG_INFO("shipping works again", F_STR("db", db->settings->path), F_U64("failures", s->failure_count));
     else if ((s->backoff.failure_count & (s->backoff.failure_count - 1)) == 0) /* at growing intervals */

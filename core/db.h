@@ -84,6 +84,7 @@ struct db {
     const struct clock *clock;
     unsigned lane;
     void (*on_over)(struct db *db); /* FENCED, FAILED or STOPPED was reached */
+    void (*on_news)(struct db *db); /* something may look different: state, position, failure, snapshot; may be NULL */
     void (*closed)(struct db *db);  /* set by db_end() */
     void *ctx;
 
@@ -179,6 +180,7 @@ void db_end(struct db *db, void (*closed)(struct db *db));
 
 /* Detach and, unless stopping, start over. */
 void db_close_live(struct db *db);
+void db_news(struct db *db);
 void db_answer_waiters(struct db *db, const struct err *err);
 void db_fenced(void *ctx, const struct err *err);
 

@@ -287,6 +287,7 @@ static void on_step_done(struct work_item *item)
         return;
     }
     publish(db);
+    db_news(db);
     reason = must_reattach(db);
     if (reason != NULL) {
         reattach(db, reason);

@@ -305,6 +305,11 @@ const char *http_call_query_name(const struct http_call *c, const char *const *k
     return k.found;
 }
 
+const char *http_call_header_in(const struct http_call *c, const char *name)
+{
+    return header(c, name);
+}
+
 bool http_call_is_owner(const struct http_call *c)
 {
     return c->conn->guard->owner_only;

@@ -65,7 +65,8 @@ const char *http_call_method(const struct http_call *c); /* "GET" for HEAD, too 
 const char *http_call_path(const struct http_call *c);
 const char *http_call_query(const struct http_call *c, const char *name);              /* unescaped; NULL: not given */
 const char *http_call_query_name(const struct http_call *c, const char *const *known); /* one that is not; NULL: none */
-bool http_call_is_owner(const struct http_call *c);   /* it came over the control socket */
+const char *http_call_header_in(const struct http_call *c, const char *name); /* of the request; NULL: not sent */
+bool http_call_is_owner(const struct http_call *c);                           /* it came over the control socket */
 bool http_call_is_trusted(const struct http_call *c); /* that, or it has the token, or none is asked for */
 void http_call_on_gone(struct http_call *c, void (*on_gone)(void *ctx), void *ctx);
 

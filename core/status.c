@@ -54,9 +54,9 @@ const struct err *status_trouble(const struct db *db)
     return db->snap_err.code != E_OK ? &db->snap_err : NULL;
 }
 
-/* "behind" is a replicating database whose uploads fail, "spooling" one whose segments wait on the local disk, "gap"
- * one whose exact history has stopped; everything else is the actor's state. */
-static const char *state_name(const struct db *db)
+static const char *const derived[] = {"behind", "spooling", "gap"};
+
+const char *status_state(const struct db *db)
 {
     if (db->in_gap)
         return "gap";
@@ -65,6 +65,26 @@ static const char *state_name(const struct db *db)
     if (db->state == DB_RUNNING && db->shipper.last_error.code != E_OK)
         return "behind";
     return db_state_name(db->state);
+}
+
+const char *status_state_name(unsigned i)
+{
+    if (i <= DB_STOPPED)
+        return db_state_name((enum db_state)i);
+    i -= DB_STOPPED + 1;
+    return i < sizeof derived / sizeof derived[0] ? derived[i] : NULL;
+}
+
+uint64_t status_lag_commits(const struct db *db)
+{
+    return db->txid > db->shipped_txid ? db->txid - db->shipped_txid : 0;
+}
+
+uint64_t status_lag_ms(const struct db *db)
+{
+    int64_t since = clock_wall_ms(db->clock) - db->shipped_time_ms;
+
+    return status_lag_commits(db) > 0 && since > 0 ? (uint64_t)since : 0;
 }
 
 /* null: everything is kept. */
@@ -153,16 +173,12 @@ static json_t *gap_object(const struct db *db)
     return o;
 }
 
-/* Seconds since the oldest commit that is not shipped was made, as far as it is known: the last shipped one is older.
- */
 static json_t *lag_object(const struct db *db)
 {
     json_t *o = json_object();
-    int64_t since = clock_wall_ms(db->clock) - db->shipped_time_ms;
-    bool behind = db->txid > db->shipped_txid;
 
-    put(o, "commits", json_u64(behind ? db->txid - db->shipped_txid : 0));
-    put(o, "seconds", json_real(behind && since > 0 ? (double)since / 1000.0 : 0.0));
+    put(o, "commits", json_u64(status_lag_commits(db)));
+    put(o, "seconds", json_real((double)status_lag_ms(db) / 1000.0));
     return o;
 }
 
@@ -196,7 +212,7 @@ json_t *status_database(const struct db *db)
 
     put(o, "path", status_text(db->settings->path));
     put(o, "url", url_text(db));
-    put(o, "state", json_string(state_name(db)));
+    put(o, "state", json_string(status_state(db)));
     put(o, "timeline", json_u64(db->timeline));
     put(o, "txid", json_u64(db->txid));
     put(o, "time", json_time(db->time_ms));

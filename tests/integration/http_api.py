@@ -10,12 +10,16 @@ import os
 import re
 import resource
 import selectors
+import shutil
 import signal
 import socket
+import sqlite3
+import subprocess
 import urllib.parse
 
 from config import ConfigDaemon, config, entry, insert, small, write
 from lib.case import tail, wait_until
+from lib.daemon import Daemon
 from lib.tap import check, equal
 
 USAGE = 2
@@ -220,6 +224,9 @@ def guarded(case):
     daemon.reload(text, "the new configuration is not used")
     equal(daemon.get("/api/v1/status", headers={"Authorization": "Bearer another-" + TOKEN}).status, 200, "still")
     daemon.reload(text.replace("0.0.0.0:0", "127.0.0.1:0"), "http.listen and http.token-file cannot change")
+    ready = daemon.get("/readyz")
+    equal((ready.status, ready.json()), (200, {"ready": True}), "/readyz without the token")
+    equal(daemon.get("/metrics").status, 401, "/metrics without the token")
     check(TOKEN not in daemon.log() + case.weir("status", db, "--json", expect=1).stdout, "a token was printed")
     daemon.process.send_signal(signal.SIGTERM)
     daemon.wait_exit(expect=0)
@@ -264,9 +271,131 @@ def hostile(case):
     check("listening" in daemon.log(), tail(daemon.log()))
 
 
+def told(daemon, db):
+    """The state and whether there is an error, as every page tells them; they must agree."""
+    for _ in range(50):
+        shown = daemon.get("/api/v1/status", path=db).json()["databases"][0]
+        ready, metrics = daemon.get("/readyz"), daemon.get("/metrics").text
+        states = re.findall(r'^weir_state\{db="' + re.escape(db) + r'",state="(\w+)"\} 1$', metrics, re.M)
+        error = re.findall(r'^weir_error\{db="' + re.escape(db) + r'"\} (\d)$', metrics, re.M)
+        reasons = {one["path"]: one for one in ready.json()["reasons"]}
+        if states == [shown["state"]] == [reasons.get(db, {"state": "replicating"})["state"]]:
+            break  # else it changed between two of the questions
+    equal(states, [shown["state"]], "the state in /metrics")
+    equal(error, ["0" if shown["error"] is None else "1"], "the error in /metrics")
+    if shown["state"] == "replicating" and shown["error"] is None:
+        check(db not in reasons, f"/readyz: {reasons}")
+    else:
+        equal((ready.status, reasons[db]["state"]), (503, shown["state"]), "/readyz")
+        equal(reasons[db]["error"], shown["error"] and shown["error"]["message"], "the reason in /readyz")
+    return shown["state"], shown["error"]
+
+
+def event_kinds(daemon, db):
+    """Kinds and texts of what happened to the database."""
+    return [(one["kind"], one["text"]) for one in daemon.get("/api/v1/events").json()["events"] if one["path"] == db]
+
+
+def away(case):
+    """The replica is away, long enough for a spool and a gap, and comes back: told everywhere, step by step."""
+    db, replica = small(case, "a.db"), case.replica()
+    folder = replica.url.removeprefix("file://")
+    daemon = HttpDaemon(case, config(entry(db, replica.url, **{"log-limit": "1MiB", "spool-limit": "3MB"}),
+                                     http={"listen": "127.0.0.1:0"})).start(ready=False)
+    daemon.wait_synced(db)
+    wait_until(lambda: told(daemon, db) == ("replicating", None), "all is well")
+    equal(daemon.get("/readyz").json(), {"ready": True, "not_ready": 0, "reasons": []}, "/readyz")
+    os.rename(folder, folder + ".away")
+    seen = set()
+    connection = sqlite3.connect(db, timeout=60)
+    connection.execute("CREATE TABLE big(x)")
+    for _ in range(3000):
+        for _ in range(10):
+            connection.execute("INSERT INTO big VALUES(randomblob(3000))")
+            connection.commit()
+        state, error = told(daemon, db)
+        if state != "replicating":
+            check(error and "is gone" in error["message"] or state == "gap", f"{state}: {error}")
+        seen.add(state)
+        if state == "gap":
+            break
+    check({"spooling", "gap"} <= seen, f"states while the replica was away: {seen}")
+    metrics = daemon.get("/metrics").text
+    check(re.search(r'^weir_failures_total\{.*\} [1-9]', metrics, re.M), metrics)
+    check(re.search(r'^weir_failure_time_seconds\{.*\} \d{9}', metrics, re.M), metrics)
+    os.rename(folder + ".away", folder)
+    connection.close()
+    daemon.wait_synced(db)
+    wait_until(lambda: told(daemon, db) == ("replicating", None), "all is well again")
+    check(re.search(r'^weir_gaps_total\{.*\} 1$', daemon.get("/metrics").text, re.M), "the gap is not counted")
+    kinds = [kind for kind, _ in event_kinds(daemon, db)]
+    for kind in ("state", "failure", "healed", "gap", "snapshot", "timeline"):
+        check(kind in kinds, f"no event {kind}: {event_kinds(daemon, db)}")
+    case.weir("sync", db, "--wait")
+    daemon.stop()
+
+
+def broken(case):
+    """A file that is no database, a folder that may not be written to, and a fenced writer beside a good one."""
+    good, bad, denied, lost = (small(case, f"{name}.db") for name in ("good", "bad", "denied", "lost"))
+    write(bad, "this is no database, however long one looks at it" * 30)
+    write(case.path("file"), "not a folder")
+    urls = {db: case.replica("of-" + os.path.basename(db)).url for db in (good, bad, lost)}
+    urls[denied] = "file://" + case.path("file", "below")
+    daemon = HttpDaemon(case, config(*(entry(db, url) for db, url in urls.items()), http={"listen": "127.0.0.1:0"}))
+    daemon.start(ready=False)
+    daemon.wait_synced(good, lost)
+    copy = case.path("copy.db")
+    case.weir("restore", urls[lost], "-o", copy)
+    insert(case, copy, 7)
+    other = Daemon(case, copy, urls[lost], name="other").start()
+    insert(case, lost, 5)
+    wait_until(lambda: told(daemon, lost)[0] == "fenced", f"fenced\n{tail(daemon.log())}")
+    equal(told(daemon, good), ("replicating", None), "the good one")
+    equal(told(daemon, lost)[1]["code"], "E_FENCED", "the cause")
+    check(re.search(r'^weir_fenced\{db="' + re.escape(lost) + r'"\} 1$', daemon.get("/metrics").text, re.M), "/metrics: fenced")
+    wait_until(lambda: told(daemon, bad)[0] == "failed", "the file that is no database")
+    state, error = told(daemon, denied)
+    check(state in ("failed", "retrying") and error, f"a replica that cannot be made: {state}, {error}")
+    equal(daemon.get("/readyz").json()["not_ready"], 3, "/readyz")
+    check(any(kind == "state" and "fenced" in text for kind, text in event_kinds(daemon, lost)), "no event of the fencing")
+    answer = at_socket(good, "/api/v1/sync", "POST", path=lost, wait=1)
+    equal((answer.status, answer.json()["code"]), (409, "E_CANCELED"), "sync of the fenced one")
+    other.stop()
+    daemon.process.send_signal(signal.SIGTERM)
+    daemon.wait_exit(expect=5)
+
+
+def figures(case):
+    """Metrics in both formats, and what promtool says; samples and events."""
+    db, daemon = begin(case)
+    for i in range(20):
+        insert(case, db, i)
+    case.weir("sync", db, "--wait")
+    classic = daemon.get("/metrics")
+    check(classic.headers["Content-Type"].startswith("text/plain; version=0.0.4"), classic.headers)
+    modern = daemon.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    check(modern.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0"), modern.headers)
+    check(modern.text.endswith("\n# EOF\n"), modern.text[-100:])
+    check(re.search(r"^weir_segments_shipped_total\{db=.*\} [1-9]", modern.text, re.M), modern.text)
+    if shutil.which("promtool"):
+        done = subprocess.run(["promtool", "check", "metrics"], input=classic.text, capture_output=True, text=True, check=False)
+        equal((done.returncode, done.stdout + done.stderr), (0, ""), "promtool check metrics")
+    for span, step in (("hour", 1000), ("week", 60000)):
+        document = daemon.get("/api/v1/samples", path=db, span=span).json()
+        equal((document["path"], document["step_ms"]), (db, step), "samples")
+        check(sum(n or 0 for n in document["commits"]) >= 10, f"commits of the {span}: {document['commits'][-5:]}")
+        check(sum(n or 0 for n in document["bytes"]) > 0, f"bytes of the {span}")
+    equal(daemon.get("/api/v1/samples", path=db, span="year").status, 400, "another span")
+    equal(daemon.get("/api/v1/samples", path="/nowhere").status, 404, "another database")
+    check(("snapshot", "snapshot of txid 1") in event_kinds(daemon, db), event_kinds(daemon, db))
+    daemon.stop()
+
+
 def cases(_options):
     """All stories."""
     return [
         ("pages", pages), ("commands", commands), ("patience", patience), ("thousands wait", thousands), ("who may ask", guarded),
         ("refused", refused), ("hostile clients", hostile),
+        ("a replica that is away", away), ("broken in every way", broken), ("figures", figures),
     ]

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon_intern.h"
+
+#include "alloc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void add(const struct daemon_member *m, const char *kind, const char *text)
+{
+    events_add(&m->daemon->events, clock_wall_ms(&clock_real), kind, m->settings.set.path, text);
+}
+
+static void note_state(struct daemon_member *m, const char *state, const struct err *trouble)
+{
+    struct daemon_seen *s = &m->seen;
+    CLEANUP(mem_freep) char *text = NULL;
+
+    if (s->state == state) /* they are literals */
+        return;
+    text = mem_printf("%s%s%s%s%s", s->state != NULL ? s->state : "", s->state != NULL ? " -> " : "", state,
+        trouble != NULL ? ": " : "", trouble != NULL ? trouble->msg : "");
+    s->state = state;
+    add(m, "state", text);
+}
+
+/* Something begins to fail, or fails in another way. */
+static void note_trouble(struct daemon_member *m, const struct err *trouble)
+{
+    struct daemon_seen *s = &m->seen;
+    enum err_code code = trouble != NULL ? trouble->code : E_OK;
+
+    if (s->code == code)
+        return;
+    if (code != E_OK) {
+        s->failure_count++;
+        s->failed_ms = clock_wall_ms(&clock_real);
+        add(m, "failure", trouble->msg);
+    } else {
+        add(m, "healed", "nothing is wrong any more");
+    }
+    s->code = code;
+}
+
+static void note_history(struct daemon_member *m)
+{
+    const struct db *db = &m->db;
+    struct daemon_seen *s = &m->seen;
+    char text[EVENTS_TEXT_SIZE];
+
+    if (db->timeline != s->timeline) {
+        (void)snprintf(text, sizeof text, "timeline %" PRIu32 " is written from here", db->timeline);
+        add(m, "timeline", text);
+        s->timeline = db->timeline;
+    }
+    if (db->last_gap.txid != s->gap_txid) {
+        (void)snprintf(text, sizeof text, "commits behind txid %" PRIu64 " up to %" PRIu64 " cannot be told apart",
+            db->last_gap.after_txid, db->last_gap.txid);
+        add(m, "gap", text);
+        s->gap_txid = db->last_gap.txid;
+        s->gap_count++;
+    }
+    if (db->snapshot_count != s->snapshot_count) {
+        (void)snprintf(text, sizeof text, "snapshot of txid %" PRIu64, db->snapshot_txid);
+        add(m, "snapshot", text);
+        s->snapshot_count = db->snapshot_count;
+    }
+}
+
+static void note_sample(struct daemon_member *m)
+{
+    const struct db *db = &m->db;
+
+    if (db->state != DB_RUNNING && db->state != DB_STOPPING)
+        return;
+    if (m->samples == NULL) /* one that never runs needs none */
+        m->samples = samples_new(m->daemon->member_count);
+    samples_note(m->samples, clock_wall_ms(&clock_real),
+        &(struct samples_point){
+            .commits = db->shipped_txid,
+            .bytes = db->shipper.put_bytes,
+            .lag_commits = status_lag_commits(db),
+            .lag_ms = status_lag_ms(db),
+            .log_bytes = db->log_bytes,
+        });
+}
+
+void daemon_watch_news(struct db *db)
+{
+    struct daemon_member *m = db->ctx;
+    const struct err *trouble = status_trouble(db);
+
+    note_state(m, status_state(db), trouble);
+    note_trouble(m, trouble);
+    note_history(m);
+    note_sample(m);
+}
+
+void daemon_watch_configuration(struct daemon *d, const char *kind, const char *text)
+{
+    events_add(&d->events, clock_wall_ms(&clock_real), kind, d->source->file != NULL ? d->source->file : "", text);
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "metrics.h"
+
+#include "status.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum kind { GAUGE, COUNTER, STATES, REQUESTS, REPLICA };
+
+struct family {
+    const char *name, *unit, *help; /* unit: NULL: none */
+    enum kind kind;
+    /* False: there is no value (yet). */
+    bool (*value)(const struct metrics_database *d, double *out);
+};
+
+/* --- values ------------------------------------------------------------------------------------------------------- */
+
+static double seconds(int64_t ms)
+{
+    return (double)ms / 1000.0;
+}
+
+static bool lag_seconds(const struct metrics_database *d, double *out)
+{
+    *out = seconds((int64_t)status_lag_ms(d->db));
+    return true;
+}
+
+static bool lag_commits(const struct metrics_database *d, double *out)
+{
+    *out = (double)status_lag_commits(d->db);
+    return true;
+}
+
+static bool local_txid(const struct metrics_database *d, double *out)
+{
+    *out = (double)d->db->txid;
+    return true;
+}
+
+static bool shipped_txid(const struct metrics_database *d, double *out)
+{
+    *out = (double)d->db->shipped_txid;
+    return true;
+}
+
+static bool shipped_time(const struct metrics_database *d, double *out)
+{
+    *out = seconds(d->db->shipped_time_ms);
+    return d->db->shipped_time_ms != 0;
+}
+
+static bool timeline(const struct metrics_database *d, double *out)
+{
+    *out = (double)d->db->timeline;
+    return true;
+}
+
+static bool segments(const struct metrics_database *d, double *out)
+{
+    *out = (double)d->db->shipper.put_count;
+    return true;
+}
+
+static bool shipped_bytes(const struct metrics_database *d, double *out)
+{
+    *out = (double)d->db->shipper.put_bytes;
+    return true;
+}
+
+static bool changed_bytes(const struct metrics_database *d, double *out)
+{
+    *out = (double)d->db->shipper.raw_bytes;
+    return true;
+}
+
+static bool log_bytes(const struct metrics_database *d, double *out)
+{
+    *out = (double)d->db->log_bytes;
+    return true;
+}
+
+static bool log_resets(const struct metrics_database *d, double *out)
+{
+    *out = (double)d->db->reset_count;
+    return true;
+}
+
+static bool spooled(const struct metrics_database *d, double *out)
+{
+    *out = (double)d->db->spool_bytes;
+    return true;
+}
+
+static bool snapshot_time(const struct metrics_database *d, double *out)
+{
+    *out = seconds(d->db->snapshot_ms);
+    return d->db->snapshot_ms != 0;
+}
+
+static bool snapshot_age(const struct metrics_database *d, double *out)
+{
+    int64_t age = clock_wall_ms(d->db->clock) - d->db->snapshot_ms;
+
+    *out = age > 0 ? seconds(age) : 0;
+    return d->db->snapshot_ms != 0;
+}
+
+static bool gaps(const struct metrics_database *d, double *out)
+{
+    *out = (double)d->gap_count;
+    return true;
+}
+
+static bool gap_time(const struct metrics_database *d, double *out)
+{
+    *out = seconds(d->db->last_gap.time_ms);
+    return d->db->last_gap.txid != 0;
+}
+
+static bool resyncs(const struct metrics_database *d, double *out)
+{
+    *out = (double)d->db->resync_count;
+    return true;
+}
+
+static bool failures(const struct metrics_database *d, double *out)
+{
+    *out = (double)d->failure_count;
+    return true;
+}
+
+static bool failure_time(const struct metrics_database *d, double *out)
+{
+    *out = seconds(d->failed_ms);
+    return d->failed_ms != 0;
+}
+
+static bool trouble(const struct metrics_database *d, double *out)
+{
+    *out = status_trouble(d->db) != NULL ? 1 : 0;
+    return true;
+}
+
+static bool fenced(const struct metrics_database *d, double *out)
+{
+    *out = d->db->state == DB_FENCED ? 1 : 0;
+    return true;
+}
+
+static bool replica_bytes_in(const struct metrics_database *d, double *out)
+{
+    if (d->db->store == NULL)
+        return false;
+    *out = (double)store_counts_of(d->db->store)->bytes_in;
+    return true;
+}
+
+static bool replica_bytes_out(const struct metrics_database *d, double *out)
+{
+    if (d->db->store == NULL)
+        return false;
+    *out = (double)store_counts_of(d->db->store)->bytes_out;
+    return true;
+}
+
+/* A counter's name has no "_total": it is added where the format wants it. */
+static const struct family families[] = {
+    {"weir_state", NULL, "1 for the state that the database is in, 0 for the others.", STATES, NULL},
+    {"weir_error", NULL, "1 while the status of the database has an error.", GAUGE, trouble},
+    {"weir_fenced", NULL, "1 when another writer owns the replica.", GAUGE, fenced},
+    {"weir_lag_seconds", "seconds", "Age of what is committed and not shipped; 0 when nothing is missing.", GAUGE,
+        lag_seconds},
+    {"weir_lag_commits", NULL, "Commits that are read and not shipped.", GAUGE, lag_commits},
+    {"weir_local_txid", NULL, "The last commit that was read from the log.", GAUGE, local_txid},
+    {"weir_shipped_txid", NULL, "The last commit that is durable in the replica.", GAUGE, shipped_txid},
+    {"weir_shipped_time_seconds", "seconds", "When that commit was made (Unix time).", GAUGE, shipped_time},
+    {"weir_timeline", NULL, "The timeline that is being written.", GAUGE, timeline},
+    {"weir_segments_shipped", NULL, "Segments that became durable in the replica.", COUNTER, segments},
+    {"weir_shipped_bytes", "bytes", "Bytes of those segments.", COUNTER, shipped_bytes},
+    {"weir_changed_bytes", "bytes", "Bytes of the pages that they stand for.", COUNTER, changed_bytes},
+    {"weir_replica_requests", NULL, "Requests to the replica, by kind and outcome; what never was is left out.",
+        REQUESTS, NULL},
+    {"weir_replica_sent_bytes", "bytes", "Bodies sent to the replica.", COUNTER, replica_bytes_out},
+    {"weir_replica_received_bytes", "bytes", "Bodies received from the replica.", COUNTER, replica_bytes_in},
+    {"weir_log_bytes", "bytes", "Size of the log in use.", GAUGE, log_bytes},
+    {"weir_log_resets", NULL, "How often the log was started over since weir attached to it.", GAUGE, log_resets},
+    {"weir_spool_bytes", "bytes", "What waits on the local disk.", GAUGE, spooled},
+    {"weir_snapshot_time_seconds", "seconds", "When the last snapshot was taken (Unix time).", GAUGE, snapshot_time},
+    {"weir_snapshot_age_seconds", "seconds", "How old the last snapshot is.", GAUGE, snapshot_age},
+    {"weir_gaps", NULL, "Places of this run where commits cannot be told apart.", COUNTER, gaps},
+    {"weir_gap_time_seconds", "seconds", "The last such place (Unix time).", GAUGE, gap_time},
+    {"weir_resyncs", NULL, "Comparisons of all pages that found a difference.", COUNTER, resyncs},
+    {"weir_failures", NULL, "Times that something began to fail.", COUNTER, failures},
+    {"weir_failure_time_seconds", "seconds", "When something last began to fail (Unix time).", GAUGE, failure_time},
+};
+
+/* --- text --------------------------------------------------------------------------------------------------------- */
+
+unsigned metrics_family_count(void)
+{
+    return sizeof families / sizeof families[0];
+}
+
+const char *metrics_type(enum metrics_format how)
+{
+    return how == METRICS_OPEN ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                               : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+static void put_head(const struct family *f, enum metrics_format how, struct buf *out)
+{
+    bool counter = f->kind == COUNTER || f->kind == REQUESTS;
+    const char *suffix = counter && how == METRICS_CLASSIC ? "_total" : "";
+
+    buf_printf(out, "# HELP %s%s %s\n# TYPE %s%s %s\n", f->name, suffix, f->help, f->name, suffix,
+        counter ? "counter" : "gauge");
+    if (f->unit != NULL && how == METRICS_OPEN)
+        buf_printf(out, "# UNIT %s %s\n", f->name, f->unit);
+}
+
+void metrics_head(unsigned family, enum metrics_format how, struct buf *out)
+{
+    put_head(&families[family], how, out);
+}
+
+/* The length of the UTF-8 character that begins here; 0: it is none. */
+static size_t character(const unsigned char *p)
+{
+    size_t size = *p < 0x80                 ? 1
+                  : *p >= 0xc2 && *p < 0xe0 ? 2
+                  : *p >= 0xe0 && *p < 0xf0 ? 3
+                  : *p >= 0xf0 && *p < 0xf5 ? 4
+                                            : 0;
+
+    for (size_t i = 1; i < size; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return size;
+}
+
+/* A path may hold any bytes, a label only UTF-8. */
+static void put_label(const char *name, const char *value, struct buf *out)
+{
+    buf_printf(out, "%s=\"", name);
+    for (const unsigned char *p = (const unsigned char *)value; *p != 0;) {
+        size_t size = character(p);
+
+        if (*p == '\\' || *p == '"')
+            buf_printf(out, "\\%c", *p);
+        else if (*p == '\n')
+            buf_text(out, "\\n");
+        else if (size == 0)
+            buf_text(out, "?");
+        else
+            buf_put(out, p, size);
+        p += size > 0 ? size : 1;
+    }
+    buf_text(out, "\"");
+}
+
+static void put_begin(const char *name, const char *suffix, const struct db *db, struct buf *out)
+{
+    buf_printf(out, "%s%s{", name, suffix);
+    put_label("db", db->settings->path, out);
+}
+
+/* Whole numbers as such; beyond 2^53 the format has doubles anyway. */
+static void put_value(double value, struct buf *out)
+{
+    if (value < 9007199254740992.0 && value >= 0 && (double)(uint64_t)value >= value)
+        buf_printf(out, " %" PRIu64 "\n", (uint64_t)value);
+    else
+        buf_printf(out, " %.3f\n", value);
+}
+
+static void put_states(const struct family *f, const struct db *db, struct buf *out)
+{
+    const char *now = status_state(db);
+
+    for (unsigned i = 0; status_state_name(i) != NULL; i++) {
+        put_begin(f->name, "", db, out);
+        buf_text(out, ",");
+        put_label("state", status_state_name(i), out);
+        buf_text(out, strcmp(now, status_state_name(i)) == 0 ? "} 1\n" : "} 0\n");
+    }
+}
+
+static void put_requests(const struct family *f, const struct db *db, struct buf *out)
+{
+    const struct store_counts *counts = db->store != NULL ? store_counts_of(db->store) : NULL;
+
+    for (int kind = 0; counts != NULL && kind < STORE_KIND_COUNT; kind++)
+        for (int outcome = 0; outcome < STORE_OUTCOME_COUNT; outcome++) {
+            if (counts->outcomes[kind][outcome] == 0)
+                continue;
+            put_begin(f->name, "_total", db, out);
+            buf_printf(out, ",kind=\"%s\",outcome=\"%s\"} %" PRIu64 "\n", store_kind_name(kind),
+                store_outcome_name((enum store_outcome)outcome), counts->outcomes[kind][outcome]);
+        }
+}
+
+void metrics_samples(unsigned family, const struct metrics_database *d, enum metrics_format how, struct buf *out)
+{
+    const struct family *f = &families[family];
+    double value;
+
+    (void)how; /* samples are the same in both */
+    if (f->kind == STATES) {
+        put_states(f, d->db, out);
+    } else if (f->kind == REQUESTS) {
+        put_requests(f, d->db, out);
+    } else if (f->value(d, &value)) {
+        put_begin(f->name, f->kind == COUNTER ? "_total" : "", d->db, out);
+        buf_text(out, "}");
+        put_value(value, out);
+    }
+}
+
+void metrics_process(const struct metrics_process *p, enum metrics_format how, struct buf *out)
+{
+    static const struct family build = {"weir_build", NULL, "The version of weir.", GAUGE, NULL},
+                               start = {"weir_start_time_seconds", "seconds", "When the daemon began (Unix time).",
+                                   GAUGE, NULL},
+                               loaded = {"weir_configuration_time_seconds", "seconds",
+                                   "Since when the settings in force are in force (Unix time).", GAUGE, NULL},
+                               failed = {"weir_configuration_error", NULL, "1 when the last reload could not be used.",
+                                   GAUGE, NULL};
+
+    if (how == METRICS_OPEN)
+        buf_printf(out, "# HELP %s %s\n# TYPE %s info\n", build.name, build.help, build.name);
+    else
+        buf_printf(out, "# HELP %s_info %s\n# TYPE %s_info gauge\n", build.name, build.help, build.name);
+    buf_printf(out, "%s_info{version=\"" WEIR_VERSION "\"} 1\n", build.name);
+    put_head(&start, how, out);
+    buf_text(out, start.name);
+    put_value(seconds(p->start_ms), out);
+    put_head(&loaded, how, out);
+    buf_text(out, loaded.name);
+    put_value(seconds(p->loaded_ms), out);
+    put_head(&failed, how, out);
+    buf_printf(out, "%s %d\n", failed.name, (int)p->reload_failed);
+}
+
+void metrics_end(enum metrics_format how, struct buf *out)
+{
+    if (how == METRICS_OPEN)
+        buf_text(out, "# EOF\n");
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include "metrics.h"
+#include "status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int64_t wall(const struct clock *c)
+{
+    (void)c;
+    return 1700000100500;
+}
+
+static uint64_t mono(const struct clock *c)
+{
+    (void)c;
+    return 0;
+}
+
+static const struct clock then = {wall, mono};
+
+struct rig {
+    struct db db;
+    struct db_settings settings;
+    struct store store;
+    char path[100];
+    struct buf out;
+};
+
+static void begin(struct rig *g)
+{
+    static const char path[] = "/srv/we\"ird\\\n\xc3\xa4\xff.db";
+
+    memset(g, 0, sizeof *g);
+    memcpy(g->path, path, sizeof path);
+    g->settings.path = g->path;
+    g->db.settings = &g->settings;
+    g->db.clock = &then;
+    g->db.state = DB_RUNNING;
+    buf_init(&g->out, 1 << 20);
+}
+
+static void fill(struct rig *g)
+{
+    struct db *db = &g->db;
+
+    db->store = &g->store;
+    g->store.counts.outcomes[STORE_PUT][STORE_OUTCOME_OK] = 41;
+    g->store.counts.outcomes[STORE_GET][STORE_OUTCOME_NETWORK] = 2;
+    g->store.counts.bytes_out = 7000;
+    g->store.counts.bytes_in = 30;
+    db->txid = 12;
+    db->shipped_txid = 10;
+    db->shipped_time_ms = 1700000098000;
+    db->timeline = 3;
+    db->shipper.put_count = 40;
+    db->shipper.put_bytes = 6000;
+    db->shipper.raw_bytes = (uint64_t)1 << 54;
+    db->shipper.last_error.code = E_IO;
+    db->log_bytes = 4152;
+    db->reset_count = 1;
+    db->spool_bytes = 99;
+    db->snapshot_ms = 1700000000000;
+    db->last_gap.txid = 7;
+    db->last_gap.time_ms = 1600000000123;
+    db->resync_count = 1;
+}
+
+static const char *render(struct rig *g, enum metrics_format how)
+{
+    const struct metrics_database d = {.db = &g->db, .failure_count = 5, .gap_count = 1, .failed_ms = 1700000099000};
+
+    buf_clear(&g->out);
+    metrics_process(
+        &(struct metrics_process){.start_ms = 1700000000250, .loaded_ms = 1700000000000, .reload_failed = true}, how,
+        &g->out);
+    for (unsigned i = 0; i < metrics_family_count(); i++) {
+        metrics_head(i, how, &g->out);
+        metrics_samples(i, &d, how, &g->out);
+    }
+    metrics_end(how, &g->out);
+    assert_int_equal(g->out.failed, E_OK);
+    return buf_str(&g->out);
+}
+
+#define DB "{db=\"/srv/we\\\"ird\\\\\\n\xc3\xa4?.db\"}"
+
+static void has(const char *text, const char *lines)
+{
+    if (strstr(text, lines) == NULL)
+        fail_msg("there is no\n%s\nin\n%s", lines, text);
+}
+
+static void open_format(void **state)
+{
+    struct rig g;
+    const char *text;
+
+    (void)state;
+    begin(&g);
+    fill(&g);
+    text = render(&g, METRICS_OPEN);
+    has(text, "# TYPE weir_build info\nweir_build_info{version=\"" WEIR_VERSION "\"} 1\n");
+    has(text, "# UNIT weir_start_time_seconds seconds\nweir_start_time_seconds 1700000000.250\n");
+    has(text, "weir_configuration_time_seconds 1700000000\n");
+    has(text, "weir_configuration_error 1\n");
+    has(text, "\nweir_lag_seconds" DB " 2.500\n");
+    has(text, "\nweir_lag_commits" DB " 2\n");
+    has(text, "\nweir_local_txid" DB " 12\n");
+    has(text, "\nweir_shipped_txid" DB " 10\n");
+    has(text, "\nweir_shipped_time_seconds" DB " 1700000098\n");
+    has(text, "\nweir_timeline" DB " 3\n");
+    has(text, "# TYPE weir_segments_shipped counter\nweir_segments_shipped_total" DB " 40\n");
+    has(text,
+        "# TYPE weir_shipped_bytes counter\n# UNIT weir_shipped_bytes bytes\nweir_shipped_bytes_total" DB " 6000\n");
+    has(text, "\nweir_changed_bytes_total" DB " 18014398509481984.000\n");
+    has(text,
+        "# TYPE weir_replica_requests counter\nweir_replica_requests_total{db=\"/srv/we\\\"ird\\\\\\n\xc3\xa4?.db\","
+        "kind=\"put\",outcome=\"ok\"} 41\nweir_replica_requests_total{db=\"/srv/we\\\"ird\\\\\\n\xc3\xa4?.db\","
+        "kind=\"get\",outcome=\"network\"} 2\n# HELP ");
+    has(text, "\nweir_replica_sent_bytes_total" DB " 7000\n");
+    has(text, "\nweir_replica_received_bytes_total" DB " 30\n");
+    has(text, "\nweir_log_bytes" DB " 4152\n");
+    has(text, "\nweir_log_resets" DB " 1\n");
+    has(text, "\nweir_spool_bytes" DB " 99\n");
+    has(text, "\nweir_snapshot_time_seconds" DB " 1700000000\n");
+    has(text, "\nweir_snapshot_age_seconds" DB " 100.500\n");
+    has(text, "\nweir_gaps_total" DB " 1\n");
+    has(text, "\nweir_gap_time_seconds" DB " 1600000000.123\n");
+    has(text, "\nweir_resyncs_total" DB " 1\n");
+    has(text, "\nweir_failures_total" DB " 5\n");
+    has(text, "\nweir_failure_time_seconds" DB " 1700000099\n");
+    has(text, "\nweir_error" DB " 1\n");
+    has(text, "\nweir_fenced" DB " 0\n");
+    assert_string_equal(text + strlen(text) - 6, "# EOF\n");
+    buf_fini(&g.out);
+}
+
+static void classic_format(void **state)
+{
+    struct rig g;
+    const char *text;
+
+    (void)state;
+    begin(&g);
+    fill(&g);
+    text = render(&g, METRICS_CLASSIC);
+    has(text, "# TYPE weir_segments_shipped_total counter\nweir_segments_shipped_total" DB " 40\n");
+    has(text, "# TYPE weir_build_info gauge\nweir_build_info{");
+    assert_null(strstr(text, "# UNIT"));
+    assert_null(strstr(text, "# EOF"));
+    assert_null(strstr(metrics_type(METRICS_CLASSIC), "openmetrics"));
+    assert_non_null(strstr(metrics_type(METRICS_OPEN), "openmetrics"));
+    buf_fini(&g.out);
+}
+
+/* Before anything happened: no times that never were, and every counter at 0. */
+static void nothing_yet(void **state)
+{
+    static const char *const absent[] = {"\nweir_shipped_time_seconds{", "\nweir_snapshot_time_seconds{",
+        "\nweir_snapshot_age_seconds{", "\nweir_gap_time_seconds{", "\nweir_replica_sent_bytes_total{",
+        "\nweir_replica_requests_total{"};
+    struct rig g;
+    const char *text;
+
+    (void)state;
+    begin(&g);
+    text = render(&g, METRICS_OPEN);
+    for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++)
+        assert_null(strstr(text, absent[i]));
+    has(text, "\nweir_segments_shipped_total" DB " 0\n");
+    has(text, "\nweir_lag_seconds" DB " 0\n");
+    has(text, "\nweir_error" DB " 0\n");
+    buf_fini(&g.out);
+}
+
+/* One and only one of the states is 1, and the families agree with it. */
+static void states(void **state)
+{
+    static const char *const names[] = {"waiting", "starting", "replicating", "restarting", "retrying", "stopping",
+        "fenced", "failed", "stopped", "behind", "spooling", "gap"};
+    struct rig g;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char want[100];
+        const char *text, *at;
+        unsigned ones = 0;
+
+        begin(&g);
+        if (i <= DB_STOPPED)
+            g.db.state = (enum db_state)i;
+        else if (i == DB_STOPPED + 1)
+            g.db.shipper.last_error.code = E_NETWORK;
+        else if (i == DB_STOPPED + 2)
+            g.db.spool_bytes = 1;
+        else
+            g.db.in_gap = true;
+        text = render(&g, METRICS_CLASSIC);
+        (void)snprintf(want, sizeof want, ",state=\"%s\"} 1\n", names[i]);
+        has(text, want);
+        for (at = text; (at = strstr(at, ",state=\"")) != NULL; at++)
+            ones += strstr(at, "} 1\n") != NULL && strstr(at, "} 1\n") < strchr(at, '\n');
+        assert_int_equal(ones, 1);
+        has(text, g.db.state == DB_FENCED ? "\nweir_fenced" DB " 1\n" : "\nweir_fenced" DB " 0\n");
+        buf_fini(&g.out);
+    }
+    assert_null(status_state_name(sizeof names / sizeof names[0]));
+}
+
+/* Prometheus's own tool has nothing to say. */
+static void promtool(void **state)
+{
+    char file[] = "/tmp/weir-metrics-XXXXXX", command[200];
+    struct rig g;
+    int fd, status;
+
+    (void)state;
+    if (access("/usr/bin/promtool", X_OK) != 0)
+        skip();
+    begin(&g);
+    fill(&g);
+    (void)render(&g, METRICS_CLASSIC);
+    fd = mkstemp(file);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, g.out.data, g.out.size), g.out.size);
+    (void)close(fd);
+    (void)snprintf(command, sizeof command, "promtool check metrics <%s >&2", file);
+    status = system(command);
+    (void)unlink(file);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    buf_fini(&g.out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(open_format),
+        cmocka_unit_test(classic_format),
+        cmocka_unit_test(nothing_yet),
+        cmocka_unit_test(states),
+        cmocka_unit_test(promtool),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
