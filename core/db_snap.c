@@ -397,6 +397,10 @@ static struct rc finish_upload(struct copy *c, struct err *err)
 {
     layout_text key;
 
+    for (bool more = true; more;) {
+        TRY(snap_writer_hashes(c->writer, c->jobs[0]->z, c->s->meta.page_count, upload_tail(c->upload), &more, err));
+        TRY(upload_pass(c->upload, err));
+    }
     TRY(snap_writer_finish(c->writer, &c->s->meta, upload_tail(c->upload), err));
     c->s->stored_bytes = upload_size(c->upload);
     put_key(c, key, c->s->meta.txid, c->s->meta.time_ms);
@@ -425,6 +429,7 @@ static void copy_init(struct copy *c, struct db_snap *s)
     c->writer = snap_writer_new(&l->database, &l->run, l->conn->page_size);
     if (s->level > 0)
         snap_writer_partial(c->writer);
+    snap_writer_hashing(c->writer);
     for (size_t i = 0; i < GROUP_FRAMES; i++) {
         struct frame_job *j = c->jobs[i] = mem_new(sizeof *j);
 

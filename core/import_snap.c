@@ -123,6 +123,10 @@ static struct rc copy_all(struct snap_copy *c, struct snap_meta *meta, struct er
     TRY(plain_db_done(c->opts->source, err));
     meta->page_count = plain_db_page_count(c->opts->source);
     meta->checksum = c->checksum;
+    for (bool more = true; more;) {
+        TRY(snap_writer_hashes(c->writer, c->jobs[0]->z, meta->page_count, upload_tail(c->upload), &more, err));
+        TRY(upload_pass(c->upload, err));
+    }
     return snap_writer_finish(c->writer, meta, upload_tail(c->upload), err);
 }
 
@@ -134,6 +138,7 @@ struct rc import_snap_put(struct work *w, struct store *s, const struct import_o
 
     layout_snapshot(key, meta->timeline, meta->txid, meta->time_ms);
     c.writer = snap_writer_new(&meta->database, &meta->writer, meta->page_size);
+    snap_writer_hashing(c.writer);
     for (size_t i = 0; i < GROUP_FRAMES; i++) {
         struct frame_job *j = c.jobs[i] = mem_new(sizeof *j);
 

@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "catalog_read.h"
 #include "clock.h"
+#include "restore_reuse.h"
 #include "restore_target.h"
 #include "restore_way.h"
 #include "strx.h"
@@ -361,7 +362,11 @@ static struct rc publish(struct restore_job *j, struct restore_target *target, s
             },
     };
 
+    if (j->opts->keep_old)
+        restore_target_keep_old(target);
+    j->report->replaced = restore_target_exists(target);
     TRY(restore_target_publish(target, j->image, j->opts->with_state ? &content : NULL, warning, err));
+    (void)snprintf(j->report->kept, sizeof j->report->kept, "%s", restore_target_kept(target));
     if (warning[0] != 0)
         restore_way_warn(j, warning);
     return RC_OK;
@@ -373,11 +378,11 @@ static void fill_report(struct restore_job *j)
 
     r->timeline = j->plan->timeline;
     r->txid = j->plan->txid;
-    r->snapshot_txid = j->plan->bases[0].txid;
+    r->snapshot_txid = restore_reuse_is_state(&j->plan->bases[0]) ? 0 : j->plan->bases[0].txid;
     r->merge_count = j->plan->base_count - 1;
     if (j->image == NULL) {
         r->object_count = j->plan->base_count + j->plan->segment_count;
-        r->bytes_read = j->plan->bytes;
+        r->bytes_read = j->plan->bytes > j->saved ? j->plan->bytes - j->saved : 0;
         return;
     }
     r->time_ms = j->time_ms;
@@ -406,8 +411,10 @@ static struct rc run(struct restore_job *j, struct restore_target *target, struc
     if (timeline == 0)
         timeline = catalog_newest(j->catalog)->number;
     TRY(choose_txid(j, timeline, &txid, err));
+    TRY(restore_reuse_offer(j, txid, err));
     TRY(restore_way_run(j, timeline, txid, err));
     if (!j->opts->dry_run) {
+        restore_reuse_close(j);
         TRY(verify_image(j, err));
         TRY(publish(j, target, err));
     }
@@ -425,10 +432,14 @@ struct rc restore_run(struct work *w, struct store *s, const struct fsys *fs, co
 
     *report = (struct restore_report){0};
     if (!opts->dry_run) {
-        TRY(restore_target_open(&target, fs, opts->output, opts->force, err));
+        TRY(restore_target_open(&target, fs, opts->output, opts->force || opts->in_place, err));
         j.target = restore_target_path(target);
     }
+    restore_reuse_open(&j);
     rc = run(&j, target, err);
+    if (rc_failed(rc))
+        restore_reuse_leave(&j, rc);
+    restore_reuse_close(&j);
     plan_free(j.plan);
     plan_lost_fini(&j.lost);
     image_free(j.image);

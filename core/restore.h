@@ -27,6 +27,8 @@ struct restore_opts {
     enum restore_verify verify;
     bool dry_run;
     bool force;        /* replace an existing file */
+    bool in_place;     /* the same, and take from it what is the same in the new state */
+    bool keep_old;     /* keep the file that is replaced under another name */
     bool with_state;   /* write the local state beside it (default for the command) */
     unsigned parallel; /* 0: a default */
     /* Progress: called now and then from the job's thread; may be NULL. */
@@ -41,10 +43,15 @@ struct restore_report {
     uint64_t checksum;
     uint32_t page_size, page_count;
     uint64_t snapshot_txid;
-    size_t merge_count;  /* behind it */
-    size_t object_count; /* of a dry run: to be read, without the parts of large segments */
-    uint64_t bytes_read; /* of a dry run: to be read */
+    size_t merge_count;    /* behind it */
+    size_t object_count;   /* of a dry run: to be read, without the parts of large segments */
+    uint64_t bytes_read;   /* of a dry run: to be read */
+    uint64_t reused_bytes; /* of the database: not fetched, because they were on this machine */
+    uint64_t reused_txid;  /* the state that was at hand as a whole; 0: none */
     uint64_t duration_ms;
+    bool replaced;              /* a file was there */
+    char kept[ERR_MSG_SIZE];    /* "" or the name under which it was kept */
+    char left[ERR_MSG_SIZE];    /* "" or, of a restore that failed, the file that holds what was fetched */
     char warning[ERR_MSG_SIZE]; /* "" or what had to be worked around (a damaged object passed over) */
     bool nothing_there;         /* E_NOTFOUND because there is no replica, or one without any commit */
 };

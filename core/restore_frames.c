@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "restore_index.h"
+#include "restore_reuse.h"
 #include "snap_frame.h"
 
 #include <assert.h>
@@ -257,8 +258,7 @@ static struct rc make_room(struct restore_job *j, const struct snap_meta *m, str
 {
     if (j->image != NULL)
         return image_resize(j->image, m->page_count, err);
-    j->page_size = m->page_size;
-    TRY(image_create(&j->image, j->fs, j->target, m->page_size, m->page_count, err));
+    TRY(restore_reuse_image(j, m->page_size, m->page_count, err));
     return j->opts->verify >= RESTORE_VERIFY_STATE ? image_verify_early(j->image, err) : RC_OK;
 }
 
@@ -269,6 +269,7 @@ static struct rc load(struct restore_sources *all, struct err *err)
     const struct snap_meta *m = snap_index_meta(last->index);
 
     TRY(make_room(j, m, err));
+    TRY(restore_reuse_pages(j, all, err));
     TRY(load_frames(j, all, err));
     if (image_checksum(j->image) != m->checksum) {
         restore_blame_base(j, last->number);
@@ -277,6 +278,8 @@ static struct rc load(struct restore_sources *all, struct err *err)
     }
     j->report->object_count += all->count;
     j->txid = m->txid;
+    j->timeline = m->timeline;
+    j->checksum = m->checksum;
     j->time_ms = m->time_ms;
     return RC_OK;
 }

@@ -7,6 +7,8 @@
 #include "plan.h"
 #include "restore.h"
 
+struct restore_reuse;
+
 struct restore_job {
     /* Borrowed; set at the begin. */
     struct work *work;
@@ -24,8 +26,14 @@ struct restore_job {
     struct nonce database; /* of the history */
     bool database_known;   /* false: weir.json and all timelines are damaged; the snapshot says it then */
 
+    struct restore_reuse *reuse; /* owned; NULL: nothing local is looked at (any more) */
+    bool no_reuse;               /* it led to a state that was none */
+    uint64_t saved;              /* of a dry run: bytes that need not be read */
+
     /* The state that `image` has reached. */
     uint32_t page_size;
+    uint32_t timeline;
+    uint64_t checksum;
     uint64_t txid;
     int64_t time_ms;
 

@@ -59,6 +59,8 @@ static struct rc on_commit(void *ctx, const struct seg_commit *commit, bool *sto
             "the state checksum at txid %" PRIu64 " is %016" PRIx64 ", the segment says %016" PRIx64, commit->txid,
             image_checksum(j->image), commit->checksum);
     j->txid = commit->txid;
+    j->timeline = r->info->timeline;
+    j->checksum = commit->checksum;
     j->time_ms = commit->time_ms;
     r->commit++;
     r->reached = commit->txid >= r->last_txid;

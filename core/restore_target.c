@@ -2,6 +2,8 @@
 #include "restore_target.h"
 
 #include "alloc.h"
+#include "clock.h"
+#include "restore_keep.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +19,10 @@ struct restore_target {
     char *path;            /* owned; links resolved */
     char *state_dir;       /* owned; beside the path as it was given, which is where a daemon looks */
     bool exists;
-    sqlite3 *old; /* the replaced database, held exclusively; NULL: SQLite has no use for that file */
+    bool keep_old;
+    bool settled;              /* the old database is whole without its side files */
+    struct restore_keep *keep; /* owned; NULL: nothing was kept */
+    sqlite3 *old;              /* the replaced database, held exclusively; NULL: SQLite has no use for that file */
 };
 
 /* --- the old database ----------------------------------------------------------------------------------------------
@@ -97,6 +102,7 @@ static struct rc settle_old(struct restore_target *t, struct err *err)
     if (t->old == NULL)
         return RC_OK;
     code = sqlite3_wal_checkpoint_v2(t->old, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    t->settled = code == SQLITE_OK;
     if (code == SQLITE_OK || is_no_database(code))
         return RC_OK;
     return from_sqlite(t, code, "checkpoint", err);
@@ -186,6 +192,7 @@ void restore_target_free(struct restore_target *t)
     if (t == NULL)
         return;
     release_old(t);
+    restore_keep_free(t->keep);
     mem_free(t->path);
     mem_free(t->state_dir);
     mem_free(t);
@@ -200,6 +207,21 @@ void restore_target_freep(struct restore_target **t)
 const char *restore_target_path(const struct restore_target *t)
 {
     return t->path;
+}
+
+bool restore_target_exists(const struct restore_target *t)
+{
+    return t->exists;
+}
+
+void restore_target_keep_old(struct restore_target *t)
+{
+    t->keep_old = true;
+}
+
+const char *restore_target_kept(const struct restore_target *t)
+{
+    return t->keep != NULL ? restore_keep_path(t->keep) : "";
 }
 
 /* --- SQLite's checks -----------------------------------------------------------------------------------------------
@@ -352,6 +374,23 @@ static struct rc write_state(const struct restore_target *t, struct local_state 
     return give_state(t, err);
 }
 
+/* Until the new file has its name, the old one has it, whole. */
+static struct rc replace(struct restore_target *t, struct image *image, struct err *err)
+{
+    struct rc rc;
+
+    if (t->exists && t->keep_old)
+        TRY(restore_keep_make(&t->keep, t->fs, t->path, !t->settled, clock_wall_ms(&clock_real), err));
+    rc = remove_side_files(t, err);
+    if (!rc_failed(rc))
+        rc = image_publish(image, err);
+    if (rc_failed(rc) && !image_is_published(image)) {
+        restore_keep_undo(t->keep);
+        restore_keep_free(MOVE(t->keep));
+    }
+    return rc;
+}
+
 struct rc restore_target_publish(struct restore_target *t, struct image *image,
     const struct local_state_content *content, char *warning, struct err *err)
 {
@@ -363,8 +402,7 @@ struct rc restore_target_publish(struct restore_target *t, struct image *image,
         TRY(lock_old(t, err));
     TRY(settle_old(t, err));
     TRY(discard_state(t, &state, err));
-    TRY(remove_side_files(t, err));
-    TRY(image_publish(image, err));
+    TRY(replace(t, image, err));
     release_old(t);
     if (content == NULL)
         return RC_OK;

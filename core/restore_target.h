@@ -15,9 +15,10 @@
  *        the end, so nobody can open it meanwhile
  *     2. SQLite copies the old log into the old file (or rolls its journal back): from here on it is whole without them
  *     3. the old local state is discarded (without it, a daemon proves a file by its checksum)
- *     4. -wal, -shm and -journal are removed, and the directory is synced
- *     5. the new file is renamed over the old one, and the directory is synced
- *     6. the new local state is written
+ *     4. if it is to be kept, the old file gets its second name (restore_keep.h)
+ *     5. -wal, -shm and -journal are removed, and the directory is synced
+ *     6. the new file is renamed over the old one, and the directory is synced
+ *     7. the new local state is written
  *
  * A file that SQLite cannot read (not a database, or damaged beyond use) cannot be in use by SQLite either and is
  * replaced without 1 and 2.  Side files without a database are what SQLite itself would throw away.
@@ -40,6 +41,12 @@ void restore_target_free(struct restore_target *t);
 void restore_target_freep(struct restore_target **t);
 /* The file that will be replaced: symbolic links are followed. */
 const char *restore_target_path(const struct restore_target *t);
+
+/* There is a file that will be replaced. */
+bool restore_target_exists(const struct restore_target *t);
+/* Keep it under another name, and say which: "" when there was none. */
+void restore_target_keep_old(struct restore_target *t);
+const char *restore_target_kept(const struct restore_target *t);
 
 /* PRAGMA quick_check, or integrity_check; leaves no side files.  E_CORRUPT with the first finding. */
 MUST_USE struct rc restore_target_check_file(const char *path, bool full, struct err *err);

@@ -5,6 +5,7 @@
 #include "catalog_read.h"
 #include "restore_frames.h"
 #include "restore_replay.h"
+#include "restore_reuse.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -57,6 +58,10 @@ static struct rc check_against_log(
     bool found = false;
 
     TRY(ask_log(j, timeline, &commit, &found, err));
+    if (!found && restore_reuse_is_state(last)) {
+        restore_blame_base(j, s->base_end - 1);
+        return rc_raise(err, E_CORRUPT, "nothing in the log speaks for the local file at txid %" PRIu64, j->txid);
+    }
     if (!found)
         return RC_OK;
     j->time_ms = commit.time_ms;
@@ -68,6 +73,22 @@ static struct rc check_against_log(
         last->level > 0 ? "merge that ends" : "snapshot", j->txid, image_checksum(j->image), commit.checksum);
 }
 
+/* Snapshot and merges; or, in place of the snapshot, a file that was on this machine. */
+static struct rc load_bases(struct restore_job *j, const struct plan_stage *stage, struct err *err)
+{
+    struct plan_stage rest = *stage;
+    struct rc rc;
+
+    if (!restore_reuse_is_state(&j->plan->bases[stage->base]))
+        return restore_frames_load(j, stage, err);
+    rc = restore_reuse_load(j, &j->plan->bases[stage->base], err);
+    if (restore_is_damage(rc))
+        restore_blame_base(j, stage->base);
+    TRY(rc);
+    rest.base++;
+    return rest.base < rest.base_end ? restore_frames_load(j, &rest, err) : RC_OK;
+}
+
 static struct rc carry_out(struct restore_job *j, uint32_t timeline, struct err *err)
 {
     j->done = 0;
@@ -76,7 +97,7 @@ static struct rc carry_out(struct restore_job *j, uint32_t timeline, struct err 
     for (size_t i = 0; i < j->plan->stage_count; i++) {
         const struct plan_stage *s = &j->plan->stages[i];
 
-        TRY(restore_frames_load(j, s, err));
+        TRY(load_bases(j, s, err));
         if (s->segment_end > s->segment)
             TRY(restore_replay_run(j, s, err));
         else
@@ -100,6 +121,8 @@ static void note(struct restore_job *j, const struct layout_key *lost, const str
 {
     char text[ERR_MSG_SIZE];
 
+    if (restore_reuse_is_key(lost))
+        return; /* nothing that was stored is at fault */
     if (lost->kind == LAYOUT_SNAPSHOT)
         (void)snprintf(
             text, sizeof text, "the snapshot at txid %" PRIu64 " was passed over (%.900s)", lost->txid, why->msg);
@@ -156,6 +179,18 @@ static struct rc list_again(struct restore_job *j, struct err *err)
     return RC_OK;
 }
 
+/* A damaged index is the restore's concern. */
+static struct rc estimate(struct restore_job *j, struct err *err)
+{
+    struct err damage;
+    struct rc rc = restore_reuse_estimate(j, &damage);
+
+    if (!rc_failed(rc) || restore_is_damage(rc))
+        return RC_OK;
+    *err = damage;
+    return rc;
+}
+
 struct rc restore_way_run(struct restore_job *j, uint32_t timeline, uint64_t txid, struct err *err)
 {
     struct dead_end dead = {0};
@@ -174,10 +209,16 @@ struct rc restore_way_run(struct restore_job *j, uint32_t timeline, uint64_t txi
         image_free(MOVE(j->image));
         j->plan = plan;
         if (j->opts->dry_run)
-            return RC_OK;
+            return estimate(j, err);
         rc = carry_out(j, timeline, err);
         if (!restore_is_damage(rc))
             return rc;
+        if (!j->no_reuse && j->report->reused_bytes > 0 && j->txid == 0) {
+            /* Pages from here may be to blame: see what the objects are worth without them. */
+            j->no_reuse = true;
+            j->lost.count = before;
+            continue;
+        }
         if (j->lost.count == before)
             return rc_raise(err, E_CORRUPT, "%.1000s", err->msg); /* listed a moment ago and gone is damage, too */
         remember(&dead, j, err);

@@ -4,19 +4,13 @@
 #include "alloc.h"
 #include "digest.h"
 #include "image_proof.h"
-#include "rng.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/file.h>
 
-#define TEMP_MARK ".weir-tmp-"
 enum {
-    TEMP_DIGITS = 16,
-    TEMP_TRIES_MAX = 8,    /* a clean-up of another restore can take a name away at most once each */
     EARLY_SIZE = 32 << 20, /* bytes of file that are written back together; 8 to 64 MiB do not differ */
 };
 
@@ -33,6 +27,7 @@ struct image {
     size_t early_count; /* entries in `early` */
     bool published;
     struct image_proof *proof; /* owned; NULL: everything is compared at the end */
+    bool left;                 /* the temporary file stays */
 
     /* Any thread: entries of `hashes` belong to the writer of the page, the others are atomic. */
     uint64_t *hashes;  /* owned; 0: never written */
@@ -53,85 +48,7 @@ static bool unsupported(int sys)
     return sys == EOPNOTSUPP || sys == ENOSYS || sys == EINVAL;
 }
 
-/* --- what crashed restores left ---------------------------------------------------------------------------------- */
-
-static bool is_left_over(const char *name, const char *base)
-{
-    size_t n = strlen(base), mark = strlen(TEMP_MARK);
-
-    return strncmp(name, base, n) == 0 && strncmp(name + n, TEMP_MARK, mark) == 0
-           && strlen(name + n + mark) == TEMP_DIGITS && strspn(name + n + mark, "0123456789abcdef") == TEMP_DIGITS;
-}
-
-/* A temporary file whose lock can be had has no owner.  It is removed under the lock: see lock_temp(). */
-static void remove_left_over(const struct fsys *fs, const char *path)
-{
-    struct stat st;
-    int fd = fs->open(fs, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-
-    if (fd < 0)
-        return;
-    if (fs->fstat(fs, fd, &st) == 0 && S_ISREG(st.st_mode) && fs->flock(fs, fd, LOCK_EX | LOCK_NB) == 0)
-        (void)fs->unlink(fs, path); /* stays for the next restore if it cannot be removed */
-    (void)fs->close(fs, fd);        /* nothing was written */
-}
-
-/* As far as it can be done: rubbish that stays is no reason not to restore. */
-static void clean_up(const struct fsys *fs, const char *target)
-{
-    const char *slash = strrchr(target, '/'), *base = slash == NULL ? target : slash + 1;
-    CLEANUP(mem_freep) char *dir = slash == NULL ? mem_strdup(".") : mem_printf("%.*s/", (int)(slash - target), target);
-    DIR *d = fs->opendir(fs, dir);
-
-    if (d == NULL)
-        return;
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        if (is_left_over(e->d_name, base)) {
-            CLEANUP(mem_freep) char *path = mem_printf("%.*s%s", (int)(base - target), target, e->d_name);
-
-            remove_left_over(fs, path);
-        }
-    }
-    (void)closedir(d); /* nothing was written */
-}
-
 /* --- creation ---------------------------------------------------------------------------------------------------- */
-
-/*
- * The lock, and then a look whether the file still has its name: between creation and lock a clean-up of another
- * restore may have taken it for a left-over.  Later it cannot, because it removes only what it has locked.
- */
-static struct rc lock_temp(const struct image *im, bool *lost, struct err *err)
-{
-    struct stat st;
-
-    *lost = false;
-    if (im->fs->flock(im->fs, im->fd, LOCK_EX | LOCK_NB) != 0) {
-        *lost = errno == EWOULDBLOCK;
-        return *lost ? RC_OK : rc_raise_sys(err, rc_from_errno(errno), errno, "lock %s", im->temp);
-    }
-    if (im->fs->fstat(im->fs, im->fd, &st) != 0)
-        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", im->temp);
-    *lost = st.st_nlink == 0;
-    return RC_OK;
-}
-
-static struct rc open_temp(struct image *im, mode_t mode, struct err *err)
-{
-    for (int i = 0; i < TEMP_TRIES_MAX; i++) {
-        bool lost;
-
-        mem_free(im->temp);
-        im->temp = mem_printf("%s" TEMP_MARK "%016" PRIx64, im->target, rng_u64());
-        TRY(fsys_open(im->fs, im->temp, O_RDWR | O_CREAT | O_EXCL, mode, &im->fd, err));
-        TRY(lock_temp(im, &lost, err));
-        if (!lost)
-            return RC_OK;
-        (void)im->fs->close(im->fs, im->fd); /* an empty file without a name */
-        im->fd = -1;
-    }
-    return rc_raise(err, E_BUSY, "create %s: taken away %d times", im->temp, TEMP_TRIES_MAX);
-}
 
 static struct rc set_size(struct image *im, uint64_t size, struct err *err)
 {
@@ -166,12 +83,25 @@ static struct rc allocate(struct image *im, struct err *err)
     return RC_OK;
 }
 
-struct rc image_create(struct image **out, const struct fsys *fs, const char *target, uint32_t page_size,
+/* Who could use the old file must be able to use the new one. */
+static struct rc take_permissions(const struct image *im, struct err *err)
+{
+    struct stat st;
+    bool replaces = im->fs->stat(im->fs, im->target, &st) == 0;
+
+    if (!replaces && errno != ENOENT)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", im->target);
+    if (im->fs->give == NULL)
+        return RC_OK;
+    if (replaces && im->fs->give(im->fs, im->fd, st.st_uid, st.st_gid, st.st_mode & 0777) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "give %s the permissions of %s", im->temp, im->target);
+    return RC_OK;
+}
+
+static struct rc create(struct image **out, const struct fsys *fs, const char *target, uint32_t page_size,
     uint32_t page_count, struct err *err)
 {
     CLEANUP(image_freep) struct image *im = mem_new(sizeof *im);
-    struct stat st;
-    bool replaces;
 
     assert(dbfmt_page_size_ok(page_size));
     im->fs = fs;
@@ -181,19 +111,75 @@ struct rc image_create(struct image **out, const struct fsys *fs, const char *ta
     im->page_count = page_count;
     if (page_count > DBFMT_PAGE_COUNT_MAX)
         return rc_raise(err, E_CORRUPT, "image of %" PRIu32 " pages: SQLite cannot have these", page_count);
-    TRY(allocate(im, err));
-    clean_up(fs, target);
-    replaces = fs->stat(fs, target, &st) == 0;
-    if (!replaces && errno != ENOENT)
-        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", target);
-    TRY(open_temp(im, 0600, err));
-    /* Who could use the old file must be able to use the new one. */
-    if (replaces && fs->give != NULL && fs->give(fs, im->fd, st.st_uid, st.st_gid, st.st_mode & 0777) != 0)
-        return rc_raise_sys(err, rc_from_errno(errno), errno, "give %s the permissions of %s", im->temp, target);
-    TRY(reserve(im, err));
     im->dirty = true;
+    TRY(allocate(im, err));
+    image_left_clean(fs, target);
     *out = MOVE(im);
     return RC_OK;
+}
+
+static void take_file(struct image *im, struct image_left *file)
+{
+    im->temp = MOVE(file->path);
+    im->fd = file->fd;
+    file->fd = -1;
+}
+
+struct rc image_create(struct image **out, const struct fsys *fs, const char *target, uint32_t page_size,
+    uint32_t page_count, struct err *err)
+{
+    CLEANUP(image_freep) struct image *im = NULL;
+    struct image_left fresh;
+
+    TRY(create(&im, fs, target, page_size, page_count, err));
+    TRY(image_left_create(fs, target, &fresh, err));
+    take_file(im, &fresh);
+    TRY(take_permissions(im, err));
+    TRY(reserve(im, err));
+    *out = MOVE(im);
+    return RC_OK;
+}
+
+/* What was in the file before, and will not be written, because SQLite never does. */
+static struct rc clear_lock_page(struct image *im, struct err *err)
+{
+    const uint32_t lock = dbfmt_lock_page(im->page_size);
+    CLEANUP(mem_freep) uint8_t *zeros = NULL;
+
+    if (lock > im->page_count)
+        return RC_OK;
+    zeros = mem_new(im->page_size);
+    return fsys_write_at(im->fs, im->fd, im->temp, zeros, im->page_size, offset_of(im, lock), err);
+}
+
+struct rc image_create_over(struct image **out, const char *target, struct image_left *left, uint32_t page_size,
+    uint32_t page_count, struct err *err)
+{
+    CLEANUP(image_freep) struct image *im = NULL;
+    struct stat st;
+
+    TRY(create(&im, left->fs, target, page_size, page_count, err));
+    take_file(im, left);
+    /* As a new one would be made; what it replaces may say otherwise. */
+    if (im->fs->fstat(im->fs, im->fd, &st) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", im->temp);
+    if (im->fs->give != NULL && im->fs->give(im->fs, im->fd, st.st_uid, st.st_gid, 0600) != 0)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "set the permissions of %s", im->temp);
+    TRY(take_permissions(im, err));
+    TRY(set_size(im, (uint64_t)page_count * page_size, err));
+    TRY(reserve(im, err));
+    TRY(clear_lock_page(im, err));
+    *out = MOVE(im);
+    return RC_OK;
+}
+
+struct rc image_clone(struct image *im, int from, bool *cloned, struct err *err)
+{
+    *cloned = im->fs->clone != NULL && im->fs->clone(im->fs, im->fd, from) == 0;
+    if (!*cloned)
+        return RC_OK; /* whatever the reason: the pages are copied then */
+    TRY(set_size(im, (uint64_t)im->page_count * im->page_size, err));
+    return clear_lock_page(im, err);
 }
 
 void image_free(struct image *im)
@@ -201,7 +187,7 @@ void image_free(struct image *im)
     if (im == NULL)
         return;
     if (im->fd >= 0) {
-        if (!im->published)
+        if (!im->published && !im->left)
             (void)im->fs->unlink(im->fs, im->temp); /* the next restore removes it otherwise */
         (void)im->fs->close(im->fs, im->fd);        /* what counts was synced before it was published */
     }
@@ -319,6 +305,16 @@ struct rc image_put(struct image *im, uint32_t first_pgno, const uint8_t *pages,
     if (rc_failed(rc))
         __atomic_store_n(&im->broken, true, __ATOMIC_RELAXED);
     return rc;
+}
+
+struct rc image_keep(struct image *im, uint32_t pgno, uint64_t hash, struct err *err)
+{
+    assert(!im->published);
+    assert(hash != 0);
+    TRY(check_pages(im, pgno, 1, err));
+    im->checksum ^= im->hashes[pgno - 1] ^ hash;
+    im->hashes[pgno - 1] = hash;
+    return RC_OK;
 }
 
 struct rc image_write(struct image *im, uint32_t pgno, const uint8_t *page, struct err *err)
@@ -454,6 +450,22 @@ struct rc image_sync(struct image *im, struct err *err)
     return RC_OK;
 }
 
+struct rc image_leave(struct image *im, const struct image_left_note *note, struct err *err)
+{
+    uint8_t bytes[IMAGE_LEFT_NOTE_SIZE];
+
+    assert(!im->published);
+    if (im->broken)
+        return rc_raise(err, E_IO, "leave %s: an earlier write or sync of it did not succeed", im->temp);
+    if (note != NULL) {
+        image_left_put_note(note, bytes);
+        TRY(fsys_write_at(
+            im->fs, im->fd, im->temp, bytes, sizeof bytes, (uint64_t)im->page_count * im->page_size, err));
+    }
+    im->left = true;
+    return RC_OK;
+}
+
 struct rc image_publish(struct image *im, struct err *err)
 {
     assert(!im->published);
@@ -463,4 +475,9 @@ struct rc image_publish(struct image *im, struct err *err)
         return rc_raise_sys(err, rc_from_errno(errno), errno, "rename %s to %s", im->temp, im->target);
     im->published = true;
     return fsys_sync_parent(im->fs, im->target, err);
+}
+
+bool image_is_published(const struct image *im)
+{
+    return im->published;
 }

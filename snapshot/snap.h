@@ -27,7 +27,8 @@
  * A merge has the required feature SNAP_PARTIAL in its header, so that who takes it for a snapshot refuses it, and in
  * its footer from 128 on: 8 base txid, 8 state checksum there, 4 level, 4 zeros; then size, magic and hash.
  *
- * Modules: snap_frame makes and opens frames, snap_writer puts an object together, snap_index reads its end.
+ * Modules: snap_frame makes and opens frames, snap_writer puts an object together, snap_index reads its end,
+ * snap_hashes reads the page hashes that it may carry.
  */
 #ifndef SNAP_H
 #define SNAP_H
@@ -45,6 +46,7 @@ enum {
 
     SNAP_LEVEL_MAX = 255,
     SNAP_PARTIAL = 1, /* required feature: pages that are not in it are those of the base state */
+    SNAP_HASHED = 1,  /* optional feature: the last frames may hold the hashes of its pages (snap_hashes.h) */
 
     SNAP_FOOTER_SIZE = 144,
     SNAP_FOOTER_SIZE_PARTIAL = 168,
@@ -61,6 +63,7 @@ struct snap_meta {
     uint32_t page_size;
     uint32_t page_count;
     uint64_t checksum; /* state checksum */
+    bool hashed;       /* on decode: SNAP_HASHED */
     /* Merges only. */
     unsigned level; /* 1 to SNAP_LEVEL_MAX; 0: a snapshot, which stands for itself */
     uint64_t base_txid, base_checksum;

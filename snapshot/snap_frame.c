@@ -21,6 +21,7 @@ unsigned snap_frame_pages(uint32_t page_size)
 void snap_frame_fini(struct snap_frame *f)
 {
     mem_free(f->pgnos);
+    mem_free(f->page_hashes);
     buf_fini(&f->stored);
     *f = (struct snap_frame){0};
 }
@@ -42,6 +43,9 @@ struct rc snap_frame_encode(struct zstr_enc *z, uint32_t page_size, const uint32
     }
     out->pgnos = mem_new(count * sizeof *pgnos);
     memcpy(out->pgnos, pgnos, count * sizeof *pgnos);
+    out->page_hashes = mem_new(count * sizeof *out->page_hashes);
+    for (uint32_t i = 0; i < count; i++)
+        out->page_hashes[i] = digest_page(pgnos[i], pages + (size_t)i * page_size, page_size);
     out->page_count = count;
     out->stored = stored;
     out->hash = digest_bytes(stored.data, stored.size);

@@ -32,8 +32,9 @@ unsigned snap_frame_pages(uint32_t page_size);
 struct snap_frame {
     uint32_t *pgnos; /* owned; ascending */
     uint32_t page_count;
-    struct buf stored; /* owned: the zstd frame */
-    uint64_t hash;     /* of the stored bytes */
+    struct buf stored;     /* owned: the zstd frame */
+    uint64_t hash;         /* of the stored bytes */
+    uint64_t *page_hashes; /* owned; of each page */
 };
 
 /* Frees; fine on a zeroed struct. */

@@ -171,6 +171,7 @@ static struct rc read_footer(struct span bytes, struct footer *f, struct err *er
     (void)cursor_bytes(&c, pack.size);
     f->header_size = pack.size;
     f->partial = (pack.required & SNAP_PARTIAL) != 0;
+    f->meta.hashed = (pack.optional & SNAP_HASHED) != 0;
     f->meta.database = pack.database;
     f->meta.writer = pack.writer;
     f->meta.timeline = cursor_u32(&c);

@@ -4,9 +4,13 @@
 #include "alloc.h"
 #include "dbfmt.h"
 #include "digest.h"
+#include "page_hash.h"
+#include "snap_hashes.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <inttypes.h>
+#include <string.h>
 
 enum {
     INDEX_LEVEL = 3,        /* for all of the index once: not worth a thought */
@@ -21,9 +25,12 @@ struct snap_writer {
     uint64_t size; /* bytes of the object so far */
     uint64_t next; /* the page behind the last frame's last one */
     uint32_t frame_count;
-    struct buf runs;       /* the raw index's first part: sizes and pages */
-    struct buf hashes;     /* and its second */
-    struct digest *digest; /* owned: over all bytes so far */
+    struct buf runs;         /* the raw index's first part: sizes and pages */
+    struct buf hashes;       /* and its second */
+    struct digest *digest;   /* owned: over all bytes so far */
+    struct page_hash *pages; /* owned; NULL: the object carries no page hashes */
+    uint64_t hash_pages;     /* that were written */
+    uint32_t next_hash;      /* the first page whose hash was not written */
 };
 
 struct snap_writer *snap_writer_new(const struct nonce *database, const struct nonce *writer, uint32_t page_size)
@@ -47,6 +54,7 @@ void snap_writer_free(struct snap_writer *w)
     buf_fini(&w->runs);
     buf_fini(&w->hashes);
     digest_free(w->digest);
+    page_hash_free(w->pages);
     mem_free(w);
 }
 
@@ -54,6 +62,14 @@ void snap_writer_partial(struct snap_writer *w)
 {
     assert(w->size == 0);
     w->pack.required |= SNAP_PARTIAL;
+}
+
+void snap_writer_hashing(struct snap_writer *w)
+{
+    assert(w->size == 0);
+    w->pack.optional |= SNAP_HASHED;
+    w->pages = page_hash_new();
+    w->next_hash = 1;
 }
 
 static bool is_partial(const struct snap_writer *w)
@@ -134,7 +150,15 @@ static void check_frame(const struct snap_writer *w, const struct snap_frame *f)
     }
 }
 
-struct rc snap_writer_add(struct snap_writer *w, const struct snap_frame *frame, struct buf *bytes, struct err *err)
+/* Of several images of a page the last one counts. */
+static struct rc note_hashes(struct snap_writer *w, const struct snap_frame *f, struct err *err)
+{
+    for (uint32_t i = 0; i < f->page_count; i++)
+        TRY(page_hash_set(w->pages, f->pgnos[i], f->page_hashes[i], err));
+    return RC_OK;
+}
+
+static struct rc add(struct snap_writer *w, const struct snap_frame *frame, struct buf *bytes, struct err *err)
 {
     size_t before = bytes->size;
 
@@ -151,6 +175,54 @@ struct rc snap_writer_add(struct snap_writer *w, const struct snap_frame *frame,
     TRY(buf_check(&w->hashes, "snapshot index", err));
     w->frame_count++;
     return account(w, bytes, before, err);
+}
+
+struct rc snap_writer_add(struct snap_writer *w, const struct snap_frame *frame, struct buf *bytes, struct err *err)
+{
+    if (w->pages != NULL) {
+        assert(w->hash_pages == 0);
+        TRY(note_hashes(w, frame, err));
+    }
+    return add(w, frame, bytes, err);
+}
+
+/* Hashes from w->next_hash on into one page, zeros behind them.  False: there are none left. */
+static bool fill_hash_page(struct snap_writer *w, uint8_t *page)
+{
+    size_t used = 0;
+
+    memset(page, 0, w->page_size);
+    for (; w->next_hash <= page_hash_count(w->pages) && used < w->page_size; w->next_hash++) {
+        uint64_t hash = htole64(page_hash_get(w->pages, w->next_hash));
+
+        if (hash == 0)
+            continue;
+        memcpy(page + used, &hash, sizeof hash);
+        used += sizeof hash;
+    }
+    return used > 0;
+}
+
+struct rc snap_writer_hashes(
+    struct snap_writer *w, struct zstr_enc *z, uint32_t page_count, struct buf *bytes, bool *more, struct err *err)
+{
+    CLEANUP(mem_freep) uint8_t *pages = mem_new(SNAP_FRAME_RAW_MAX);
+    const uint32_t most = snap_frame_pages(w->page_size);
+    CLEANUP(snap_frame_fini) struct snap_frame frame = {0};
+    uint32_t pgnos[SNAP_FRAME_PAGES_MAX], n = 0;
+
+    assert(w->pages != NULL);
+    *more = false;
+    TRY(page_hash_resize(w->pages, page_count, err)); /* the database shrank */
+    if (snap_hashes_number(w->page_size, page_count, snap_hashes_pages(w->page_size, page_count)) == 0)
+        return RC_OK; /* no numbers are left for them */
+    while (n < most && fill_hash_page(w, pages + (size_t)n * w->page_size))
+        pgnos[n++] = snap_hashes_number(w->page_size, page_count, w->hash_pages++);
+    if (n == 0)
+        return RC_OK;
+    *more = w->next_hash <= page_count;
+    TRY(snap_frame_encode(z, w->page_size, pgnos, pages, n, &frame, err));
+    return add(w, &frame, bytes, err);
 }
 
 /* One block of the index; compressed only if `z` is there and it helps. */

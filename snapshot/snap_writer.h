@@ -8,12 +8,13 @@
  *     snap_frame_encode(z, page_size, pgnos, pages, count, &frame, err)     in any thread
  *     snap_writer_add(w, &frame, &bytes, err)                               in one thread; `bytes` go into the object
  *     ...
+ *     do snap_writer_hashes(w, z, page_count, &bytes, &more, err) while (more)    if snap_writer_hashing() was called
  *     snap_writer_finish(w, &meta, &bytes, err)                             the end of the object
  *     snap_writer_free(w)
  *
  * Frames go into the object in the order in which they are added.  After a failure the writer is only good to be freed.
  *
- * Memory: about 14 bytes a frame, plus 5 bytes a page while finishing.
+ * Memory: about 14 bytes a frame, plus 5 bytes a page while finishing; with page hashes 8 bytes a page more.
  */
 #ifndef SNAP_WRITER_H
 #define SNAP_WRITER_H
@@ -26,11 +27,17 @@ void snap_writer_free(struct snap_writer *w);
 /* It becomes a merge: pages may be missing, and the `meta` at the end says what it builds on.  Before the first frame.
  */
 void snap_writer_partial(struct snap_writer *w);
+/* It is to carry the hashes of its pages (snap_hashes.h).  Before the first frame. */
+void snap_writer_hashing(struct snap_writer *w);
 void snap_writer_freep(struct snap_writer **w);
 
 /* Append what belongs into the object next to `bytes`: the header comes with the first frame. */
 MUST_USE struct rc snap_writer_add(
     struct snap_writer *w, const struct snap_frame *frame, struct buf *bytes, struct err *err);
+
+/* Behind the last frame: the next frame of page hashes.  *more: there are others. */
+MUST_USE struct rc snap_writer_hashes(
+    struct snap_writer *w, struct zstr_enc *z, uint32_t page_count, struct buf *bytes, bool *more, struct err *err);
 
 /* Bytes of the object so far. */
 uint64_t snap_writer_size(const struct snap_writer *w);

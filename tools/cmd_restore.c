@@ -115,13 +115,45 @@ static void report_json(const struct request *r)
     if (p->time_ms != 0)
         (void)strx_format_time(p->time_ms, time);
     (void)snprintf(checksum, sizeof checksum, "%016" PRIx64, p->checksum);
-    print_json(json_pack("{s:b, s:b, s:s, s:I, s:I, s:o, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "restored",
-        !r->opts.dry_run, "dry_run", r->opts.dry_run, "output", r->opts.output, "timeline", (json_int_t)p->timeline,
-        "txid", (json_int_t)p->txid, "time", text_or_null(time), "time_ms", (json_int_t)p->time_ms, "checksum",
-        checksum, "page_size", (json_int_t)p->page_size, "page_count", (json_int_t)p->page_count, "snapshot_txid",
-        (json_int_t)p->snapshot_txid, "merges", (json_int_t)p->merge_count, "objects", (json_int_t)p->object_count,
-        "bytes_read", (json_int_t)p->bytes_read, "duration_ms", (json_int_t)p->duration_ms, "warning",
-        text_or_null(p->warning)));
+    print_json(
+        json_pack("{s:b, s:b, s:s, s:I, s:I, s:o, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o}",
+            "restored", !r->opts.dry_run, "dry_run", r->opts.dry_run, "output", r->opts.output, "timeline",
+            (json_int_t)p->timeline, "txid", (json_int_t)p->txid, "time", text_or_null(time), "time_ms",
+            (json_int_t)p->time_ms, "checksum", checksum, "page_size", (json_int_t)p->page_size, "page_count",
+            (json_int_t)p->page_count, "snapshot_txid", (json_int_t)p->snapshot_txid, "merges",
+            (json_int_t)p->merge_count, "objects", (json_int_t)p->object_count, "bytes_read", (json_int_t)p->bytes_read,
+            "bytes_reused", (json_int_t)p->reused_bytes, "duration_ms", (json_int_t)p->duration_ms, "replaced",
+            p->replaced, "kept", text_or_null(p->kept), "warning", text_or_null(p->warning)));
+}
+
+static void report_dry_run(const struct request *r, const char *read)
+{
+    const struct restore_report *p = &r->report;
+    char reused[STRX_HUMAN_SIZE], base[96];
+
+    if (p->reused_txid > 0)
+        (void)snprintf(base, sizeof base, "the local file, which is txid %" PRIu64, p->reused_txid);
+    else
+        (void)snprintf(base, sizeof base, "the snapshot at txid %" PRIu64, p->snapshot_txid);
+    (void)printf("would restore txid %" PRIu64 " of timeline %" PRIu32 ": %s, %zu merges and %zu objects of the log, "
+                 "%s\n",
+        p->txid, p->timeline, base, p->merge_count, p->object_count - 1 - p->merge_count, read);
+    if (p->reused_bytes > 0)
+        (void)printf("%s of the database would be taken from files that are here already\n",
+            strx_format_size(p->reused_bytes, reused));
+}
+
+/* What an operator has to know about the file that was there. */
+static void report_old(const struct request *r)
+{
+    const char *file = r->opts.output;
+
+    if (r->report.kept[0] != 0)
+        (void)printf("the database that was there is kept as %s; to go back, stop what uses %s, then: rm -rf %s-wal "
+                     "%s-shm %s-weir && mv %s %s\n",
+            r->report.kept, file, file, file, file, r->report.kept, file);
+    else if (r->report.replaced)
+        (void)printf("the database that was there was replaced\n");
 }
 
 static void report_text(const struct request *r)
@@ -133,15 +165,16 @@ static void report_text(const struct request *r)
         cli_complain(COMMAND, "warning: %s", p->warning);
     (void)strx_format_size(p->bytes_read, read);
     if (r->opts.dry_run) {
-        (void)printf("would restore txid %" PRIu64 " of timeline %" PRIu32 ": the snapshot at txid %" PRIu64
-                     ", %zu merges and %zu objects of the log, %s\n",
-            p->txid, p->timeline, p->snapshot_txid, p->merge_count, p->object_count - 1 - p->merge_count, read);
+        report_dry_run(r, read);
         return;
     }
     (void)printf("restored txid %" PRIu64 " (%s) of timeline %" PRIu32 " to %s: %s, from %zu objects with %s, in %s\n",
         p->txid, strx_format_time(p->time_ms, time), p->timeline, r->opts.output,
         strx_format_size((uint64_t)p->page_size * p->page_count, size), p->object_count, read,
         strx_format_duration(p->duration_ms, took));
+    if (p->reused_bytes > 0)
+        (void)printf("%s of it were on this machine already\n", strx_format_size(p->reused_bytes, size));
+    report_old(r);
 }
 
 /* Nothing was done, and that is fine. */
@@ -211,6 +244,8 @@ static const char *check_follow(const struct request *r)
         return "--follow follows the newest state: it takes no --txid, --timestamp, --before or --timeline";
     if (r->opts.dry_run || r->if_db_not_exists || r->if_replica_exists || !r->opts.with_state)
         return "--follow excludes --dry-run, --if-db-not-exists, --if-replica-exists and --no-state";
+    if (r->opts.in_place || r->opts.keep_old)
+        return "--follow excludes --in-place and --keep-old: it begins with a copy of its own";
     if (r->interval_ms == 0 || r->interval_ms > INTERVAL_MAX_MS)
         return "--interval is from 1ms to 1h";
     return NULL;
@@ -232,6 +267,13 @@ static int restore(struct request *r, const char *source)
     clear_progress(r);
     if (rc_failed(rc) && r->if_replica_exists && r->report.nothing_there)
         return report_skipped(r, err.msg);
+    if (rc_failed(rc) && r->report.left[0] != 0) {
+        int status = cli_fail(COMMAND, &err);
+
+        cli_complain(COMMAND, "what was fetched is in %s: the same command goes on from there (or delete the file)",
+            r->report.left);
+        return status;
+    }
     if (rc_failed(rc))
         return cli_fail(COMMAND, &err);
     if (r->follow)
@@ -248,6 +290,8 @@ static const char *check_options(struct request *r)
 {
     if (r->opts.output == NULL)
         return "where to? -o FILE is missing";
+    if (r->opts.keep_old && !r->opts.force && !r->opts.in_place)
+        return "--keep-old needs --force or --in-place: without them nothing is replaced";
     if (r->opts.by_txid + r->opts.by_time + r->by_before > 1)
         return "--txid, --timestamp and --before exclude each other";
     if (r->by_before && r->before == 1)
@@ -278,6 +322,11 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
             &r.opts.timeline, NULL},
         {0, "force", NULL, "replace an existing file, once the restored state is proven; refused while it is in use",
             NULL, &r.opts.force, NULL},
+        {0, "in-place", NULL,
+            "the same, and fetch only what the existing file does not have: it may be older, newer or damaged", NULL,
+            &r.opts.in_place, NULL},
+        {0, "keep-old", NULL, "keep the file that is replaced (with --force or --in-place) beside it, as FILE.TIME",
+            NULL, &r.opts.keep_old, NULL},
         {0, "if-db-not-exists", NULL, "do nothing, successfully, when the file exists", NULL, &r.if_db_not_exists,
             NULL},
         {0, "if-replica-exists", NULL, "do nothing, successfully, when there is no replica", NULL, &r.if_replica_exists,
@@ -310,12 +359,14 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
         .about = "Make a database file from a replica: SOURCE is a URL, or a database of the configuration.  The file "
                  "appears whole or not at all: it is built "
                  "beside its "
-                 "place, proven by the state checksum, and renamed.",
+                 "place, proven by the state checksum, and renamed.  A restore that was interrupted goes on where it "
+                 "was when the same command is given again.",
         .examples = "  weir restore file:///backup/app -o app.db\n"
                     "  weir restore file:///backup/app -o app.db --txid 1207\n"
                     "  weir restore file:///backup/app -o app.db --timestamp 2026-11-21T02:01:21Z --verify full\n"
                     "  weir restore file:///backup/app -o copy.db --follow\n"
-                    "  weir restore file:///backup/app -o app.db --before 1207\n",
+                    "  weir restore file:///backup/app -o app.db --before 1207\n"
+                    "  weir restore file:///backup/app -o app.db --in-place --keep-old\n",
         .options = options,
         .operands = &source,
         .operand_min = 1,

@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* --- the table of the real system ------------------------------------------------------------------------------ */
@@ -130,6 +132,12 @@ static int real_write_early(const struct fsys *fs, int fd, off_t off, off_t n)
     return sync_file_range(fd, off, n, SYNC_FILE_RANGE_WRITE);
 }
 
+static int real_clone(const struct fsys *fs, int to, int from)
+{
+    (void)fs;
+    return ioctl(to, FICLONE, from);
+}
+
 const struct fsys fsys_real = {
     .open = real_open,
     .pread = real_pread,
@@ -150,6 +158,7 @@ const struct fsys fsys_real = {
     .fallocate = real_fallocate,
     .give = real_give,
     .write_early = real_write_early,
+    .clone = real_clone,
 };
 
 /* --- reading and writing ----------------------------------------------------------------------------------------- */

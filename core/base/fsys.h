@@ -41,6 +41,8 @@ struct fsys {
      * this range to the disk, without a promise. */
     int (*fallocate)(const struct fsys *fs, int fd, off_t off, off_t n);
     int (*write_early)(const struct fsys *fs, int fd, off_t off, off_t n);
+    /* Let the file `to` share all blocks of the file `from` (FICLONE), where the file system can.  May be NULL. */
+    int (*clone)(const struct fsys *fs, int to, int from);
     /* Give the file these permissions, and this owner and group if we may (only root may give files away).  May be
      * NULL. */
     int (*give)(const struct fsys *fs, int fd, uid_t uid, gid_t gid, mode_t mode);

@@ -197,6 +197,17 @@ static int fault_write_early(const struct fsys *fs, int fd, off_t off, off_t n)
     return tick(f, FAULT_WRITE_EARLY) ? -1 : f->below->write_early(f->below, fd, off, n);
 }
 
+static int fault_clone(const struct fsys *fs, int to, int from)
+{
+    struct fault_fsys *f = self(fs);
+
+    if (f->below->clone == NULL) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return CHANGE(f, FAULT_CLONE, f->below->clone(f->below, to, from));
+}
+
 static int fault_give(const struct fsys *fs, int fd, uid_t uid, gid_t gid, mode_t mode)
 {
     struct fault_fsys *f = self(fs);
@@ -229,6 +240,7 @@ void fault_fsys_init(struct fault_fsys *f, enum fault_mode mode, long countdown,
                 .rename_new = fault_rename_new,
                 .fallocate = fault_fallocate,
                 .write_early = fault_write_early,
+                .clone = fault_clone,
                 .give = fault_give,
             },
         .below = &fsys_real,

@@ -46,7 +46,8 @@ enum fault_op {
     FAULT_FALLOCATE = 1 << 14,
     FAULT_WRITE_EARLY = 1 << 15,
     FAULT_GIVE = 1 << 16,
-    FAULT_ALL = (1 << 17) - 1,
+    FAULT_CLONE = 1 << 17,
+    FAULT_ALL = (1 << 18) - 1,
     /* What changes something on the disk: the points where a crash makes a difference. */
     FAULT_CHANGES = FAULT_OPEN | FAULT_PWRITE | FAULT_FTRUNCATE | FAULT_FSYNC | FAULT_RENAME | FAULT_LINK | FAULT_UNLINK
                     | FAULT_MKDIR | FAULT_RMDIR | FAULT_FALLOCATE,

@@ -248,6 +248,17 @@ static bool differs(const struct make_history *h, const struct make_history_stat
     return base == NULL || pgno > base->page_count || memcmp(base->image + at, s->image + at, h->page_size) != 0;
 }
 
+static uint64_t zero_hash(const struct make_history *h, uint32_t pgno)
+{
+    uint8_t *page = calloc(1, h->page_size);
+    uint64_t hash;
+
+    MUST(page != NULL);
+    hash = digest_page(pgno, page, h->page_size);
+    free(page);
+    return hash;
+}
+
 static void add_frames(const struct make_history *h, struct snap_writer *w, const struct make_history_state *base,
     const struct make_history_state *s, struct buf *object)
 {
@@ -267,6 +278,9 @@ static void add_frames(const struct make_history *h, struct snap_writer *w, cons
             struct snap_frame frame = {0};
 
             MUST_OK(snap_frame_encode(z, h->page_size, pgnos, pages, n, &frame, &err));
+            for (uint32_t i = 0; h->wrong_hash > 0 && i < n; i++)
+                if (pgnos[i] == h->wrong_hash) /* that of a page of zeros */
+                    frame.page_hashes[i] = zero_hash(h, pgnos[i]);
             MUST_OK(snap_writer_add(w, &frame, object, &err));
             snap_frame_fini(&frame);
             n = 0;
@@ -274,6 +288,16 @@ static void add_frames(const struct make_history *h, struct snap_writer *w, cons
     }
     zstr_enc_free(z);
     free(pages);
+}
+
+static void add_hashes(struct snap_writer *w, uint32_t page_count, struct buf *object)
+{
+    struct zstr_enc *z = zstr_enc_new(SNAP_FRAME_LEVEL);
+    struct err err;
+
+    for (bool more = true; more;)
+        MUST_OK(snap_writer_hashes(w, z, page_count, object, &more, &err));
+    zstr_enc_free(z);
 }
 
 /* `base` NULL: a snapshot. */
@@ -303,7 +327,11 @@ static void put_pages(struct make_history *h, unsigned level, const struct make_
         layout_snapshot(key, h->timeline, s->txid, time_ms);
     }
     buf_init(&object, OBJECT_MAX);
+    if (h->hashed)
+        snap_writer_hashing(w);
     add_frames(h, w, base, s, &object);
+    if (h->hashed)
+        add_hashes(w, s->page_count, &object);
     MUST_OK(snap_writer_finish(w, &meta, &object, &err));
     put(h, key, &object);
     buf_fini(&object);

@@ -47,7 +47,9 @@ struct make_history {
     unsigned parts;
     sqlite3 *db; /* owned; for make_history_sql() */
     char *db_path;
-    uint64_t lie; /* XORed into the checksum that the next commits claim */
+    bool hashed;         /* snapshots and merges carry the hashes of their pages */
+    uint32_t wrong_hash; /* the hash that they carry of this page is another page's; 0: none is */
+    uint64_t lie;        /* XORed into the checksum that the next commits claim */
 };
 
 /* Writes weir.json.  `root` is made. */
