@@ -263,10 +263,11 @@ static struct rc count_written(struct image *im, uint64_t off, uint64_t n, struc
         n -= part;
         if (i >= im->early_count)
             continue;
-        /* Pages written more than once, by segments, count beyond the size, where nothing happens any more. */
+        /* Pages written more than once, by segments, count beyond the size, where nothing happens any more.  Whoever
+         * counts last sees the hashes of all who counted before. */
         done = __atomic_load_n(&im->early[i], __ATOMIC_RELAXED);
         if (done >= EARLY_SIZE
-            || __atomic_add_fetch(&im->early[i], (uint32_t)part, __ATOMIC_RELAXED) != (uint32_t)EARLY_SIZE)
+            || __atomic_add_fetch(&im->early[i], (uint32_t)part, __ATOMIC_ACQ_REL) != (uint32_t)EARLY_SIZE)
             continue;
         TRY(finish_stretch(im, i * EARLY_SIZE, err));
     }
