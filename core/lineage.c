@@ -25,12 +25,35 @@ static void take_over(struct lineage_decision *out, uint32_t parent, uint64_t fo
     out->fork_checksum = checksum;
 }
 
+/* A copy that is followed notes its position behind each commit, so that a crash leaves the file ahead of it: then the
+ * file itself says where it is. */
+static bool decide_followed(const struct lineage_facts *f, struct lineage_decision *out)
+{
+    char mine[96];
+
+    if (!f->local->followed || f->fork || (f->newest == f->local->pos.timeline && f->tip_txid == f->local->pos.txid))
+        return false;
+    if (!f->file_hashed) {
+        out->action = LINEAGE_HASH_FILE;
+        return true;
+    }
+    if (f->file_txid == 0 || f->file_txid != f->tip_txid || f->file_checksum != f->tip_checksum)
+        return false;
+    take_over(out, f->file_timeline, f->file_txid, f->file_checksum);
+    (void)snprintf(out->note, sizeof out->note,
+        "the copy is ahead of its local state, as a crash leaves it: the file is exactly %s of timeline %u",
+        state_text(mine, f->file_txid, f->file_time_ms), f->file_timeline);
+    return true;
+}
+
 /* The local position is known and belongs to this history, but others went on from it, or past it. */
 static struct rc decide_stale(const struct lineage_facts *f, struct lineage_decision *out, struct err *err)
 {
     char mine[96], theirs[96];
     const struct pos *pos = &f->local->pos;
 
+    if (decide_followed(f, out))
+        return RC_OK;
     if (!f->local_on_path && f->fork)
         return rc_raise(err, E_CONFIG,
             "%s: the local state (%s on timeline %u) is not a state of the history at %s, so it cannot fork there; "

@@ -385,6 +385,32 @@ def promoted_after_a_kill(case):
     promoted(case, kill=True)
 
 
+def promoted_ahead_of_its_position(case):
+    """The same after a power cut, which took the newest positions: the file is the tip, and that counts."""
+    old = bank(case, name="old")
+    new = Scene(case, "copy", replica=old.replica, create=False)
+    follower = Follower(case, old.url, new.db).start()
+    follower.stop()
+    state = case.path("old-state")
+    case.copy(new.state_dir, state)
+    follower.start()
+    move(old, 3)
+    follower.wait_txid(old.sync())
+    follower.kill()
+    old.stop()
+    case.run("rm", "-r", new.state_dir)
+    case.copy(state, new.state_dir)
+    new.open()
+    new.start(name="promoted")
+    last = move(new, 2)
+    new.end()
+    old.start(ready=False).wait_exit(expect=FENCED)
+    old.close()
+    commits = restore_all(case, new.url, log_of(case, new.url))
+    equal(commits[-1].state.masked, last.masked, "tip")
+    check(not any(c.resync for c in commits[1:]), "the new writer resynchronised, though the copy was exact")
+
+
 def not_beside_each_other(case):
     """A copy that is followed cannot be replicated, nor followed twice, nor replaced."""
     scene = bank(case)
@@ -521,6 +547,7 @@ def cases(_options):
         ("strangers", strangers), ("far behind", far_behind), ("snapshot only", snapshot_only), ("a damaged segment", damaged_segment),
         ("the source is taken over", source_taken_over), ("taken over while away", taken_over_while_away),
         ("left behind", left_behind), ("promoted", promoted), ("promoted after a kill", promoted_after_a_kill),
+        ("promoted ahead of its position", promoted_ahead_of_its_position),
         ("not beside each other", not_beside_each_other), ("removed under it", removed_under_it), ("usage", usage), ("events", events),
         ("requests", requests), ("the server is away", server_away),
     ]

@@ -106,6 +106,11 @@ ROW(restored, s->local.restored = true; s->f.newest_is_ours = false; s->f.origin
 ROW(restored_old, s->local.restored = true; s->local.pos.txid = 20; s->local.pos.timeline = 2;
     s->local.pos.checksum = 0xc20; s->f.newest_is_ours = false;)
 ROW(restored_chosen, restored_old(s); s->local.chosen = true;)
+ROW(followed_old, restored_old(s); s->local.followed = true;)
+ROW(followed_at_tip, followed_old(s); s->f.file_hashed = true; s->f.file_txid = 50; s->f.file_timeline = 3;
+    s->f.file_checksum = 0xc50;)
+ROW(followed_elsewhere, followed_at_tip(s); s->f.file_txid = 30; s->f.file_checksum = 0xc30;)
+ROW(followed_fork, followed_old(s); s->f.fork = true;)
 ROW(restored_fork, restored_old(s); s->f.fork = true;)
 ROW(own_claim, s->local.pos.timeline = 2; s->local.pos.txid = 40; s->f.tip_txid = 40;)
 ROW(own_claim_sealed, own_claim(s); s->f.newest_sealed = true;)
@@ -174,6 +179,10 @@ static const struct {
     REFUSED(restored_old, E_FENCED, "restored as the newest state (txid 20",
         "the replica at file:///replica is at txid 50", "alpha", "--fork"),
     GOOD(restored_chosen, TAKE_OVER, 2, 20, 0xc20, "txid 20", "timeline 2"),
+    GOOD(followed_old, HASH_FILE, 0, 0, 0, ""),
+    GOOD(followed_at_tip, TAKE_OVER, 3, 50, 0xc50, "the copy is ahead of its local state", "txid 50"),
+    REFUSED(followed_elsewhere, E_FENCED, "restored as the newest state (txid 20"),
+    GOOD(followed_fork, TAKE_OVER, 2, 20, 0xc20, "txid 20", "timeline 2"),
     GOOD(restored_fork, TAKE_OVER, 2, 20, 0xc20, "txid 20", "timeline 2"),
     GOOD(own_claim, CONTINUE, 0, 0, 0),
     REFUSED(own_claim_sealed, E_FENCED, "txid 40", "weir restore", "--fork"),
