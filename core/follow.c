@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "follow_intern.h"
 #include "prefetch.h"
+#include "strx.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -280,10 +281,30 @@ static bool was_blind(const struct follow *f)
     return clock_mono_ms(f->opts->clock) - f->looked_ms > FOLLOW_BLIND_MS || wall > FOLLOW_BLIND_MS;
 }
 
+/* A transaction of a reader that stays open keeps the log from being started over. */
+static struct rc check_log_size(const struct follow *f, struct err *err)
+{
+    uint64_t bytes = (uint64_t)follow_copy_log_frames(f->copy) * follow_copy_page_size(f->copy);
+    char size[STRX_HUMAN_SIZE];
+
+    if (bytes < f->opts->log_limit)
+        return RC_OK;
+    return rc_raise(err, E_BUSY,
+        "the log of %s has %s, because a reader keeps a transaction open; nothing more is applied until it has ended "
+        "(--log-limit)",
+        f->opts->output, strx_format_size(bytes, size));
+}
+
+struct rc follow_tend(struct follow *f, struct err *err)
+{
+    TRY(follow_copy_tend(f->copy, err));
+    return check_log_size(f, err);
+}
+
 static struct rc turn(struct follow *f, struct err *err)
 {
     f->progress = false;
-    TRY(follow_copy_tend(f->copy, err));
+    TRY(follow_tend(f, err));
     if (f->must_list || was_blind(f)) {
         TRY(follow_list_all(f, err));
         f->must_list = f->must_rebase = false;

@@ -50,7 +50,8 @@ struct follow_event {
 struct follow_opts {
     const char *output;
     uint32_t interval_ms;
-    unsigned parallel; /* for a state that is restored; 0: a default */
+    uint64_t log_limit; /* bytes of the copy's log at which nothing more is applied, until no reader needs it */
+    unsigned parallel;  /* for a state that is restored; 0: a default */
     const struct clock *clock;
     /* Called in the job's thread.  `wait` returns true when it is time to end, at once or before the time is over. */
     void (*on_event)(void *ctx, const struct follow_event *e);

@@ -39,6 +39,8 @@ void follow_lost_way(struct follow *f, const char *why);
 MUST_USE struct rc follow_apply(struct follow *f, struct seg_dec *segment, uint64_t last_txid, struct err *err);
 /* Make what was applied visible. */
 MUST_USE struct rc follow_commit(struct follow *f, enum follow_what what, const char *text, struct err *err);
+/* Between transactions: is the copy as it should be, and may its log grow? */
+MUST_USE struct rc follow_tend(struct follow *f, struct err *err);
 /* The copy stays at its state, which timeline `number` shares. */
 MUST_USE struct rc follow_switch(struct follow *f, uint32_t number, struct err *err);
 

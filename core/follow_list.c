@@ -114,8 +114,10 @@ static struct rc replay(
             TRY(follow_copy_begin(f->copy, err));
         *open = true;
         TRY(follow_apply(f, o.segment, steps[at].last_txid, err));
-        if (follow_copy_pending(f->copy) >= BATCH_PAGES)
+        if (follow_copy_pending(f->copy) >= BATCH_PAGES) {
             TRY(flush(f, open, err));
+            TRY(follow_tend(f, err));
+        }
         if (f->opts->wait(f->opts->ctx, 0))
             return flush(f, open, err);
     }

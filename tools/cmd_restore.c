@@ -19,7 +19,12 @@
 
 #define COMMAND "restore"
 
-enum { INTERVAL_DEFAULT_MS = 1000, INTERVAL_MAX_MS = 60 * 60 * 1000 };
+enum {
+    INTERVAL_DEFAULT_MS = 1000,
+    INTERVAL_MAX_MS = 60 * 60 * 1000,
+    LOG_LIMIT_MIN = 1 << 20,
+    LOG_LIMIT_DEFAULT = 1 << 30
+};
 
 struct request {
     const struct fsys *fs;
@@ -33,7 +38,8 @@ struct request {
     bool progress_shown;
     bool follow;
     uint64_t interval_ms; /* --interval */
-    bool by_interval;
+    uint64_t log_limit;   /* --log-limit */
+    bool by_interval, by_log_limit;
 };
 
 static struct rc parse_verify(const char *text, void *target, struct err *err)
@@ -213,6 +219,7 @@ static struct rc run_follow(void *ctx, struct work *w, struct store *s, struct e
     const struct follow_opts opts = {
         .output = r->opts.output,
         .interval_ms = (uint32_t)r->interval_ms,
+        .log_limit = r->log_limit,
         .parallel = r->opts.parallel,
         .clock = &clock_real,
         .on_event = on_event,
@@ -239,7 +246,7 @@ static struct rc run_follow(void *ctx, struct work *w, struct store *s, struct e
 static const char *check_follow(const struct request *r)
 {
     if (!r->follow)
-        return r->by_interval ? "--interval is for --follow" : NULL;
+        return r->by_interval || r->by_log_limit ? "--interval and --log-limit are for --follow" : NULL;
     if (r->opts.by_txid || r->opts.by_time || r->by_before || r->opts.timeline != 0)
         return "--follow follows the newest state: it takes no --txid, --timestamp, --before or --timeline";
     if (r->opts.dry_run || r->if_db_not_exists || r->if_replica_exists || !r->opts.with_state)
@@ -248,6 +255,8 @@ static const char *check_follow(const struct request *r)
         return "--follow excludes --in-place and --keep-old: it begins with a copy of its own";
     if (r->interval_ms == 0 || r->interval_ms > INTERVAL_MAX_MS)
         return "--interval is from 1ms to 1h";
+    if (r->log_limit < LOG_LIMIT_MIN)
+        return "--log-limit is at least 1MiB";
     return NULL;
 }
 
@@ -305,7 +314,10 @@ static const char *check_options(struct request *r)
 
 int cmd_restore(int argc, char **argv, const struct fsys *fs)
 {
-    struct request r = {.fs = fs, .opts = {.verify = RESTORE_VERIFY_STATE}, .interval_ms = INTERVAL_DEFAULT_MS};
+    struct request r = {.fs = fs,
+        .opts = {.verify = RESTORE_VERIFY_STATE},
+        .interval_ms = INTERVAL_DEFAULT_MS,
+        .log_limit = LOG_LIMIT_DEFAULT};
     bool no_state = false;
     const char *wrong;
     const char *source = NULL;
@@ -348,6 +360,9 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
             NULL, &r.follow, NULL},
         {0, "interval", "TIME", "with --follow: how often the replica is asked for more (default 1s)", cli_duration,
             &r.interval_ms, &r.by_interval},
+        {0, "log-limit", "SIZE",
+            "with --follow: nothing more is applied while readers keep the copy's log this long (default 1GiB)",
+            cli_size, &r.log_limit, &r.by_log_limit},
         {0, "json", NULL, "print the result as one JSON object, with --follow and one more for each change", NULL,
             &r.json, NULL},
         SETTINGS_OPTION(&r.file),

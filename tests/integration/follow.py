@@ -116,6 +116,29 @@ def log_stays_short(case):
     scene.end()
 
 
+def log_limit(case):
+    """A reader that never ends its transaction does not fill the disk: at the limit the copy waits for it."""
+    scene = bank(case)
+    follower = Follower(case, scene.url, case.path("copy.db"), "--log-limit", "5MB").start()
+    holder = sqlite3.connect(f"file:{follower.copy}?mode=ro", uri=True, isolation_level=None)
+    holder.execute("BEGIN")
+    holder.execute(INVARIANT).fetchone()
+    began = len(follower.events())
+    for _ in range(5):
+        scene.app.sql("UPDATE bank SET fill = randomblob(3000)")
+        txid = scene.sync()
+    trouble = follower.wait_for("trouble", since=began)
+    check("keeps a transaction open" in trouble["text"] and trouble["txid"] < txid, trouble)
+    check(os.path.getsize(follower.copy + "-wal") < 5 * 2200000, "the log grew past the limit and one batch")
+    holder.execute("COMMIT")
+    follower.wait_for("again", since=began)
+    follower.wait_txid(txid)
+    holder.close()
+    follower.stop()
+    is_restore_of(case, scene.url, follower)
+    scene.end()
+
+
 def killed(case):
     """kill -9 at random moments, with readers attached or not: whoever opens the copy then reads a recorded state."""
     scene = bank(case)
@@ -442,7 +465,7 @@ def usage(case):
     """What cannot stand together, and files that are no copies."""
     scene = bank(case)
     for args in (("--txid", "1"), ("--timestamp", "2026-01-01T00:00:00Z"), ("--timeline", "1"), ("--dry-run",), ("--no-state",),
-                 ("--before", "2"), ("--if-db-not-exists",), ("--interval", "0ms"), ("--interval", "2h")):
+                 ("--before", "2"), ("--if-db-not-exists",), ("--interval", "0ms"), ("--interval", "2h"), ("--log-limit", "1kB")):
         case.weir("restore", scene.url, "-o", case.path("x.db"), "--follow", *args, expect=2)
     case.weir("restore", scene.url, "-o", case.path("x.db"), "--interval", "1s", expect=2)
     check(not os.path.exists(case.path("x.db")), "a file was made all the same")
@@ -543,7 +566,7 @@ def server_away(case):
 def cases(_options):
     """All of them."""
     return [
-        ("in use", in_use), ("the log stays short", log_stays_short), ("killed", killed), ("ahead of its position", ahead_of_its_position),
+        ("in use", in_use), ("the log stays short", log_stays_short), ("the log has a limit", log_limit), ("killed", killed), ("ahead of its position", ahead_of_its_position),
         ("strangers", strangers), ("far behind", far_behind), ("snapshot only", snapshot_only), ("a damaged segment", damaged_segment),
         ("the source is taken over", source_taken_over), ("taken over while away", taken_over_while_away),
         ("left behind", left_behind), ("promoted", promoted), ("promoted after a kill", promoted_after_a_kill),

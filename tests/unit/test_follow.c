@@ -136,8 +136,12 @@ static struct rc run_follow(void *ctx, struct work *w, struct store *s, struct e
 {
     (void)ctx;
     return follow_run(w, s, kit.fs,
-        &(struct follow_opts){
-            .output = kit.copy, .interval_ms = 1, .clock = &clock_real, .on_event = on_event, .wait = on_wait},
+        &(struct follow_opts){.output = kit.copy,
+            .interval_ms = 1,
+            .log_limit = 1 << 30,
+            .clock = &clock_real,
+            .on_event = on_event,
+            .wait = on_wait},
         err);
 }
 
