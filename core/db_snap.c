@@ -13,7 +13,7 @@
 
 enum {
     PARTS = 2,             /* of the upload: the daemon is to stay small */
-    GROUP_FRAMES = 4,      /* frames read at a time */
+    GROUP_FRAMES = 4,      /* frames read at a time, at most */
     FINAL_BYTES = 1 << 20, /* pages that may be read in the one step in which nothing is captured */
     HOLD_AFTER = 12,       /* rounds until capturing is paused, because pages change faster than they are copied */
     GIVE_UP_AFTER = 400,   /* rounds until a page that never agrees with the index is called corrupt */
@@ -40,6 +40,7 @@ struct copy {
     struct upload *upload; /* owned */
     uint64_t expected;     /* bytes of all pages at the begin */
     struct frame_job *jobs[GROUP_FRAMES];
+    size_t job_max;   /* as many as there are lanes: more would only be memory */
     size_t job_count; /* with pages, in this group */
     uint64_t next_page;
     uint32_t count;      /* pages that differ from the base of a merge */
@@ -107,7 +108,7 @@ static struct rc read_walk(struct copy *c, struct err *err)
     uint32_t per_frame = snap_frame_pages(l->conn->page_size), lock_page = dbfmt_lock_page(l->conn->page_size);
     bool end;
 
-    for (c->job_count = 0; c->job_count < GROUP_FRAMES && c->next_page <= page_hash_count(l->hashes);) {
+    for (c->job_count = 0; c->job_count < c->job_max && c->next_page <= page_hash_count(l->hashes);) {
         struct frame_job *j = c->jobs[c->job_count];
         uint64_t left = page_hash_count(l->hashes) - c->next_page + 1;
         uint32_t first = (uint32_t)c->next_page, count = left < per_frame ? (uint32_t)left : per_frame;
@@ -148,7 +149,7 @@ static struct rc read_changed(struct copy *c, struct err *err)
     struct db_live *l = c->l;
     uint32_t per_frame = snap_frame_pages(l->conn->page_size), pgno;
 
-    for (c->job_count = 0; c->job_count < GROUP_FRAMES;) {
+    for (c->job_count = 0; c->job_count < c->job_max;) {
         struct frame_job *j = c->jobs[c->job_count];
 
         for (j->count = 0; j->count < per_frame && bitmap_next(l->changed, (uint32_t)c->next_page, &pgno);) {
@@ -413,7 +414,7 @@ static void copy_fini(struct copy *c)
 
     rc_ignore(in_lane(c, end_tracking, &ignored), "it cannot fail");
     upload_free(c->upload);
-    for (size_t i = 0; i < GROUP_FRAMES; i++) {
+    for (size_t i = 0; i < c->job_max; i++) {
         mem_free(c->jobs[i]->pages);
         zstr_enc_free(c->jobs[i]->z);
         mem_free(c->jobs[i]);
@@ -430,7 +431,8 @@ static void copy_init(struct copy *c, struct db_snap *s)
     if (s->level > 0)
         snap_writer_partial(c->writer);
     snap_writer_hashing(c->writer);
-    for (size_t i = 0; i < GROUP_FRAMES; i++) {
+    c->job_max = work_lane_count(s->work) < GROUP_FRAMES ? work_lane_count(s->work) : GROUP_FRAMES;
+    for (size_t i = 0; i < c->job_max; i++) {
         struct frame_job *j = c->jobs[i] = mem_new(sizeof *j);
 
         j->page_size = l->conn->page_size;
