@@ -15,7 +15,7 @@ struct tip {
 };
 
 /* The key was taken: by the process that left the file, or by somebody else. */
-static struct rc check_taken(struct db_drain *d, const char *key, struct span bytes, struct err *err)
+static struct rc check_taken(struct db_drain *d, const char *key, bool is_part, struct span bytes, struct err *err)
 {
     CLEANUP(store_req_fini) struct store_req req;
 
@@ -23,7 +23,7 @@ static struct rc check_taken(struct db_drain *d, const char *key, struct span by
     TRY_CTX(work_store(d->work, d->store, &req, err), err, "%s", key);
     if (req.data.size == bytes.size && memcmp(req.data.data, bytes.data, bytes.size) == 0)
         return RC_OK;
-    return shipper_explain_conflict(key, buf_span(&req.data), err);
+    return is_part ? shipper_explain_part(key, err) : shipper_explain_conflict(key, buf_span(&req.data), err);
 }
 
 static struct rc put(struct db_drain *d, const struct spool_name *name, struct span bytes, struct err *err)
@@ -41,7 +41,7 @@ static struct rc put(struct db_drain *d, const struct spool_name *name, struct s
     req.create_only = true;
     rc = work_store(d->work, d->store, &req, err);
     if (rc.code == E_EXISTS)
-        return name->is_part ? RC_OK : check_taken(d, key, bytes, err);
+        return check_taken(d, key, name->is_part, bytes, err);
     TRY_CTX(rc, err, "ship %s from the spool", key);
     return RC_OK;
 }

@@ -40,6 +40,20 @@ static void failed(struct db *db)
         LOG_ERROR("pruning failed", F_STR("db", db->settings->path), F_ERR(&p->err));
 }
 
+/* Once is enough: it is a matter of rights, or of the kind of store. */
+static void note_uploads(struct db *db)
+{
+    struct db_prune *p = &db->prune;
+
+    if (p->report.uploads > 0)
+        LOG_INFO("unfinished uploads aborted", F_STR("db", db->settings->path), F_U64("count", p->report.uploads));
+    if (p->report.uploads_err.code == E_OK || p->uploads_noted)
+        return;
+    p->uploads_noted = true;
+    LOG_WARN("unfinished uploads of processes that died cannot be looked for; a rule of the bucket can abort them",
+        F_STR("db", db->settings->path), F_ERR(&p->report.uploads_err));
+}
+
 static void went_well(struct db *db)
 {
     struct db_prune *p = &db->prune;
@@ -55,6 +69,7 @@ static void went_well(struct db *db)
             LOG_WARN("a state that retention keeps cannot be restored; what is around it stays",
                 F_STR("db", db->settings->path), F_U64("timeline", point->timeline), F_U64("txid", point->txid));
     }
+    note_uploads(db);
     LOG_INFO("pruned", F_STR("db", db->settings->path), F_U64("deleted", p->report.deleted),
         F_U64("kept", p->report.kept.objects), F_U64("bytes", p->report.kept.bytes));
 }

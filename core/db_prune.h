@@ -15,8 +15,9 @@ struct db_prune {
     struct prune_opts opts;
     atomic_bool stop; /* the job reads it, too */
     bool running;
-    bool begun;      /* due_ms counts */
-    uint64_t due_ms; /* monotonic */
+    bool begun;         /* due_ms counts */
+    uint64_t due_ms;    /* monotonic */
+    bool uploads_noted; /* that unfinished ones cannot be looked for */
     struct prune_report report;
     struct rc rc;
     struct err err; /* of the last run; code E_OK: it went well, or there was none */

@@ -33,15 +33,13 @@ static void segment_freep(struct db_segment **s)
 /* The key was taken: by our own earlier try, or by somebody else. */
 static struct rc check_taken(struct story *t, const char *key, const struct db_segment *seg, struct err *err)
 {
-    CLEANUP(store_req_fini) struct store_req req = {0};
+    CLEANUP(store_req_fini) struct store_req req;
 
-    if (seg->is_part)
-        return RC_OK; /* its key names our run */
     store_req_init(&req, STORE_GET, key, NULL, NULL);
     TRY_CTX(work_store(t->s->work, t->s->store, &req, err), err, "%s", key);
     if (req.data.size == seg->bytes.size && memcmp(req.data.data, seg->bytes.data, req.data.size) == 0)
         return RC_OK;
-    return shipper_explain_conflict(key, buf_span(&req.data), err);
+    return seg->is_part ? shipper_explain_part(key, err) : shipper_explain_conflict(key, buf_span(&req.data), err);
 }
 
 /* Takes the segment. */

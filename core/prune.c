@@ -24,6 +24,7 @@ struct prune {
     struct prune_report *report;
     char **leftovers; /* owned: keys of scratch objects */
     size_t leftover_count, leftover_room;
+    int64_t store_ms; /* the store's clock at the last listing; 0: not known */
 };
 
 static struct rc check_stop(const struct prune *p, struct err *err)
@@ -50,6 +51,7 @@ static struct rc list(struct prune *p, const char *prefix, entry_fn fn, struct e
         TRY(check_stop(p, err));
         memcpy(req.after, after, sizeof req.after);
         TRY_CTX(work_store(p->work, p->store, &req, err), err, "list %s", prefix);
+        p->store_ms = req.store_ms;
         for (size_t i = 0; i < req.entry_count; i++)
             TRY(fn(p, &req.entries[i], err));
         more = req.more && req.entry_count > 0;
@@ -136,9 +138,11 @@ static struct rc on_part(struct prune *p, const struct store_entry *e, struct er
 
 static struct rc on_leftover(struct prune *p, const struct store_entry *e, struct err *err)
 {
-    const int64_t now_ms = p->opts->local_ms < p->report->now_ms ? p->opts->local_ms : p->report->now_ms;
+    int64_t now_ms = p->opts->local_ms < p->report->now_ms ? p->opts->local_ms : p->report->now_ms;
 
-    if (e->is_prefix || e->modified_ms == 0 || e->modified_ms > now_ms - PRUNE_LEFTOVER_MS)
+    if (p->store_ms != 0) /* the clock that dated it */
+        now_ms = p->store_ms;
+    if (now_ms == NEVER_MS || e->is_prefix || e->modified_ms == 0 || e->modified_ms > now_ms - PRUNE_LEFTOVER_MS)
         return RC_OK;
     if (p->leftover_count == p->leftover_room) {
         size_t room = p->leftover_room == 0 ? 16 : p->leftover_room * 2;
@@ -155,7 +159,36 @@ static struct rc on_leftover(struct prune *p, const struct store_entry *e, struc
     return RC_OK;
 }
 
-static struct rc find_more(struct prune *p, struct err *err)
+/* Uploads below one prefix: a rights policy or a store that keeps them from us is told, and that is all. */
+static struct rc sweep_uploads(struct prune *p, const char *prefix, bool dry_run, uint64_t *count, struct err *err)
+{
+    CLEANUP(store_req_fini) struct store_req req;
+    struct rc rc;
+
+    store_req_init(&req, STORE_UPLOAD_SWEEP, prefix, NULL, NULL);
+    TRY(check_stop(p, err));
+    req.age_ms = PRUNE_UPLOAD_MS;
+    req.dry_run = dry_run;
+    rc = work_store(p->work, p->store, &req, err);
+    *count += req.swept;
+    if (!rc_failed(rc) || rc.code == E_CANCELED || rc_retryable(rc.code))
+        return rc_failed(rc) ? rc_wrap(err, "unfinished uploads") : RC_OK;
+    p->report->uploads_err = *err;
+    return RC_OK;
+}
+
+/* All that weir begins are below one of these: what is still without a name, and snapshots that are imported. */
+static struct rc sweep_all(struct prune *p, bool dry_run, uint64_t *count, struct err *err)
+{
+    layout_text timelines;
+
+    layout_timelines_prefix(timelines);
+    p->report->uploads_err.code = E_OK;
+    TRY(sweep_uploads(p, STORE_SCRATCH, dry_run, count, err));
+    return p->report->uploads_err.code != E_OK ? RC_OK : sweep_uploads(p, timelines, dry_run, count, err);
+}
+
+static struct rc find_parts(struct prune *p, struct err *err)
 {
     const struct catalog *c = p->report->catalog;
 
@@ -166,8 +199,15 @@ static struct rc find_more(struct prune *p, struct err *err)
         if (c->timelines[i].part_count > 0)
             TRY(list(p, prefix, on_part, err));
     }
+    return RC_OK;
+}
+
+/* What came to no end has nothing to do with the history, which may be too young for everything else. */
+static struct rc find_leftovers(struct prune *p, struct err *err)
+{
     TRY(list(p, PROBES, on_leftover, err));
-    return list(p, STORE_SCRATCH, on_leftover, err);
+    TRY(list(p, STORE_SCRATCH, on_leftover, err));
+    return sweep_all(p, true, &p->report->uploads, err);
 }
 
 static void add_up(struct prune_report *r)
@@ -338,17 +378,21 @@ static struct rc run(struct prune *p, struct err *err)
     const struct prune_report *r = p->report;
 
     TRY(look(p, err));
-    if (r->now_ms == NEVER_MS)
-        return RC_OK;
-    TRY(find_more(p, err));
+    if (r->now_ms != NEVER_MS)
+        TRY(find_parts(p, err));
+    TRY(find_leftovers(p, err));
     add_up(p->report);
-    if (p->opts->dry_run || r->decision.drop_count + r->decision.range_count + p->leftover_count == 0)
+    if (p->opts->dry_run || r->decision.drop_count + r->decision.range_count + p->leftover_count + r->uploads == 0)
         return RC_OK;
     TRY(try_to_delete(p, err));
     TRY(check_newest(p, err));
     TRY(note_ranges(p, err));
     TRY(delete_drops(p, err));
-    return delete_leftovers(p, err);
+    TRY(delete_leftovers(p, err));
+    if (r->uploads == 0)
+        return RC_OK;
+    p->report->uploads = 0;
+    return sweep_all(p, false, &p->report->uploads, err);
 }
 
 struct rc prune_run(

@@ -9,6 +9,8 @@
  *     look          for a newer timeline; there is one: stop.  Again before each deletion
  *     note          which commits leave the log: from then on no reader plans with what is about to go
  *     delete        at most STORE_LIST_MAX objects at a time
+ *     abort         unfinished uploads of processes that died, as old as PRUNE_UPLOAD_MS by the store's clock.  A store
+ *                   that does not list them, or not to us, is no failure
  *
  * What is left of a run that was cut short, the next one deletes.
  *
@@ -23,8 +25,9 @@
 #include <stdatomic.h>
 
 enum {
-    PRUNE_GRACE_MS = 3600 * 1000,         /* a restore may take this long before it has to plan anew */
-    PRUNE_LEFTOVER_MS = 24 * 3600 * 1000, /* scratch objects of whoever may be at work are not older */
+    PRUNE_GRACE_MS = 3600 * 1000,           /* a restore may take this long before it has to plan anew */
+    PRUNE_LEFTOVER_MS = 24 * 3600 * 1000,   /* scratch objects of whoever may be at work are not older */
+    PRUNE_UPLOAD_MS = 3 * 24 * 3600 * 1000, /* nor are uploads, which may take as long as a line is slow */
 };
 
 struct prune_opts {
@@ -47,6 +50,8 @@ struct prune_report {
     int64_t now_ms;                              /* what the policy counted from; INT64_MIN: too early for anything */
     struct prune_count kinds[LAYOUT_PRUNED + 1]; /* to be deleted */
     struct prune_count leftovers;                /* and scratch objects */
+    uint64_t uploads;                            /* that nobody will finish: to be aborted */
+    struct err uploads_err;                      /* why they could not be looked for; code E_OK: they were */
     struct prune_count all, kept;
     uint64_t deleted; /* objects */
 };

@@ -138,6 +138,12 @@ struct rc shipper_explain_conflict(const char *key, struct span object, struct e
         key, nonce_format(&head.writer, writer));
 }
 
+struct rc shipper_explain_part(const char *key, struct err *err)
+{
+    return rc_raise(err, E_CORRUPT,
+        "%s holds other bytes than were sent there: the store, or somebody with access to it, changed an object", key);
+}
+
 /* --- after a sleep ------------------------------------------------------------------------------------------------ */
 
 /* By the clock that went further. */
@@ -241,7 +247,8 @@ static void on_read_back(struct store_req *req)
         stored(s);
         return;
     }
-    rc = shipper_explain_conflict(req->key, buf_span(&req->data), &err);
+    rc = s->first->is_part ? shipper_explain_part(req->key, &err)
+                           : shipper_explain_conflict(req->key, buf_span(&req->data), &err);
     store_req_fini(req);
     if (rc.code == E_FENCED)
         fenced(s, &err);
@@ -280,13 +287,13 @@ static void on_put(struct store_req *req)
         ending(s);
         return;
     }
-    if (rc.code == E_EXISTS && !s->first->is_part) {
+    if (rc.code == E_EXISTS) {
         read_back(s);
         return;
     }
     wait_ms = req->retry_after_ms;
     store_req_fini(req);
-    if (rc_failed(rc) && rc.code != E_EXISTS) /* a part's key names our run, so only we can have written it */
+    if (rc_failed(rc))
         trouble(s, &err, wait_ms);
     else
         stored(s);

@@ -15,6 +15,7 @@
 
 #include "s3_error.h"
 #include "s3_http.h"
+#include "s3_sign.h"
 
 enum {
     S3_CALL_PARAMS_MAX = 8,
@@ -62,7 +63,8 @@ struct s3_call {
     struct s3_client *client;
     struct s3_client_wait *wait; /* for credentials */
     struct s3_later later;
-    char *access_key; /* owned: what it was signed with */
+    char *access_key;           /* owned: what it was signed with */
+    char md5[S3_SIGN_MD5_SIZE]; /* that was sent; "": none */
     char signed_region[S3_XML_CODE_SIZE];
     int64_t signed_ms;
     uint8_t region_count, clock_count, refresh_count; /* corrections made */

@@ -233,7 +233,7 @@ struct signing {
     struct s3_sign_param headers[S3_CALL_HEADERS_MAX + OWN_HEADERS_MAX];
     size_t header_count;
     struct buf host, path, query, url, authorization;
-    char date[S3_SIGN_DATE_SIZE], hash[S3_SIGN_HEX_SIZE], md5[S3_SIGN_MD5_SIZE];
+    char date[S3_SIGN_DATE_SIZE], hash[S3_SIGN_HEX_SIZE];
 };
 
 static void signing_init(struct signing *s)
@@ -276,9 +276,9 @@ static void gather(struct signing *s, struct s3_call *call, const struct s3_cred
     if (call->asking)
         add_header(s, "range", "bytes=0-0");
     if (call->with_md5) {
-        s3_sign_md5(call->body, s->md5);
-        if (s->md5[0] != 0)
-            add_header(s, "content-md5", s->md5);
+        s3_sign_md5(call->body, call->md5);
+        if (call->md5[0] != 0)
+            add_header(s, "content-md5", call->md5);
     }
     if (config->quirk->consistent_header != NULL)
         add_header(s, config->quirk->consistent_header, "true");

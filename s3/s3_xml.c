@@ -2,188 +2,15 @@
 #include "s3_xml.h"
 
 #include "alloc.h"
+#include "s3_xml_walk.h"
 #include "strx.h"
 
-#include <assert.h>
-#include <expat.h>
-#include <limits.h>
 #include <string.h>
-
-/* --- a walk over the elements ------------------------------------------------------------------------------------- */
-
-enum { NAME_SIZE = 64, PATH_SIZE = S3_XML_DEPTH_MAX * NAME_SIZE, CHUNK_SIZE = 64 << 10 };
-
-/*
- * `path` is where the walk is: "ListBucketResult/Contents/Key".  on_open and on_close are called for each element, the
- * latter with its text; elements with children have the text between them, which nobody looks at.
- */
-struct walk {
-    XML_Parser parser;
-    char path[PATH_SIZE];
-    size_t path_size;
-    unsigned depth, element_count;
-    char text[S3_XML_TEXT_MAX + 1];
-    size_t text_size;
-    void (*on_open)(struct walk *w);
-    void (*on_close)(struct walk *w);
-    void *ctx;
-    struct err *err; /* where the first failure is told */
-    bool failed;
-};
-
-static void refuse(struct walk *w, struct rc rc)
-{
-    assert(rc_failed(rc));
-    w->failed = true;
-    (void)XML_StopParser(w->parser, XML_FALSE); /* fails only when it has stopped already */
-}
-
-/* The name without its namespace's prefix. */
-static const char *local_name(const char *name)
-{
-    const char *colon = strchr(name, ':');
-
-    return colon != NULL ? colon + 1 : name;
-}
-
-static void on_start(void *data, const char *name, const char **attributes)
-{
-    struct walk *w = data;
-    const char *local = local_name(name);
-    size_t n = strlen(local);
-
-    (void)attributes;
-    if (w->failed)
-        return;
-    if (++w->element_count > S3_XML_ELEMENTS_MAX) {
-        refuse(w, rc_raise(w->err, E_CORRUPT, "more than %d elements", S3_XML_ELEMENTS_MAX));
-        return;
-    }
-    if (++w->depth > S3_XML_DEPTH_MAX) {
-        refuse(w, rc_raise(w->err, E_CORRUPT, "elements nested deeper than %d", S3_XML_DEPTH_MAX));
-        return;
-    }
-    if (n >= NAME_SIZE - 1) {
-        refuse(w, rc_raise(w->err, E_CORRUPT, "an element's name has %zu bytes", n));
-        return;
-    }
-    if (w->depth > 1)
-        w->path[w->path_size++] = '/';
-    memcpy(w->path + w->path_size, local, n + 1);
-    w->path_size += n;
-    w->text_size = 0;
-    w->on_open(w);
-}
-
-static void on_end(void *data, const char *name)
-{
-    struct walk *w = data;
-    size_t n = strlen(local_name(name));
-
-    if (w->failed)
-        return;
-    w->text[w->text_size] = 0;
-    w->on_close(w);
-    w->text_size = 0;
-    w->path_size -= n;
-    if (--w->depth > 0)
-        w->path_size--;
-    w->path[w->path_size] = 0;
-}
-
-static void on_text(void *data, const char *text, int n)
-{
-    struct walk *w = data;
-
-    if (w->failed)
-        return;
-    if ((size_t)n > S3_XML_TEXT_MAX - w->text_size) {
-        refuse(w, rc_raise(w->err, E_CORRUPT, "%s has more than %d bytes", w->path, S3_XML_TEXT_MAX));
-        return;
-    }
-    memcpy(w->text + w->text_size, text, (size_t)n);
-    w->text_size += (size_t)n;
-}
-
-static void on_doctype(void *data, const char *name, const char *system, const char *public, int has_subset)
-{
-    struct walk *w = data;
-
-    (void)name;
-    (void)system;
-    (void)public;
-    (void)has_subset;
-    if (!w->failed)
-        refuse(w, rc_raise(w->err, E_CORRUPT, "a document type declaration"));
-}
-
-static void ignore_open(struct walk *w)
-{
-    (void)w;
-}
-
-static struct rc parse(struct walk *w, struct span xml)
-{
-    size_t at = 0;
-
-    for (;;) {
-        size_t n = xml.size - at < CHUNK_SIZE ? xml.size - at : CHUNK_SIZE;
-        bool last = at + n == xml.size;
-        enum XML_Status status = XML_Parse(w->parser, (const char *)xml.data + at, (int)n, last);
-
-        if (w->failed)
-            return rc_of(w->err);
-        if (status != XML_STATUS_OK)
-            return rc_raise(w->err, E_CORRUPT, "%s in line %lu", XML_ErrorString(XML_GetErrorCode(w->parser)),
-                (unsigned long)XML_GetCurrentLineNumber(w->parser));
-        if (last)
-            return RC_OK;
-        at += n;
-    }
-}
-
-/* While a store works on a request that takes long (CompleteMultipartUpload) it sends white space, so that nobody hangs
- * up: it may stand before the declaration, where XML does not allow it. */
-static struct span skip_white(struct span xml)
-{
-    size_t n = 0;
-
-    while (n < xml.size && (xml.data[n] == ' ' || xml.data[n] == '\t' || xml.data[n] == '\r' || xml.data[n] == '\n'))
-        n++;
-    return n == 0 ? xml : span_of(xml.data + n, xml.size - n);
-}
-
-static struct rc walk(struct walk *w, struct span answer, struct err *err)
-{
-    struct span xml = skip_white(answer);
-    struct rc rc;
-
-    w->err = err;
-    if (w->on_open == NULL)
-        w->on_open = ignore_open;
-    if (xml.size == 0)
-        return rc_raise(err, E_CORRUPT, "an empty answer instead of XML");
-    w->parser = XML_ParserCreate(NULL);
-    if (w->parser == NULL)
-        return rc_raise(err, E_NOMEM, "an XML parser");
-    XML_SetUserData(w->parser, w);
-    XML_SetElementHandler(w->parser, on_start, on_end);
-    XML_SetCharacterDataHandler(w->parser, on_text);
-    XML_SetStartDoctypeDeclHandler(w->parser, on_doctype);
-    rc = parse(w, xml);
-    XML_ParserFree(w->parser);
-    return rc_failed(rc) ? rc_wrap(err, "XML") : RC_OK;
-}
-
-static bool at(const struct walk *w, const char *path)
-{
-    return strcmp(w->path, path) == 0;
-}
 
 /* --- errors ------------------------------------------------------------------------------------------------------- */
 
 /* Messages go to logs and terminals, so control characters do not. */
-static void keep(char *to, size_t room, const struct walk *w)
+static void keep(char *to, size_t room, const struct s3_xml_walk *w)
 {
     size_t n = 0;
 
@@ -192,7 +19,7 @@ static void keep(char *to, size_t room, const struct walk *w)
     to[n] = 0;
 }
 
-static void take_error(const struct walk *w, const char *name, struct s3_xml_error *e)
+static void take_error(const struct s3_xml_walk *w, const char *name, struct s3_xml_error *e)
 {
     if (strcmp(name, "Code") == 0)
         keep(e->code, sizeof e->code, w);
@@ -213,11 +40,11 @@ struct error_read {
     bool is_error;
 };
 
-static void close_error(struct walk *w)
+static void close_error(struct s3_xml_walk *w)
 {
     struct error_read *r = w->ctx;
 
-    if (at(w, "Error"))
+    if (s3_xml_walk_at(w, "Error"))
         r->is_error = true;
     else if (w->depth == 2 && strncmp(w->path, "Error/", 6) == 0)
         take_error(w, w->path + 6, &r->error);
@@ -230,10 +57,10 @@ static void close_error(struct walk *w)
 bool s3_xml_read_error(struct span xml, struct s3_xml_error *out)
 {
     struct error_read r = {0};
-    struct walk w = {.on_close = close_error, .ctx = &r};
+    struct s3_xml_walk w = {.on_close = close_error, .ctx = &r};
     struct err err;
 
-    if (rc_failed(walk(&w, xml, &err)) || !r.is_error)
+    if (rc_failed(s3_xml_walk_run(&w, xml, &err)) || !r.is_error)
         return false;
     *out = r.error;
     return true;
@@ -278,13 +105,13 @@ static void decode(const char *text, bool plus, char *to)
     *to = 0;
 }
 
-static void add_entry(struct walk *w, bool is_prefix)
+static void add_entry(struct s3_xml_walk *w, bool is_prefix)
 {
     struct list_read *r = w->ctx;
     struct s3_xml_list *list = &r->list;
 
     if (!r->has_key) {
-        refuse(w, rc_raise(w->err, E_CORRUPT, "an entry without a key in a listing"));
+        s3_xml_walk_refuse(w, rc_raise(w->err, E_CORRUPT, "an entry without a key in a listing"));
         return;
     }
     if (list->count == r->room) {
@@ -292,7 +119,7 @@ static void add_entry(struct walk *w, bool is_prefix)
         struct s3_xml_entry *more = mem_resize(list->entries, room, sizeof *more);
 
         if (more == NULL) {
-            refuse(w, rc_raise(w->err, E_NOMEM, "a listing of %zu entries", room));
+            s3_xml_walk_refuse(w, rc_raise(w->err, E_NOMEM, "a listing of %zu entries", room));
             return;
         }
         list->entries = more;
@@ -306,43 +133,44 @@ static void add_entry(struct walk *w, bool is_prefix)
     };
 }
 
-static void open_list(struct walk *w)
+static void open_list(struct s3_xml_walk *w)
 {
     struct list_read *r = w->ctx;
 
-    if (at(w, "ListBucketResult"))
+    if (s3_xml_walk_at(w, "ListBucketResult"))
         r->is_list = true;
-    else if (at(w, "ListBucketResult/Contents") || at(w, "ListBucketResult/CommonPrefixes")) {
+    else if (s3_xml_walk_at(w, "ListBucketResult/Contents") || s3_xml_walk_at(w, "ListBucketResult/CommonPrefixes")) {
         r->has_key = false;
         r->size = 0;
         r->modified_ms = 0;
     }
 }
 
-static void close_list(struct walk *w)
+static void close_list(struct s3_xml_walk *w)
 {
     struct list_read *r = w->ctx;
 
-    if (at(w, "ListBucketResult/Contents/Key") || at(w, "ListBucketResult/CommonPrefixes/Prefix")) {
+    if (s3_xml_walk_at(w, "ListBucketResult/Contents/Key")
+        || s3_xml_walk_at(w, "ListBucketResult/CommonPrefixes/Prefix")) {
         memcpy(r->key, w->text, w->text_size + 1);
         r->has_key = true;
-    } else if (at(w, "ListBucketResult/Contents/Size")) {
+    } else if (s3_xml_walk_at(w, "ListBucketResult/Contents/Size")) {
         if (rc_failed(strx_u64(w->text, 0, INT64_MAX, &r->size, w->err)))
-            refuse(w, rc_raise(w->err, E_CORRUPT, "size \"%.32s\" of an object in a listing", w->text));
-    } else if (at(w, "ListBucketResult/Contents/LastModified")) {
+            s3_xml_walk_refuse(w, rc_raise(w->err, E_CORRUPT, "size \"%.32s\" of an object in a listing", w->text));
+    } else if (s3_xml_walk_at(w, "ListBucketResult/Contents/LastModified")) {
         struct err ignored;
 
         if (rc_failed(strx_time_ms(w->text, &r->modified_ms, &ignored)))
             r->modified_ms = 0; /* nothing depends on it but when leftovers are cleared away */
-    } else if (at(w, "ListBucketResult/Contents"))
+    } else if (s3_xml_walk_at(w, "ListBucketResult/Contents"))
         add_entry(w, false);
-    else if (at(w, "ListBucketResult/CommonPrefixes"))
+    else if (s3_xml_walk_at(w, "ListBucketResult/CommonPrefixes"))
         add_entry(w, true);
-    else if (at(w, "ListBucketResult/EncodingType"))
+    else if (s3_xml_walk_at(w, "ListBucketResult/EncodingType"))
         r->is_encoded = strcmp(w->text, "url") == 0;
-    else if (at(w, "ListBucketResult/IsTruncated"))
+    else if (s3_xml_walk_at(w, "ListBucketResult/IsTruncated"))
         r->list.truncated = strcmp(w->text, "true") == 0;
-    else if (at(w, "ListBucketResult/NextContinuationToken") && w->text_size > 0) {
+    else if (s3_xml_walk_at(w, "ListBucketResult/NextContinuationToken") && w->text_size > 0) {
         mem_free(r->list.next_token);
         r->list.next_token = mem_strdup(w->text);
     }
@@ -360,8 +188,8 @@ void s3_xml_list_fini(struct s3_xml_list *list)
 struct rc s3_xml_read_list(struct span xml, struct s3_xml_list *out, struct err *err)
 {
     struct list_read r = {0};
-    struct walk w = {.on_open = open_list, .on_close = close_list, .ctx = &r};
-    struct rc rc = walk(&w, xml, err);
+    struct s3_xml_walk w = {.on_open = open_list, .on_close = close_list, .ctx = &r};
+    struct rc rc = s3_xml_walk_run(&w, xml, err);
 
     if (!rc_failed(rc) && !r.is_list)
         rc = rc_raise(err, E_CORRUPT, "XML that is no listing");
@@ -375,6 +203,111 @@ struct rc s3_xml_read_list(struct span xml, struct s3_xml_list *out, struct err 
     return RC_OK;
 }
 
+/* --- unfinished uploads ------------------------------------------------------------------------------------------- */
+
+struct uploads_read {
+    struct s3_xml_uploads out;
+    struct s3_xml_upload current;
+    size_t room;
+    bool is_list;
+};
+
+static void upload_fini(struct s3_xml_upload *u)
+{
+    mem_free(u->key);
+    mem_free(u->id);
+    *u = (struct s3_xml_upload){0};
+}
+
+static void replace(char **to, const struct s3_xml_walk *w)
+{
+    mem_free(*to);
+    *to = mem_strdup(w->text);
+}
+
+static void add_upload(struct s3_xml_walk *w)
+{
+    struct uploads_read *r = w->ctx;
+    struct s3_xml_uploads *out = &r->out;
+
+    if (out->count == r->room) {
+        size_t room = r->room == 0 ? 64 : 2 * r->room;
+        struct s3_xml_upload *more = mem_resize(out->uploads, room, sizeof *more);
+
+        if (more == NULL) {
+            s3_xml_walk_refuse(w, rc_raise(w->err, E_NOMEM, "a listing of %zu uploads", room));
+            return;
+        }
+        out->uploads = more;
+        r->room = room;
+    }
+    if (r->current.key == NULL)
+        r->current.key = mem_strdup("");
+    if (r->current.id == NULL)
+        r->current.id = mem_strdup("");
+    out->uploads[out->count++] = r->current;
+    r->current = (struct s3_xml_upload){0};
+}
+
+static void open_uploads(struct s3_xml_walk *w)
+{
+    struct uploads_read *r = w->ctx;
+
+    if (s3_xml_walk_at(w, "ListMultipartUploadsResult"))
+        r->is_list = true;
+    else if (s3_xml_walk_at(w, "ListMultipartUploadsResult/Upload"))
+        upload_fini(&r->current);
+}
+
+static void close_uploads(struct s3_xml_walk *w)
+{
+    struct uploads_read *r = w->ctx;
+    struct err ignored;
+
+    if (s3_xml_walk_at(w, "ListMultipartUploadsResult/Upload/Key"))
+        replace(&r->current.key, w);
+    else if (s3_xml_walk_at(w, "ListMultipartUploadsResult/Upload/UploadId"))
+        replace(&r->current.id, w);
+    else if (s3_xml_walk_at(w, "ListMultipartUploadsResult/Upload/Initiated")) {
+        if (rc_failed(strx_time_ms(w->text, &r->current.begun_ms, &ignored)))
+            r->current.begun_ms = 0; /* such a one is left alone */
+    } else if (s3_xml_walk_at(w, "ListMultipartUploadsResult/Upload"))
+        add_upload(w);
+    else if (s3_xml_walk_at(w, "ListMultipartUploadsResult/IsTruncated"))
+        r->out.truncated = strcmp(w->text, "true") == 0;
+    else if (s3_xml_walk_at(w, "ListMultipartUploadsResult/NextKeyMarker"))
+        replace(&r->out.next_key, w);
+    else if (s3_xml_walk_at(w, "ListMultipartUploadsResult/NextUploadIdMarker"))
+        replace(&r->out.next_id, w);
+}
+
+void s3_xml_uploads_fini(struct s3_xml_uploads *uploads)
+{
+    for (size_t i = 0; i < uploads->count; i++)
+        upload_fini(&uploads->uploads[i]);
+    mem_free(uploads->uploads);
+    mem_free(uploads->next_key);
+    mem_free(uploads->next_id);
+    *uploads = (struct s3_xml_uploads){0};
+}
+
+struct rc s3_xml_read_uploads(struct span xml, struct s3_xml_uploads *out, struct err *err)
+{
+    struct uploads_read r = {0};
+    struct s3_xml_walk w = {.on_open = open_uploads, .on_close = close_uploads, .ctx = &r};
+    struct rc rc = s3_xml_walk_run(&w, xml, err);
+
+    upload_fini(&r.current);
+    if (!rc_failed(rc) && !r.is_list)
+        rc = rc_raise(err, E_CORRUPT, "XML that is no listing of uploads");
+    if (rc_failed(rc)) {
+        s3_xml_uploads_fini(&r.out);
+        return rc;
+    }
+    *out = r.out;
+    return RC_OK;
+}
+
 /* --- one value ---------------------------------------------------------------------------------------------------- */
 
 struct value_read {
@@ -384,7 +317,7 @@ struct value_read {
     bool found; /* one of the roots was there */
 };
 
-static void close_value(struct walk *w)
+static void close_value(struct s3_xml_walk *w)
 {
     struct value_read *r = w->ctx;
 
@@ -404,9 +337,9 @@ struct rc s3_xml_read_upload_id(struct span xml, char **out, struct err *err)
 {
     static const char *const roots[] = {"InitiateMultipartUploadResult", NULL};
     struct value_read r = {.roots = roots, .name = "UploadId"};
-    struct walk w = {.on_close = close_value, .ctx = &r};
+    struct s3_xml_walk w = {.on_close = close_value, .ctx = &r};
 
-    TRY(walk(&w, xml, err));
+    TRY(s3_xml_walk_run(&w, xml, err));
     if (!r.found || r.text[0] == 0)
         return rc_raise(err, E_CORRUPT, "XML without the id of the new upload");
     *out = mem_strdup(r.text);
@@ -417,10 +350,10 @@ struct rc s3_xml_read_etag(struct span xml, char out[STORE_ETAG_SIZE], struct er
 {
     static const char *const roots[] = {"CompleteMultipartUploadResult", "CopyObjectResult", "CopyPartResult", NULL};
     struct value_read r = {.roots = roots, .name = "ETag"};
-    struct walk w = {.on_close = close_value, .ctx = &r};
+    struct s3_xml_walk w = {.on_close = close_value, .ctx = &r};
     size_t n;
 
-    TRY(walk(&w, xml, err));
+    TRY(s3_xml_walk_run(&w, xml, err));
     n = strlen(r.text);
     if (!r.found)
         return rc_raise(err, E_CORRUPT, "XML that is no result of what was asked for");
@@ -438,21 +371,21 @@ struct deleted_read {
     bool is_result;
 };
 
-static void open_deleted(struct walk *w)
+static void open_deleted(struct s3_xml_walk *w)
 {
     struct deleted_read *r = w->ctx;
 
-    if (at(w, "DeleteResult"))
+    if (s3_xml_walk_at(w, "DeleteResult"))
         r->is_result = true;
-    else if (at(w, "DeleteResult/Error"))
+    else if (s3_xml_walk_at(w, "DeleteResult/Error"))
         r->current = (struct s3_xml_error){0};
 }
 
-static void close_deleted(struct walk *w)
+static void close_deleted(struct s3_xml_walk *w)
 {
     struct deleted_read *r = w->ctx;
 
-    if (at(w, "DeleteResult/Error")) {
+    if (s3_xml_walk_at(w, "DeleteResult/Error")) {
         if (strcmp(r->current.code, "NoSuchKey") != 0 && r->failed_count++ == 0)
             r->first = r->current;
     } else if (w->depth == 3 && strncmp(w->path, "DeleteResult/Error/", 19) == 0)
@@ -462,9 +395,9 @@ static void close_deleted(struct walk *w)
 struct rc s3_xml_read_deleted(struct span xml, size_t *failed_count, struct s3_xml_error *first, struct err *err)
 {
     struct deleted_read r = {0};
-    struct walk w = {.on_open = open_deleted, .on_close = close_deleted, .ctx = &r};
+    struct s3_xml_walk w = {.on_open = open_deleted, .on_close = close_deleted, .ctx = &r};
 
-    TRY(walk(&w, xml, err));
+    TRY(s3_xml_walk_run(&w, xml, err));
     if (!r.is_result)
         return rc_raise(err, E_CORRUPT, "XML that is no result of a deletion");
     *failed_count = r.failed_count;

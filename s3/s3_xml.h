@@ -52,9 +52,25 @@ struct s3_xml_list {
 };
 
 /* False when the bytes are no XML document, or one with another root. */
+struct s3_xml_upload {
+    char *key, *id;   /* owned; the key whole, as the store knows it */
+    int64_t begun_ms; /* 0: not told, or not understood */
+};
+
+/* <ListMultipartUploadsResult>, which is asked for without an encoding. */
+struct s3_xml_uploads {
+    struct s3_xml_upload *uploads; /* owned */
+    size_t count;
+    bool truncated;
+    char *next_key, *next_id; /* owned; NULL: none */
+};
+
 bool s3_xml_read_error(struct span xml, struct s3_xml_error *out);
 MUST_USE struct rc s3_xml_read_list(struct span xml, struct s3_xml_list *out, struct err *err);
 void s3_xml_list_fini(struct s3_xml_list *list);
+/* What has no key or no id is "". */
+MUST_USE struct rc s3_xml_read_uploads(struct span xml, struct s3_xml_uploads *out, struct err *err);
+void s3_xml_uploads_fini(struct s3_xml_uploads *uploads);
 /* <InitiateMultipartUploadResult>; the caller owns the id. */
 MUST_USE struct rc s3_xml_read_upload_id(struct span xml, char **out, struct err *err);
 /* <CompleteMultipartUploadResult>, <CopyObjectResult>, <CopyPartResult>: the ETag, "" when it is empty (Ceph tells it

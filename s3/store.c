@@ -68,6 +68,8 @@ static void free_answer(struct store_req *req)
     req->etag[0] = 0;
     req->retry_after_ms = 0;
     req->sent_twice = false;
+    req->store_ms = 0;
+    req->swept = 0;
 }
 
 void store_req_init(struct store_req *req, enum store_verb verb, const char *key, store_done_fn on_done, void *ctx)
@@ -101,6 +103,8 @@ void store_req_forward(struct store_req *inner, const struct store_req *outer, s
     inner->keys = outer->keys;
     inner->key_count = outer->key_count;
     memcpy(inner->if_match, outer->if_match, sizeof inner->if_match);
+    inner->age_ms = outer->age_ms;
+    inner->dry_run = outer->dry_run;
     inner->once = outer->once;
 }
 
@@ -118,6 +122,8 @@ void store_req_take(struct store_req *outer, struct store_req *inner)
     outer->entry_count = inner->entry_count;
     inner->entry_count = 0;
     outer->more = inner->more;
+    outer->store_ms = inner->store_ms;
+    outer->swept = inner->swept;
     outer->upload_id = MOVE(inner->upload_id);
     outer->part_size = inner->part_size;
 }
@@ -143,6 +149,7 @@ const char *store_verb_name(enum store_verb verb)
         [STORE_UPLOAD_ABORT] = "upload_abort",
         [STORE_HEAD] = "head",
         [STORE_DELETE_MANY] = "delete_many",
+        [STORE_UPLOAD_SWEEP] = "upload_sweep",
     };
 
     assert((size_t)verb < STORE_VERB_COUNT);
@@ -267,6 +274,7 @@ struct rc store_presign(
 /* What the caller alone decides; a mistake here is a mistake in weir. */
 static void check_request(const struct store_req *req)
 {
+    bool is_prefix = req->verb == STORE_LIST || req->verb == STORE_UPLOAD_SWEEP;
     bool goes_on =
         req->verb == STORE_UPLOAD_PART || req->verb == STORE_UPLOAD_FINISH || req->verb == STORE_UPLOAD_ABORT;
 
@@ -275,8 +283,7 @@ static void check_request(const struct store_req *req)
     if (req->verb == STORE_DELETE_MANY)
         check_keys(req);
     else
-        assert(key_ok(req->key, req->verb == STORE_LIST)
-               || (req->verb == STORE_LIST && strcmp(req->key, STORE_SCRATCH) == 0));
+        assert(key_ok(req->key, is_prefix) || (is_prefix && strcmp(req->key, STORE_SCRATCH) == 0));
     assert(req->length <= STORE_GET_MAX);
     assert(req->limit <= STORE_LIST_MAX);
     assert(key_ok(req->after, true) || store_is_scratch(req->after));

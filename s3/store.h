@@ -13,6 +13,9 @@
  * What uploads that came to no end left there is listed with the prefix STORE_SCRATCH, and may be deleted with
  * STORE_DELETE_MANY; the directory store clears its own away and lists nothing.
  *
+ * Uploads that were begun and never finished show in no listing.  STORE_UPLOAD_SWEEP is for those of processes that
+ * died; E_DENIED or E_UNSUPPORTED where they cannot be found.
+ *
  * A PUT is durable when it completes with E_OK.  With `create_only`, E_EXISTS means that the key was taken and nothing
  * was changed; any other failure means "unknown": the object may or may not be there, whole.  It is never there in
  * part.
@@ -57,8 +60,9 @@ enum store_verb {
     STORE_HEAD,         /* size and etag */
     STORE_DELETE_MANY,  /* `keys`; E_OK when none of them is there any more, else the first failure, and the others were
                            tried */
+    STORE_UPLOAD_SWEEP, /* abort what others began below the prefix `key` and never finished, as far as it is old */
 };
-enum { STORE_VERB_COUNT = STORE_DELETE_MANY + 1 };
+enum { STORE_VERB_COUNT = STORE_UPLOAD_SWEEP + 1 };
 
 struct store_entry {
     char *key;           /* owned; a common prefix ends with '/' */
@@ -74,7 +78,7 @@ typedef void (*store_done_fn)(struct store_req *req);
 struct store_req {
     /* Filled in by the submitter. */
     enum store_verb verb;
-    char key[STORE_KEY_MAX + 1];   /* for LIST: the prefix (may be empty); for DELETE_MANY: empty */
+    char key[STORE_KEY_MAX + 1];   /* for LIST, SWEEP: the prefix (may be empty); for DELETE_MANY: empty */
     struct span body;              /* PUT, PART: borrowed */
     bool create_only;              /* PUT, FINISH */
     uint64_t offset, length;       /* GET: length 0 is "to the end" (E_CORRUPT when that is more than STORE_GET_MAX); an
@@ -93,6 +97,8 @@ struct store_req {
     size_t key_count;              /* 1 to STORE_LIST_MAX */
     char if_match[STORE_ETAG_SIZE]; /* PUT: only over the object with this etag; otherwise E_EXISTS and nothing changes.
                                        "": no condition.  E_UNSUPPORTED where the store cannot */
+    uint64_t age_ms;                /* SWEEP: what was begun so long ago by the store's clock, or longer */
+    bool dry_run;                   /* SWEEP: only count */
     bool once;                      /* the submitter has a schedule of retries of its own */
     store_done_fn on_done;
     void *ctx;
@@ -107,6 +113,8 @@ struct store_req {
     struct store_entry *entries; /* LIST; owned by the request */
     size_t entry_count;
     bool more;        /* LIST: there are more behind the last entry */
+    int64_t store_ms; /* LIST: what the store's clock says; 0: it does not tell, or it is our own */
+    size_t swept;     /* SWEEP: how many; a store takes only so many at once */
     char *upload_id;  /* START; owned by the request */
     size_t part_size; /* START: bytes of its parts, all but the last: the store's, or more when many are expected */
 

@@ -165,6 +165,8 @@ static struct rc run_verb(struct dir_work *w, struct err *err)
         return head_object(w, err);
     case STORE_DELETE_MANY:
         return delete_many(w, err);
+    case STORE_UPLOAD_SWEEP: /* they are temporary files, which go by themselves */
+        return RC_OK;
     }
     return rc_raise(err, E_BUG, "no such verb");
 }

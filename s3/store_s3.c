@@ -10,10 +10,12 @@
 #include "store_s3_list.h"
 #include "store_s3_presign.h"
 #include "store_s3_put.h"
+#include "store_s3_sweep.h"
 #include "store_s3_upload.h"
 #include "strx.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <string.h>
 
@@ -106,6 +108,7 @@ void store_s3_end(struct s3_op *op, struct rc rc)
     if (op->next != NULL)
         op->next->prev = op->prev;
     store_s3_list_free(op->listing);
+    store_s3_sweep_free(op->sweep);
     s3_call_fini(&op->call);
     buf_fini(&op->text);
     req->impl = NULL;
@@ -188,6 +191,25 @@ void store_s3_take_etag(const struct s3_call *call, char out[STORE_ETAG_SIZE])
         memcpy(out, etag, n + 1);
 }
 
+void store_s3_write_parts(struct buf *out, const char *first_etag, size_t stride, uint32_t count)
+{
+    buf_text(out, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    for (uint32_t i = 0; i < count; i++) {
+        buf_printf(out, "<Part><PartNumber>%" PRIu32 "</PartNumber><ETag>", i + 1);
+        s3_xml_escape(first_etag + i * stride, out);
+        buf_text(out, "</ETag></Part>");
+    }
+    buf_text(out, "</CompleteMultipartUpload>");
+}
+
+int64_t store_s3_date(const struct s3_call *call)
+{
+    const char *date = s3_http_answer(&call->http, "date");
+    int64_t ms;
+
+    return date != NULL && s3_error_parse_date(date, &ms) ? ms : 0;
+}
+
 struct rc store_s3_head_size(const struct s3_call *call, uint64_t *out, struct err *err)
 {
     const char *text = s3_http_answer(&call->http, "content-length");
@@ -234,6 +256,9 @@ static void begin(struct s3_op *op)
         break;
     case STORE_UPLOAD_ABORT:
         store_s3_upload_abort(op);
+        break;
+    case STORE_UPLOAD_SWEEP:
+        store_s3_sweep_begin(op);
         break;
     }
 }
@@ -285,6 +310,7 @@ struct rc store_s3_open(struct store_env *env, struct s3_config *given, struct s
     s->copy_max = STORE_S3_COPY_MAX;
     s->known_to_lack_conditions = s->config->conditional == S3_CONDITIONAL_NONE || s->config->quirk->no_if_none_match;
     s->no_batch_delete = s->config->quirk->no_batch_delete;
+    s->no_copy = s->config->quirk->no_copy;
     s->etag_unquoted = s->config->etag_unquoted;
     opts.counted = &s->base;
     s->client = s3_client_new(store_env_loop(env), &opts);

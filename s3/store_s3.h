@@ -13,9 +13,9 @@
  *
  * Uploads.  The final key is known at FINISH only, and a multipart upload cannot be renamed: so it goes to
  * `<prefix>/.tmp/<random>`, which never shows in listings, and is copied by the store to its name at FINISH, then
- * deleted.  With `key_final` it goes to its name directly.  An upload of one part that is not full is a plain PUT. What
- * a dead process leaves behind (unfinished uploads, objects below .tmp/) is harmless and costs storage; a lifecycle
- * rule for AbortIncompleteMultipartUpload and for the prefix .tmp/ cleans up.
+ * deleted; a store that cannot copy gets the bytes once more (store_s3_carry.h).  With `key_final` it goes to its name
+ * directly.  An upload of one part that is not full is a plain PUT.  What a dead process leaves behind is harmless and
+ * costs storage: STORE_UPLOAD_SWEEP is for unfinished uploads, a listing of STORE_SCRATCH for objects below .tmp/.
  *
  * Nothing is repeated here but what the store's answer asks for (see s3_client); store_retry is for the rest.
  */

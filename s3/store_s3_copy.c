@@ -101,13 +101,7 @@ static void complete(struct s3_op *op)
 
     buf_fini(&op->text);
     buf_init(&op->text, BODY_MAX);
-    buf_text(&op->text, "<CompleteMultipartUpload>");
-    for (size_t i = 0; i < c->batch.count; i++) {
-        buf_printf(&op->text, "<Part><PartNumber>%zu</PartNumber><ETag>", i + 1);
-        s3_xml_escape(c->etags[i], &op->text);
-        buf_text(&op->text, "</ETag></Part>");
-    }
-    buf_text(&op->text, "</CompleteMultipartUpload>");
+    store_s3_write_parts(&op->text, c->etags[0], sizeof c->etags[0], (uint32_t)c->batch.count);
     rc = buf_check(&op->text, "the list of parts", &op->req->err);
     if (rc_failed(rc)) {
         end(op, rc);

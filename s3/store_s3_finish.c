@@ -2,8 +2,10 @@
 #include "store_s3_finish.h"
 
 #include "alloc.h"
+#include "store_s3_carry.h"
 #include "store_s3_copy.h"
 #include "store_s3_put.h"
+#include "store_s3_same.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,7 +30,9 @@ static void on_read_back(struct s3_op *op)
     const struct buf *mine = &op->upload->single, *there = &op->call.http.data;
     struct rc rc = store_s3_result(op);
 
-    if (!rc_failed(rc) && (there->size != mine->size || memcmp(there->data, mine->data, mine->size) != 0))
+    /* One that is longer than ours is not even read to its end. */
+    if (rc.code == E_CORRUPT
+        || (!rc_failed(rc) && (there->size != mine->size || memcmp(there->data, mine->data, mine->size) != 0)))
         rc = rc_raise(&op->req->err, E_EXISTS, "the object exists already");
     end(op, rc);
 }
@@ -60,31 +64,18 @@ static uint64_t total_size(const struct s3_op *op)
     return size;
 }
 
-/* S3 ends the ETag of an object in parts with their number. */
-static bool etag_counts(const char *etag, uint32_t count)
-{
-    const char *dash = strrchr(etag, '-');
-    char want[16];
-    size_t n;
-
-    (void)snprintf(want, sizeof want, "-%" PRIu32, count);
-    n = strlen(want);
-    return dash != NULL && strncmp(dash, want, n) == 0 && (dash[n] == 0 || dash[n] == '"');
-}
-
+/* The name below .tmp/ is ours alone, so the size proves enough. */
 static void on_head_of_gone(struct s3_op *op)
 {
     struct s3_upload *u = op->upload;
     struct err *err = &op->req->err;
     struct rc rc = store_s3_result(op);
-    char etag[STORE_ETAG_SIZE];
     uint64_t size = 0;
 
     if (!rc_failed(rc))
         rc = store_s3_head_size(&op->call, &size, err);
-    store_s3_take_etag(&op->call, etag);
-    if (!rc_failed(rc) && (size != total_size(op) || (u->key_final && !etag_counts(etag, op->req->part))))
-        rc = rc_raise(err, E_NOTFOUND, "%s has %" PRIu64 " bytes and ETag %s", u->key, size, etag);
+    if (!rc_failed(rc) && size != total_size(op))
+        rc = rc_raise(err, E_NOTFOUND, "%s has %" PRIu64 " bytes", u->key, size);
     if (rc_failed(rc)) {
         end(op, rc_wrap(err, "the upload is gone"));
         return;
@@ -93,13 +84,33 @@ static void on_head_of_gone(struct s3_op *op)
     go_on(op);
 }
 
+/* The upload is gone, and under the final name stands ours, another's, or nothing. */
+static void on_compared(struct s3_op *op, struct rc rc, bool same)
+{
+    struct s3_upload *u = op->upload;
+    struct err *err = &op->req->err;
+
+    if (!rc_failed(rc) && same) {
+        u->state = S3_UPLOAD_COMPLETE;
+        go_on(op);
+        return;
+    }
+    if (!rc_failed(rc))
+        rc = op->req->create_only ? rc_raise(err, E_EXISTS, "the object exists already")
+                                  : rc_raise(err, E_NOTFOUND, "%s is another object", u->key);
+    end(op, rc_wrap(err, "the upload is gone"));
+}
+
 static void on_completed(struct s3_op *op)
 {
     struct s3_upload *u = op->upload;
     struct rc rc = store_s3_result(op);
 
-    /* Done by an earlier try whose answer got lost, or by this one: some servers repeat it among themselves.  The name
-     * below .tmp/ is ours alone, so the size proves enough. */
+    /* Done by an earlier try whose answer got lost, or by this one: some servers repeat it among themselves. */
+    if ((rc.code == E_NOTFOUND || rc.code == E_EXISTS) && u->key_final) {
+        store_s3_same_run(op, u->key, on_compared);
+        return;
+    }
     if (rc.code == E_NOTFOUND) {
         store_s3_call(op, STORE_HEAD, "HEAD", u->key);
         store_s3_add_customer_key(op->store, &op->call, false);
@@ -123,13 +134,7 @@ static void complete(struct s3_op *op)
 
     buf_fini(&op->text);
     buf_init(&op->text, BODY_MAX);
-    buf_text(&op->text, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-    for (uint32_t i = 0; i < op->req->part; i++) {
-        buf_printf(&op->text, "<Part><PartNumber>%" PRIu32 "</PartNumber><ETag>", i + 1);
-        s3_xml_escape(u->parts[i].etag, &op->text);
-        buf_text(&op->text, "</ETag></Part>");
-    }
-    buf_text(&op->text, "</CompleteMultipartUpload>");
+    store_s3_write_parts(&op->text, u->parts[0].etag, sizeof u->parts[0], op->req->part);
     rc = buf_check(&op->text, "the list of parts", &op->req->err);
     store_s3_call(op, STORE_UPLOAD_FINISH, "POST", u->key);
     if (rc_failed(rc)) {
@@ -146,7 +151,7 @@ static void complete(struct s3_op *op)
 
 /* --- the name ----------------------------------------------------------------------------------------------------- */
 
-static void on_copied(struct s3_op *op, struct rc rc)
+static void on_named(struct s3_op *op, struct rc rc)
 {
     if (rc_failed(rc)) {
         end(op, rc);
@@ -156,7 +161,23 @@ static void on_copied(struct s3_op *op, struct rc rc)
     go_on(op);
 }
 
-/* What cannot be deleted costs storage and does no harm. */
+static void carry(struct s3_op *op)
+{
+    store_s3_carry_run(op, op->upload->key, op->req->key, total_size(op), on_named);
+}
+
+/* Not every store can copy, and some only what a customer's key has not encrypted. */
+static void on_copied(struct s3_op *op, struct rc rc)
+{
+    if (rc.code != E_UNSUPPORTED) {
+        on_named(op, rc);
+        return;
+    }
+    op->store->no_copy = true;
+    carry(op);
+}
+
+/* What cannot be deleted costs storage and does no harm: a prune takes it away. */
 static void on_deleted(struct s3_op *op)
 {
     rc_ignore(store_s3_result(op), "the object has its name, and that is what was asked for");
@@ -189,6 +210,8 @@ static void go_on(struct s3_op *op)
         complete(op);
     else if (u->key_final)
         end(op, RC_OK);
+    else if (u->state == S3_UPLOAD_COMPLETE && op->store->no_copy)
+        carry(op);
     else if (u->state == S3_UPLOAD_COMPLETE)
         store_s3_copy_run(op, u->key, op->req->key, total_size(op), on_copied);
     else {

@@ -36,6 +36,7 @@ struct s3_store {
     uint64_t copy_max;             /* STORE_S3_COPY_MAX; tests make it small */
     bool known_to_lack_conditions; /* by configuration, or as this kind of store */
     bool no_batch_delete;          /* known, or found out */
+    bool no_copy;                  /* known, or found out */
     bool etag_unquoted;            /* for If-Match; configured, or found out */
     bool stopping;
     void (*on_stopped)(void *ctx);
@@ -43,7 +44,9 @@ struct s3_store {
 };
 
 struct s3_listing;
+struct s3_sweep;
 struct s3_copy;
+struct s3_carry;
 
 struct s3_op {
     struct s3_call call;
@@ -52,10 +55,15 @@ struct s3_op {
     struct s3_op *next, **prev;
     struct s3_later later;
     void (*take)(struct s3_op *op);
-    struct buf text;                              /* a body that was made here */
-    struct s3_listing *listing;                   /* LIST; owned */
-    struct s3_upload *upload;                     /* PART, FINISH, ABORT: borrowed */
-    struct s3_copy *copy;                         /* FINISH: owned */
+    struct buf text;            /* a body that was made here */
+    struct s3_listing *listing; /* LIST; owned */
+    struct s3_sweep *sweep;     /* SWEEP; owned */
+    struct s3_upload *upload;   /* PART, FINISH, ABORT: borrowed */
+    struct s3_copy *copy;       /* FINISH: owned */
+    struct s3_carry *carry;     /* FINISH: owned */
+    const char *same_key;       /* FINISH: borrowed; of the object that is compared with what was sent */
+    uint32_t same_part;
+    void (*same_done)(struct s3_op *op, struct rc rc, bool same);
     struct s3_op *wait_next;                      /* PART: of those that wait for the upload's id */
     struct span body;                             /* what a PUT puts */
     bool unquoted, flipped;                       /* PUT with if_match: how it was sent; both ways were tried */
@@ -78,6 +86,10 @@ void store_s3_add_storage(const struct s3_store *s, struct s3_call *call);
 void store_s3_add_customer_key(const struct s3_store *s, struct s3_call *call, bool of_source);
 /* The ETag header, "" when there is none or it is too long. */
 void store_s3_take_etag(const struct s3_call *call, char out[STORE_ETAG_SIZE]);
+/* Append the body of CompleteMultipartUpload: the parts' ETags stand `stride` bytes apart. */
+void store_s3_write_parts(struct buf *out, const char *first_etag, size_t stride, uint32_t count);
+/* The Date header: the store's clock; 0: there is none that can be read. */
+int64_t store_s3_date(const struct s3_call *call);
 /* HEAD's Content-Length. */
 MUST_USE struct rc store_s3_head_size(const struct s3_call *call, uint64_t *out, struct err *err);
 

@@ -94,6 +94,7 @@ static struct rc take_entries(struct s3_op *op, struct s3_xml_list *page, struct
     if (req->entries == NULL)
         return rc_raise(err, E_NOMEM, "a list of %u entries", limit);
     req->more = page->truncated;
+    req->store_ms = store_s3_date(&op->call);
     if (page->count > 0)
         qsort(page->entries, page->count, sizeof page->entries[0], compare);
     for (size_t i = 0; i < page->count; i++) {

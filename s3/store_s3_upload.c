@@ -137,6 +137,7 @@ static void on_part(struct s3_op *op)
 
     if (!rc_failed(rc)) {
         store_s3_take_etag(&op->call, part->etag);
+        memcpy(part->md5, op->call.md5, sizeof part->md5);
         if (part->etag[0] == 0)
             rc = rc_raise(&op->req->err, E_CORRUPT, "an answer without the part's ETag");
     }

@@ -13,6 +13,7 @@
 #ifndef STORE_S3_UPLOAD_H
 #define STORE_S3_UPLOAD_H
 
+#include "s3_sign.h"
 #include "store_s3_intern.h"
 
 enum s3_upload_state {
@@ -25,6 +26,7 @@ enum s3_upload_state {
 
 struct s3_upload_part {
     char etag[STORE_ETAG_SIZE]; /* "": not there */
+    char md5[S3_SIGN_MD5_SIZE]; /* of its bytes; "": not known */
     uint64_t size;
 };
 

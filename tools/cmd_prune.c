@@ -44,6 +44,19 @@ static void print_count(const char *verb, const char *what, const struct prune_c
         (void)printf("  %-11s %" PRIu64 " %s, %s\n", verb, n->objects, what, strx_format_size(n->bytes, size));
 }
 
+/* What came to no end, however young the history is. */
+static void print_leftovers(const struct request *r, const char *verb)
+{
+    const struct prune_report *report = &r->report;
+
+    print_count(verb, "scratch objects", &report->leftovers);
+    if (report->uploads > 0)
+        (void)printf(
+            "  %-11s %" PRIu64 " unfinished uploads\n", r->opts.dry_run ? "would go" : "aborted", report->uploads);
+    if (report->uploads_err.code != E_OK)
+        (void)printf("  note        unfinished uploads cannot be looked for: %s\n", report->uploads_err.msg);
+}
+
 static void print_text(const struct request *r)
 {
     static const char *const names[LAYOUT_PRUNED + 1] = {[LAYOUT_LOG] = "segments",
@@ -59,6 +72,7 @@ static void print_text(const struct request *r)
     (void)printf("%s\n  policy      %s\n", r->url, retention_text(&r->opts.policy, policy));
     if (report->now_ms == INT64_MIN) {
         (void)printf("  everything  is kept: the history is not old enough\n");
+        print_leftovers(r, verb);
         return;
     }
     (void)printf("  as of       %s\n", strx_format_time(report->now_ms, time));
@@ -66,7 +80,7 @@ static void print_text(const struct request *r)
     for (int kind = LAYOUT_TIMELINE; kind <= LAYOUT_PRUNED; kind++)
         if (names[kind] != NULL)
             print_count(verb, names[kind], &report->kinds[kind]);
-    print_count(verb, "scratch objects", &report->leftovers);
+    print_leftovers(r, verb);
     print_count(r->opts.dry_run ? "would stay" : "stay", "objects", &report->kept);
 }
 
@@ -98,10 +112,11 @@ static void print_json(const struct request *r)
 {
     const struct prune_report *report = &r->report;
     char policy[RETENTION_TEXT_SIZE];
-    json_t *doc = json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:I, s:o}", "url", r->url, "policy",
+    json_t *doc = json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "url", r->url, "policy",
         retention_text(&r->opts.policy, policy), "dry_run", (int)r->opts.dry_run, "as_of",
         retention_print_time(report->now_ms), "promised", retention_print_points(&report->decision), "objects",
-        key_array(&report->decision), "leftovers", count_object(&report->leftovers), "deleted",
+        key_array(&report->decision), "leftovers", count_object(&report->leftovers), "uploads",
+        report->uploads_err.code == E_OK ? json_integer((json_int_t)report->uploads) : json_null(), "deleted",
         (json_int_t)report->deleted, "kept", count_object(&report->kept));
 
     (void)json_dumpf(doc, stdout, JSON_PRESERVE_ORDER | JSON_INDENT(2)); /* the stream is checked at the end */

@@ -37,11 +37,14 @@ static void as_list(struct span xml)
 static void as_value(struct span xml)
 {
     char etag[STORE_ETAG_SIZE];
+    struct s3_xml_uploads uploads;
     struct s3_xml_error first;
     struct err err;
     size_t failed;
     char *id = NULL;
 
+    if (!rc_failed(s3_xml_read_uploads(xml, &uploads, &err)))
+        s3_xml_uploads_fini(&uploads);
     if (!rc_failed(s3_xml_read_upload_id(xml, &id, &err)))
         MUST(id[0] != 0 && strlen(id) <= S3_XML_TEXT_MAX);
     mem_free(id);

@@ -97,7 +97,9 @@ def customer_key(case):
         case.dir.joinpath(f"{name}.key").write_bytes(os.urandom(32))
     tls = case.options.store.replica(case, "secret", server.tls_endpoint)
     scene.url = f"{tls.url}&ca-file={server.ca_file}&part-size=5MiB&sse=customer&sse-customer-key=file:{case.path('right.key')}"
-    scene.start()  # nothing large: Ceph does not copy what it has encrypted, and says so (501)
+    scene.app.sql(f"CREATE TABLE large AS SELECT randomblob({2 * LARGE}) AS v")  # Ceph does not copy what it has encrypted (501)
+    scene.recorder.record("large")
+    scene.start()
     scene.commit(3)
     scene.sync()
     case.weir("snapshot", scene.db)

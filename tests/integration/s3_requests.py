@@ -15,7 +15,7 @@ from takeover import FENCED, restored_copy
 
 # kind of the proxy's record -> name in `weir status`
 COUNTED = {"PUT": "put", "GET": "get", "LIST": "list", "DELETE": "delete", "HEAD": "head", "START": "upload_start",
-           "PART": "upload_part", "FINISH": "upload_finish", "ABORT": "upload_abort", "DELETE_MANY": "delete_many", "COPY": "copy"}
+           "PART": "upload_part", "FINISH": "upload_finish", "ABORT": "upload_abort", "UPLOADS_INFO": "upload_sweep", "DELETE_MANY": "delete_many", "COPY": "copy"}
 # The most that a start may take: the listings of the timelines and of the last one's log, the check of what the store can
 # do, the documents that a timeline begins with, the objects at its tip.
 START_LISTS, START_REQUESTS = 4, 20

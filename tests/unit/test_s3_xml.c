@@ -272,6 +272,35 @@ static void test_upload_id(void **state)
     assert_fails(s3_xml_read_upload_id(text("<x><UploadId>a</UploadId></x>"), &id, &err), E_CORRUPT);
 }
 
+static void test_uploads(void **state)
+{
+    struct s3_xml_uploads u;
+    struct err err;
+
+    (void)state;
+    assert_ok_err(s3_xml_read_uploads(text("<ListMultipartUploadsResult><NextKeyMarker>k2</NextKeyMarker>"
+                                           "<NextUploadIdMarker>i2</NextUploadIdMarker><IsTruncated>true</IsTruncated>"
+                                           "<Upload><Key>k1</Key><UploadId>i1</UploadId>"
+                                           "<Initiated>2026-11-21T02:01:21.000Z</Initiated></Upload>"
+                                           "<Upload><Initiated>when</Initiated></Upload></ListMultipartUploadsResult>"),
+                      &u, &err),
+        &err);
+    assert_int_equal(u.count, 2);
+    assert_string_equal(u.uploads[0].key, "k1");
+    assert_string_equal(u.uploads[0].id, "i1");
+    assert_true(u.uploads[0].begun_ms > 1700000000000);
+    assert_string_equal(u.uploads[1].key, "");
+    assert_string_equal(u.uploads[1].id, "");
+    assert_int_equal(u.uploads[1].begun_ms, 0);
+    assert_true(u.truncated);
+    assert_string_equal(u.next_key, "k2");
+    assert_string_equal(u.next_id, "i2");
+    s3_xml_uploads_fini(&u);
+    assert_fails(s3_xml_read_uploads(text("<ListBucketResult></ListBucketResult>"), &u, &err), E_CORRUPT);
+    assert_string_equal(err.msg, "XML that is no listing of uploads");
+    assert_fails(s3_xml_read_uploads(text("<ListMultipartUploadsResult><Upload><Key>k"), &u, &err), E_CORRUPT);
+}
+
 static void test_etag(void **state)
 {
     static const char *const roots[] = {"CompleteMultipartUploadResult", "CopyObjectResult", "CopyPartResult"};
@@ -338,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_error),
         cmocka_unit_test(test_upload_id),
+        cmocka_unit_test(test_uploads),
         cmocka_unit_test(test_etag),
         cmocka_unit_test(test_deleted),
         cmocka_unit_test(test_escape),

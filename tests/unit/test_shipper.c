@@ -278,6 +278,37 @@ static void lost_answers(void **state)
     }
 }
 
+/* A part's key that is taken is read as well: the same bytes are ours, others are no success. */
+static void taken_part(void **state)
+{
+    struct store_req req;
+    struct rig g;
+    layout_text key;
+
+    (void)state;
+    for (int same = 0; same < 2; same++) {
+        begin(&g);
+        layout_part(key, 7, 1, &us, 0);
+        store_req_init(&req, STORE_PUT, key, NULL, NULL);
+        req.body = span_of(same ? "part" : "trap", 4);
+        assert_ok_err(store_wait_run(&g.loop, g.store.below, &req, &err), &err);
+        store_req_fini(&req);
+        shipper_put(&g.s, make_part(1, 0));
+        if (same) {
+            run_until(&g, &g.shipped, 1);
+            assert_int_equal(g.s.last_error.code, E_OK);
+        } else {
+            run_until(&g, &g.trouble, 1);
+            assert_int_equal(g.shipped, 0);
+            assert_int_equal(g.s.last_error.code, E_CORRUPT);
+            assert_non_null(strstr(g.s.last_error.msg, "holds other bytes than were sent there"));
+        }
+        assert_int_equal(g.fenced, 0);
+        assert_int_equal(g.store.base.counts.requests[STORE_GET], 1);
+        end(&g);
+    }
+}
+
 /* ... and reading them back fails as well. */
 static void lost_twice(void **state)
 {
@@ -756,6 +787,7 @@ int main(void)
         cmocka_unit_test(from_the_callback),
         cmocka_unit_test(tries_again),
         cmocka_unit_test(lost_answers),
+        cmocka_unit_test(taken_part),
         cmocka_unit_test(lost_twice),
         cmocka_unit_test(foreign_segment),
         cmocka_unit_test(sealed),

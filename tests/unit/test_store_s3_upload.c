@@ -12,10 +12,13 @@
 
 enum { PART = 5 << 20, REQUESTS_MAX = 100 };
 
+static uint8_t there[PART + 8]; /* what two_parts() sends, one after the other */
+
 struct server {
     char seen[REQUESTS_MAX];
     size_t count;
-    char tmp[100]; /* target of the last Create */
+    char tmp[100];       /* target of the last Create */
+    char tmp_first[100]; /* and of the first one */
     unsigned parts;
     bool complete;
     bool head_fails, copied;
@@ -25,6 +28,14 @@ struct server {
     char error_in_200;    /* this one is answered with a 200 that holds an error, once */
     const char *object;   /* what GET finds */
     const char *put_says; /* status of PUT */
+    bool no_copy;         /* 501 */
+    bool gone;            /* finished before, under whatever name */
+    size_t fail_from;     /* the request with this number, from 1, is refused once; 0: none */
+    size_t taken_from;    /* from here on the name is another's; 0: never */
+    const uint8_t *there; /* what GETs of ranges find; of `size` bytes */
+    const char *etag;     /* of what was put together; NULL: "e-2" */
+    const char *part_etag;
+    const char *finish_says; /* 412 */
     char body[200];
     char text[400], header[100];
     char source[200], range[100];
@@ -50,13 +61,20 @@ static char kind_of(const struct http_seen *seen)
 static void created(struct server *s, const struct http_seen *seen, struct http_answer *answer)
 {
     (void)snprintf(s->tmp, sizeof s->tmp, "%.*s", (int)strcspn(seen->target, "?"), seen->target);
+    if (s->tmp_first[0] == 0)
+        memcpy(s->tmp_first, s->tmp, sizeof s->tmp);
     answer->body = "<InitiateMultipartUploadResult><UploadId>id/1</UploadId></InitiateMultipartUploadResult>";
 }
 
 static void finished(struct server *s, const struct http_seen *seen, struct http_answer *answer)
 {
     (void)snprintf(s->body, sizeof s->body, "%.190s", (const char *)seen->body);
-    if (s->complete && strstr(seen->target, ".tmp") != NULL) {
+    if (s->finish_says != NULL) {
+        answer->status = 412;
+        answer->body = "<Error><Code>PreconditionFailed</Code></Error>";
+        return;
+    }
+    if (s->complete && (strstr(seen->target, ".tmp") != NULL || s->gone)) {
         answer->status = 404;
         answer->body = "<Error><Code>NoSuchUpload</Code></Error>";
         return;
@@ -71,8 +89,8 @@ static void headed(struct server *s, struct http_answer *answer)
         answer->status = 404;
         return;
     }
-    (void)snprintf(
-        s->header, sizeof s->header, "Content-Length: %llu\r\nETag: \"e-2\"\r\n", (unsigned long long)s->size);
+    (void)snprintf(s->header, sizeof s->header, "Content-Length: %llu\r\nETag: \"%s\"\r\n", (unsigned long long)s->size,
+        s->etag != NULL ? s->etag : "e-2");
     answer->headers = s->header;
 }
 
@@ -87,6 +105,17 @@ static void copied(struct server *s, const struct http_seen *seen, char kind, st
                                : "<CopyPartResult><ETag>\"r\"</ETag></CopyPartResult>";
 }
 
+static void ranged(struct server *s, const struct http_seen *seen, struct http_answer *answer)
+{
+    unsigned long long first, last;
+
+    assert_int_equal(sscanf(http_script_field(seen, "range"), "bytes=%llu-%llu", &first, &last), 2);
+    assert_true(last < s->size);
+    answer->status = 206;
+    answer->body = s->there + first;
+    answer->body_size = (size_t)(last - first + 1);
+}
+
 static void decide(void *ctx, const struct http_seen *seen, struct http_answer *answer)
 {
     struct server *s = ctx;
@@ -95,7 +124,12 @@ static void decide(void *ctx, const struct http_seen *seen, struct http_answer *
     assert_true(s->count + 1 < REQUESTS_MAX);
     s->seen[s->count++] = kind;
     answer->status = 200;
-    if (kind == s->refuse) {
+    if (s->taken_from != 0 && s->count >= s->taken_from) {
+        s->complete = true;
+        s->head_fails = false;
+        there[0] ^= (uint8_t)(s->count == s->taken_from);
+    }
+    if (kind == s->refuse || s->count == s->fail_from) {
         answer->status = 503;
         return;
     }
@@ -108,14 +142,20 @@ static void decide(void *ctx, const struct http_seen *seen, struct http_answer *
         created(s, seen, answer);
     else if (kind == 'P') {
         s->parts++;
-        s->size += seen->body_size;
-        answer->headers = "ETag: \"part\"\r\n";
+        if (!s->no_copy || !s->complete) /* the second time the same bytes are sent */
+            s->size += seen->body_size;
+        (void)snprintf(s->header, sizeof s->header, "ETag: \"%s\"\r\n", s->part_etag != NULL ? s->part_etag : "part");
+        answer->headers = s->header;
     } else if (kind == 'I')
         finished(s, seen, answer);
     else if (kind == 'H')
         headed(s, answer);
+    else if (kind == 'Y' && s->no_copy)
+        answer->status = 501;
     else if (kind == 'Y' || kind == 'R')
         copied(s, seen, kind, answer);
+    else if (kind == 'G' && s->there != NULL)
+        ranged(s, seen, answer);
     else if (kind == 'G')
         answer->body = s->object;
     else if (kind == 'U') {
@@ -318,7 +358,8 @@ static void test_copy_in_ranges(void **state)
     assert_string_equal(s3_kit_field(&k, 6, "x-amz-copy-source-range"), "bytes=5242880-5242886");
     assert_non_null(strstr(s3_kit_seen(&k, 5)->target, "/bkt/pre/snap/2?partNumber="));
     assert_ptr_equal(
-        strstr(server.body, "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>&quot;r&quot;"),
+        strstr(server.body, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Part>"
+                            "<PartNumber>1</PartNumber><ETag>&quot;r&quot;"),
         server.body);
     end(id);
 
@@ -386,6 +427,115 @@ static void test_lost_upload(void **state)
     assert_fails(finish(id, "snap/2", 2, false), E_NOTFOUND);
     assert_string_equal(server.seen, "CPPIHIH");
     end(id);
+}
+
+static void make_there(void)
+{
+    for (size_t i = 0; i < PART; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 1000);
+    memcpy(there, bytes, PART);
+    memcpy(there + PART, bytes, 7);
+}
+
+/* A store that cannot copy: what was put together is read and sent again. */
+static void test_carried(void **state)
+{
+    char *id = begin("", false);
+
+    (void)state;
+    make_there();
+    two_parts(id);
+    server.no_copy = true;
+    server.there = there;
+    assert_ok_err(finish(id, "snap/2", 2, false), &k.err);
+    assert_string_equal(server.seen, "CPPIYCGPGPID");
+    s3_kit_asked(&k, 5, "POST", "/bkt/pre/snap/2?uploads=");
+    assert_int_equal(s3_kit_seen(&k, 7)->body_size, PART);
+    assert_memory_equal(s3_kit_seen(&k, 7)->body, bytes, PART);
+    assert_int_equal(s3_kit_seen(&k, 9)->body_size, 7);
+    assert_string_equal(s3_kit_seen(&k, 10)->method, "POST");
+    s3_kit_asked(&k, 11, "DELETE", server.tmp_first);
+    end(id);
+
+    id = begin("", false); /* a part fails: what there is of it goes away, and the next FINISH does not try to copy */
+    make_there();
+    two_parts(id);
+    server.no_copy = true;
+    server.there = there;
+    server.fail_from = 8;
+    assert_fails(finish(id, "snap/2", 2, false), E_SERVER);
+    assert_string_equal(server.seen, "CPPIYCGPA");
+    server.fail_from = 0;
+    assert_ok_err(finish(id, "snap/2", 2, false), &k.err);
+    assert_string_equal(server.seen, "CPPIYCGPACGPGPID");
+    end(id);
+}
+
+/* Create-only: the name is looked at once more when all is sent. */
+static void test_carried_create_only(void **state)
+{
+    char *id = begin("", false);
+
+    (void)state;
+    make_there();
+    two_parts(id);
+    server.no_copy = true;
+    server.there = there;
+    server.head_fails = true;
+    assert_ok_err(finish(id, "snap/2", 2, true), &k.err);
+    assert_string_equal(server.seen, "CPPHIYCGPGPHID");
+    end(id);
+
+    id = begin("", false); /* somebody else was faster, with as many bytes */
+    make_there();
+    two_parts(id);
+    server.no_copy = true;
+    server.head_fails = true;
+    server.there = there;
+    server.taken_from = 12;
+    assert_fails(finish(id, "snap/2", 2, true), E_EXISTS);
+    assert_string_equal(server.seen, "CPPHIYCGPGPHGA");
+    end(id);
+}
+
+/* FINISH under the final name says "gone" or "taken": the object is compared with what was sent. */
+static void test_final_name_compared(void **state)
+{
+    static const struct {
+        bool by_etag, other_bytes, create_only, taken;
+        enum err_code want;
+        const char *seen;
+    } cases[] = {
+        {true, false, false, false, E_OK, "CPPIH"},
+        {false, false, false, false, E_OK, "CPPIHGG"},
+        {false, true, false, false, E_NOTFOUND, "CPPIHG"},
+        {true, false, false, true, E_OK, "CPPIH"},
+        {false, true, false, true, E_NOTFOUND, "CPPIHG"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *id = begin("", true);
+
+        make_there();
+        if (cases[i].by_etag) { /* MD5 of the two digests, as S3 makes it */
+            server.part_etag = "d41d8cd98f00b204e9800998ecf8427e";
+            server.etag = "5873dd45edd01f09c1ef2e7819369e8e-2";
+        }
+        two_parts(id);
+        server.complete = true;
+        server.there = there;
+        server.gone = true;
+        server.finish_says = cases[i].taken ? "412" : NULL;
+        if (cases[i].other_bytes)
+            there[5] ^= 1;
+        if (cases[i].want == E_OK)
+            assert_ok_err(finish(id, "snap/1", 2, cases[i].create_only), &k.err);
+        else
+            assert_fails(finish(id, "snap/1", 2, cases[i].create_only), cases[i].want);
+        assert_string_equal(server.seen, cases[i].seen);
+        end(id);
+    }
 }
 
 /* A provisional object that stays is no failure. */
@@ -566,6 +716,9 @@ int main(void)
         cmocka_unit_test(test_copy_in_ranges),
         cmocka_unit_test(test_finish_again),
         cmocka_unit_test(test_lost_upload),
+        cmocka_unit_test(test_carried),
+        cmocka_unit_test(test_carried_create_only),
+        cmocka_unit_test(test_final_name_compared),
         cmocka_unit_test(test_delete_fails),
         cmocka_unit_test(test_create_fails),
         cmocka_unit_test(test_create_only),
