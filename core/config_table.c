@@ -410,7 +410,7 @@ void config_table_defaults(struct config_db *db)
         {CONFIG_DB_SNAPSHOT_INTERVAL, &db->snapshot_interval_ms, 7 * 24ULL * 3600 * 1000},
         {CONFIG_DB_MERGE_INTERVAL, &db->merge_interval_ms, 3600ULL * 1000},
         {CONFIG_DB_MERGE_LONG_INTERVAL, &db->merge_long_interval_ms, 24ULL * 3600 * 1000},
-        {CONFIG_DB_MERGE_PERCENT, &db->merge_percent, 100},
+        {CONFIG_DB_MERGE_PERCENT, &db->merge_percent, 50},
         {CONFIG_DB_RETENTION_INTERVAL, &db->retention_interval_ms, 24ULL * 3600 * 1000},
         {CONFIG_DB_LOG_LIMIT, &db->log_limit, 256ULL << 20},
         {CONFIG_DB_SPOOL_LIMIT, &db->spool_limit, 1ULL << 30},

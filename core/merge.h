@@ -8,8 +8,8 @@
  *     merge_made(&ledger, ...), merge_tried(&ledger, ...)
  *
  * Level 1 is made by the hour, level 2 by the day.  A merge that would cost a restore more than the log that it stands
- * for is not made: no plan would use it.  Nor is one that is larger than the log since the last of its level (or a
- * percentage of that): so each level stores at most what was shipped, and a load that touches pages here and there
+ * for is not made: no plan would use it.  Nor is one that is larger than a percentage of the log since the last of its
+ * level: so each level stores at most that share of what was shipped, and a load that touches pages here and there
  * waits until it is worth it.  When the merges that a restore reads behind the last snapshot come to half of its size,
  * and as much as it was shipped since, a snapshot is made in place of the next merge; and one is made in any case when
  * the last is older than its interval.

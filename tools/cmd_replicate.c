@@ -179,7 +179,7 @@ static int parse_and_run(struct replicate *r, int argc, char **argv)
         {0, "merge-long-interval", "TIME", "and such merges into a larger one (default 1d; 0s: never)", take_duration,
             &override(r, "merge.long-interval", "--merge-long-interval")->text, NULL},
         {0, "merge-percent", "N",
-            "of the log's bytes, that each of the two may store (default 100; 0: no limit, for faster restores)",
+            "of the log's bytes, that each of the two may store (default 50; 0: no limit, for faster restores)",
             take_percent, &override(r, "merge.percent", "--merge-percent")->text, NULL},
         {0, "log-limit", "SIZE",
             "how much log is held back for a replica that does not answer (default 256MiB); then segments go to the "

@@ -34,7 +34,7 @@ def arguments():
     parser.add_argument("--hour", type=float, default=1.0, help="seconds that stand for an hour")
     parser.add_argument("--commits", type=int, default=50, help="per hour")
     parser.add_argument("--load", choices=("orders", "events", "random"), default="orders")
-    parser.add_argument("--percent", default="100", help="merge.percent")
+    parser.add_argument("--percent", default="50", help="merge.percent")
     parser.add_argument("--scale", type=int, default=1, help="times 10 MB, the size of the database")
     parser.add_argument("--compare", action="store_true", help="the same load again, without folds, merges and later snapshots")
     return parser.parse_args()

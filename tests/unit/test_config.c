@@ -148,6 +148,7 @@ static void test_defaults(void **state)
     assert_int_equal(db->snapshot_interval_ms, 7 * 24 * 3600 * 1000);
     assert_int_equal(db->merge_interval_ms, 3600 * 1000);
     assert_int_equal(db->merge_long_interval_ms, 24 * 3600 * 1000);
+    assert_int_equal(db->merge_percent, 50); /* two levels of merges and two sizes of folds: three times the log */
     assert_false(config_has_retention(db));
     assert_false(db->restore_if_missing);
     assert_null(db->seed);
