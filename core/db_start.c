@@ -380,6 +380,7 @@ static struct rc decide(struct story *t, struct err *err)
 {
     t->survey.facts.fork = t->s->fork;
     t->survey.facts.adopt = t->s->adopt;
+    t->survey.facts.replace_unbegun = t->s->replace_unbegun;
     TRY(lineage_decide(&t->survey.facts, &t->decision, err));
     if (t->decision.action == LINEAGE_HASH_FILE) {
         TRY(hash_file(t, err));

@@ -38,7 +38,8 @@ struct db_start {
     void (*on_wait)(void *ctx, const struct err *err); /* that it does not; on the loop */
     void *ctx;
     bool may_switch, fork, adopt;
-    bool require_fence; /* refuse a store that cannot keep a second writer out */
+    bool replace_unbegun; /* see lineage.h */
+    bool require_fence;   /* refuse a store that cannot keep a second writer out */
     uint64_t
         look_at_ms; /* monotonic: from then on whose the history's end is must be asked again (ship_look.h); 0: never */
     bool must_compare; /* the log is known to have a hole, or could not be read: trust no position in it */

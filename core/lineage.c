@@ -51,6 +51,8 @@ static struct rc decide_stale(const struct lineage_facts *f, struct lineage_deci
 {
     char mine[96], theirs[96];
     const struct pos *pos = &f->local->pos;
+    /* A timeline that was begun there and never got a commit does not change what the newest state is. */
+    bool newest_state = f->local_on_path && f->tip_txid == pos->txid && f->tip_checksum == pos->checksum;
 
     if (decide_followed(f, out))
         return RC_OK;
@@ -60,7 +62,7 @@ static struct rc decide_stale(const struct lineage_facts *f, struct lineage_deci
             "restore from "
             "the replica, or start with --adopt to continue the history with this file as it is",
             f->path, state_text(mine, pos->txid, pos->time_ms), pos->timeline, f->url);
-    if (f->local->restored && !f->local->chosen && !f->fork && (f->newest != pos->timeline || f->tip_txid != pos->txid))
+    if (f->local->restored && !f->local->chosen && !f->fork && !newest_state)
         return rc_raise(err, E_FENCED,
             "%s was restored as the newest state (%s on timeline %u), but another writer has gone on since: the "
             "replica at %s is at %s on timeline %u, written from %s. Stop that writer and restore again; or leave its "
@@ -141,7 +143,7 @@ static bool only_index_missing(const struct lineage_facts *f)
 /* A timeline without a commit: its writer is making the first snapshot, or died in it. */
 static struct rc decide_empty(const struct lineage_facts *f, struct lineage_decision *out, struct err *err)
 {
-    if (!f->fork && !f->adopt)
+    if (!f->fork && !f->adopt && !f->replace_unbegun)
         return rc_raise(err, E_FENCED,
             "%s: another writer%s%s has begun a history at %s and has not written its first commit yet. If that writer "
             "is gone for "
@@ -149,6 +151,10 @@ static struct rc decide_empty(const struct lineage_facts *f, struct lineage_deci
             f->path, f->newest_host[0] != 0 ? " on " : "", f->newest_host, f->url);
     out->action = LINEAGE_ADOPT;
     out->parent = f->newest;
+    if (f->replace_unbegun)
+        (void)snprintf(out->note, sizeof out->note,
+            "a writer%s%s began a history there and never got to its first commit: it is ended",
+            f->newest_host[0] != 0 ? " on " : "", f->newest_host);
     return RC_OK;
 }
 

@@ -44,6 +44,8 @@ struct lineage_facts {
 
     /* What the operator allows. */
     bool fork, adopt;
+    bool replace_unbegun; /* this process has just found that nothing can be restored there: a timeline without a commit
+                             may be ended, too */
 };
 
 enum lineage_action {

@@ -105,6 +105,9 @@ ROW(foreign, s->f.foreign_after = true; s->f.tip_txid = 55;)
 ROW(restored, s->local.restored = true; s->f.newest_is_ours = false; s->f.origin_is_ours = false;)
 ROW(restored_old, s->local.restored = true; s->local.pos.txid = 20; s->local.pos.timeline = 2;
     s->local.pos.checksum = 0xc20; s->f.newest_is_ours = false;)
+ROW(restored_idle, restored_old(s); s->f.tip_txid = 20; s->f.tip_checksum = 0xc20; s->f.newest_parent = 2;
+    s->f.newest_fork = 20; s->f.origin_is_ours = false;)
+ROW(restored_other_20, restored_idle(s); s->f.tip_checksum = 0xd20;)
 ROW(restored_chosen, restored_old(s); s->local.chosen = true;)
 ROW(followed_old, restored_old(s); s->local.followed = true;)
 ROW(followed_at_tip, followed_old(s); s->f.file_hashed = true; s->f.file_txid = 50; s->f.file_timeline = 3;
@@ -128,6 +131,8 @@ ROW(runs_only_no_commit, s->local.pos.page_count = 0; s->f.tip_txid = 0;)
 ROW(no_state, no_local_state(s);)
 ROW(empty_timeline, no_local_state(s); s->f.newest_is_ours = false; s->f.tip_txid = 0;)
 ROW(empty_timeline_adopt, empty_timeline(s); s->f.adopt = true;)
+ROW(empty_timeline_replace, empty_timeline(s); s->f.replace_unbegun = true;)
+ROW(tip_not_replaced, no_local_state(s); s->f.newest_is_ours = false; s->f.replace_unbegun = true;)
 ROW(empty_timeline_fork, empty_timeline(s); s->f.fork = true;)
 ROW(tip_found, hashed_tip(s);)
 ROW(old_found, hashed_old(s);)
@@ -178,6 +183,8 @@ static const struct {
     GOOD(restored, TAKE_OVER, 3, 50, 0xc50, "txid 50"),
     REFUSED(restored_old, E_FENCED, "restored as the newest state (txid 20",
         "the replica at file:///replica is at txid 50", "alpha", "--fork"),
+    GOOD(restored_idle, TAKE_OVER, 2, 20, 0xc20, "txid 20", "timeline 2"),
+    REFUSED(restored_other_20, E_FENCED, "restored as the newest state (txid 20"),
     GOOD(restored_chosen, TAKE_OVER, 2, 20, 0xc20, "txid 20", "timeline 2"),
     GOOD(followed_old, HASH_FILE, 0, 0, 0, ""),
     GOOD(followed_at_tip, TAKE_OVER, 3, 50, 0xc50, "the copy is ahead of its local state", "txid 50"),
@@ -201,6 +208,8 @@ static const struct {
     GOOD(no_state, HASH_FILE, 0, 0, 0),
     REFUSED(empty_timeline, E_FENCED, "alpha", "has not written its first commit yet", "--adopt", "file:///replica"),
     GOOD(empty_timeline_adopt, ADOPT, 3, 0, 0),
+    GOOD(empty_timeline_replace, ADOPT, 3, 0, 0, "never got to its first commit"),
+    GOOD(tip_not_replaced, HASH_FILE, 0, 0, 0),
     GOOD(empty_timeline_fork, ADOPT, 3, 0, 0),
     GOOD(tip_found, TAKE_OVER, 3, 50, 0xc50, "the file is exactly txid 50"),
     REFUSED(old_found, E_FENCED, "txid 20", "txid 50", "weir restore", "--fork"),
@@ -290,7 +299,8 @@ static void never_by_accident(void **state)
             assert_true(s.f.newest_is_ours && !s.f.newest_sealed && !s.f.foreign_after);
         if (d.action == LINEAGE_TAKE_OVER) /* a restored file, or one that is exactly the tip */
             assert_true(
-                (s.local.restored && (s.local.chosen || (s.f.tip_txid == 50 && s.local.pos.timeline == s.f.newest)))
+                (s.local.restored
+                    && (s.local.chosen || (s.f.tip_txid == 50 && s.f.tip_checksum == 0xc50 && s.f.local_on_path)))
                 || (s.f.file_hashed && s.f.file_txid == s.f.tip_txid));
         if (d.action == LINEAGE_ADOPT) /* only where the replica lost what it had acknowledged */
             assert_true(s.f.found == LOCAL_STATE_GOOD && s.f.tip_txid < s.local.pos.txid && !s.f.foreign_after);
