@@ -8,8 +8,6 @@
 /* Keys that are known and checked, but not carried out by this version. */
 static const enum config_db_key missing_db[] = {
     CONFIG_DB_DIR,
-    CONFIG_DB_RESTORE_IF_MISSING,
-    CONFIG_DB_SEED,
 };
 static const enum config_top_key missing_top[] = {
     CONFIG_TOP_STATE_DIR,
@@ -107,6 +105,8 @@ void config_daemon_init(struct daemon_settings *out, const struct config *c)
             .fold_count = db->fold_count,
             .fold_delete_after_ms = db->fold_delete_after_ms,
             .may_switch = !db->no_switch,
+            .restore_if_missing = db->restore_if_missing,
+            .seed = db->seed,
             .require_fence = db->fencing == CONFIG_FENCING_REQUIRE,
         };
     }

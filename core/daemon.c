@@ -8,8 +8,7 @@
 #include <signal.h>
 #include <string.h>
 
-static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP};
-enum { SIGNAL_COUNT = sizeof signal_numbers / sizeof signal_numbers[0] };
+static const int signal_numbers[DAEMON_SIGNAL_COUNT] = {SIGTERM, SIGINT, SIGHUP};
 
 /* --- ending ------------------------------------------------------------------------------------------------------- */
 
@@ -22,7 +21,7 @@ static void on_env_stopped(void *ctx)
 
 static void end_loop(struct daemon *d)
 {
-    for (int i = 0; i < SIGNAL_COUNT; i++)
+    for (int i = 0; i < DAEMON_SIGNAL_COUNT; i++)
         uv_close((uv_handle_t *)&d->signals[i], NULL);
     uv_close((uv_handle_t *)&d->deadline, NULL);
     work_stop(d->work);
@@ -50,6 +49,7 @@ static void on_http_stopped(void *ctx)
 static void end(struct daemon *d)
 {
     d->ending = true;
+    daemon_child_close(d);
     for (struct daemon_member *m = d->members; m != NULL; m = m->next)
         daemon_member_note(d, m);
     daemon_listen_end(d);
@@ -59,7 +59,7 @@ static void end(struct daemon *d)
 void daemon_check_end(struct daemon *d)
 {
     if (d->ending) {
-        if (d->members != NULL || d->signals_closed)
+        if (d->members != NULL || !d->child.closed || d->signals_closed)
             return;
         if (d->http == NULL)
             end_loop(d);
@@ -68,7 +68,7 @@ void daemon_check_end(struct daemon *d)
         d->http_stopping = true;
         return;
     }
-    if (d->reloading)
+    if (d->reloading || daemon_child_busy(d))
         return;
     for (struct daemon_member *m = d->members; m != NULL; m = m->next)
         if (!m->over || m->closing)
@@ -83,23 +83,35 @@ static void on_deadline(uv_timer_t *timer)
     struct daemon *d = timer->data;
 
     LOG_ERROR("the time for an orderly stop is over");
+    if (!d->stopping)
+        daemon_stop(d, 0); /* a database that the command made last is still being begun */
     for (struct daemon_member *m = d->members; m != NULL; m = m->next)
         daemon_member_abandon(m);
 }
 
-static void stop(struct daemon *d, int number)
+void daemon_start_deadline(struct daemon *d)
 {
     int rc;
 
+    if (uv_is_active((uv_handle_t *)&d->deadline))
+        return;
+    rc = uv_timer_start(&d->deadline, on_deadline, d->shutdown_ms, 0);
+    assert(rc == 0);
+}
+
+void daemon_stop(struct daemon *d, int number)
+{
     if (d->stopping) {
         LOG_WARN("second signal: ending at once", F_I64("signal", number));
         on_deadline(&d->deadline);
         return;
     }
     d->stopping = true;
-    LOG_INFO("stopping: shipping what is left", F_I64("signal", number));
-    rc = uv_timer_start(&d->deadline, on_deadline, d->shutdown_ms, 0);
-    assert(rc == 0);
+    if (number != 0)
+        LOG_INFO("stopping: shipping what is left", F_I64("signal", number));
+    else
+        LOG_INFO("stopping: shipping what is left");
+    daemon_start_deadline(d);
     for (struct daemon_member *m = d->members; m != NULL; m = m->next)
         if (m->begun)
             db_stop(&m->db);
@@ -110,7 +122,7 @@ static void on_signal(uv_signal_t *handle, int number)
     struct daemon *d = handle->data;
 
     if (number != SIGHUP)
-        stop(d, number);
+        daemon_stop(d, number);
     else if (!d->stopping && !d->ending)
         daemon_reload_run(d);
 }
@@ -119,10 +131,12 @@ static void start_signals(struct daemon *d)
 {
     int rc;
 
-    for (int i = 0; i < SIGNAL_COUNT; i++) {
+    for (int i = 0; i < DAEMON_SIGNAL_COUNT; i++) {
         rc = uv_signal_init(&d->loop, &d->signals[i]);
         assert(rc == 0);
         d->signals[i].data = d;
+        if (d->child.command != NULL)
+            continue; /* they are the command's */
         rc = uv_signal_start(&d->signals[i], on_signal, signal_numbers[i]);
         assert(rc == 0);
     }
@@ -142,9 +156,14 @@ static struct rc begin(struct daemon *d, struct err *err)
     d->shutdown_ms = settings->shutdown_ms;
     d->loaded_ms = clock_wall_ms(&clock_real);
     TRY(daemon_listen_begin(d, settings, err));
+    daemon_child_begin(d, settings);
+    return RC_OK;
+}
+
+void daemon_begin_members(struct daemon *d, const struct daemon_settings *settings)
+{
     for (size_t i = 0; i < settings->database_count; i++)
         (void)daemon_member_begin(d, &settings->databases[i]); /* it is in the list */
-    return RC_OK;
 }
 
 /*
@@ -173,7 +192,12 @@ static void daemon_fini(struct daemon *d)
 
 struct rc daemon_run(const struct daemon_source *source, const struct fsys *fs, struct err *err)
 {
-    struct daemon d = {.source = source, .fs = fs, .start_ms = clock_wall_ms(&clock_real)};
+    struct daemon d = {
+        .source = source,
+        .fs = fs,
+        .start_ms = clock_wall_ms(&clock_real),
+        .child = {.command = source->command},
+    };
     struct rc rc;
     int uv;
 
@@ -187,6 +211,7 @@ struct rc daemon_run(const struct daemon_source *source, const struct fsys *fs, 
     rc = begin(&d, err);
     if (rc_failed(rc))
         d.worst = *err;
+    daemon_child_look(&d);
     daemon_check_end(&d); /* nothing may have begun */
     uv = uv_run(&d.loop, UV_RUN_DEFAULT);
     assert(uv == 0);

@@ -14,13 +14,15 @@
  * status.
  *
  * daemon.c is the loop and the end, daemon_member.c the life of one database in it, daemon_listen.c who can ask it,
- * daemon_http.c what they can ask, daemon_status.c where everything stands, daemon_reload.c SIGHUP.
+ * daemon_http.c what they can ask, daemon_status.c where everything stands, daemon_reload.c SIGHUP, daemon_child.c the
+ * program of `weir run`.
  */
 #ifndef DAEMON_H
 #define DAEMON_H
 
 #include "db.h"
 #include "slog.h"
+#include "spawn.h"
 
 struct daemon_settings {
     struct db_settings *databases;
@@ -32,17 +34,41 @@ struct daemon_settings {
     enum slog_format log_format;
 };
 
+/*
+ * A program that lives as long as the daemon (`weir run`): it begins when every database is either replicated, or there
+ * while its replica does not answer, or known to be nowhere; all signals are its own; its end is the daemon's.
+ *
+ * A database that cannot be replicated keeps it from beginning.  One that is fenced later ends it (SIGTERM): what it
+ * would go on to write belongs to no history any more.
+ */
+struct daemon_command {
+    char *const *argv;
+    const struct spawn_origin *origin;
+    uint64_t start_ms;  /* wait so long for replication to begin; databases that are there are enough then */
+    uint64_t kill_ms;   /* SIGKILL so long after SIGTERM; 0: never */
+    bool group;         /* signals go to its whole process group */
+    bool standby;       /* another process replicates a database here: wait until it does not */
+    bool start_missing; /* begin although it is unknown whether a database that is not there has a replica */
+
+    /* Out. */
+    bool started, exec_failed;
+    int status; /* as of a shell, when it was started */
+    int signal; /* that came before it was started; 0: none */
+};
+
 /* Where settings come from, at the start and at SIGHUP. */
 struct daemon_source {
     const char *file; /* for log and status; NULL: there is none, and SIGHUP does nothing */
     /* What is handed out is borrowed until the next call, or the end of daemon_run(). */
     struct rc (*load)(void *ctx, const struct daemon_settings **out, struct err *err);
     void *ctx;
+    struct daemon_command *command; /* NULL: none */
 };
 
 /*
  * Run until stopped.  RC_OK: everything was shipped.  Otherwise the worst of what happened: E_FENCED, the cause of a
- * failed database, E_TIMEOUT what could not be shipped in time.
+ * failed database, E_TIMEOUT what could not be shipped in time.  With a command: likewise, whatever its status;
+ * E_NOTFOUND and E_DENIED when it could not be run.
  */
 MUST_USE struct rc daemon_run(const struct daemon_source *source, const struct fsys *fs, struct err *err);
 

@@ -3,6 +3,7 @@
 #ifndef DAEMON_INTERN_H
 #define DAEMON_INTERN_H
 
+#include "child.h"
 #include "daemon.h"
 #include "events.h"
 #include "http_server.h"
@@ -52,6 +53,31 @@ struct daemon_member {
     struct daemon_member *next;
 };
 
+enum daemon_stage {
+    DAEMON_TURN,    /* standby: another process has a database */
+    DAEMON_BEFORE,  /* databases are being made ready */
+    DAEMON_RUNNING, /* the program runs */
+    DAEMON_LAST,    /* it has ended; what it made last gets its start */
+    DAEMON_OVER,    /* everything is being stopped */
+};
+
+/* The program of `weir run`. */
+struct daemon_child {
+    struct daemon_command *command;         /* borrowed; NULL: there is none, and nothing else here counts */
+    const struct daemon_settings *settings; /* borrowed: they are loaded once */
+    enum daemon_stage stage;
+    struct child child;
+    uv_signal_t signals[SPAWN_SIGNAL_MAX];
+    int signal_count;
+    unsigned signals_behind; /* that came when the program had ended */
+    uv_timer_t clock;        /* the next look before it begins; afterwards SIGKILL */
+    uint64_t begin_ms;       /* monotonic */
+    bool told_turn;
+    bool closed;
+};
+
+enum { DAEMON_SIGNAL_COUNT = 3 };
+
 struct daemon {
     const struct daemon_source *source;
     const struct fsys *fs;
@@ -70,7 +96,8 @@ struct daemon {
     uint64_t change_count;         /* of the list */
     uint64_t member_count;
     unsigned lane; /* of the next one */
-    uv_signal_t signals[3];
+    struct daemon_child child;
+    uv_signal_t signals[DAEMON_SIGNAL_COUNT];
     uv_timer_t deadline;
     bool stopping, ending, http_stopping, signals_closed;
     bool reloading;   /* the list is being changed: it is not the end when nothing is left for a moment */
@@ -91,6 +118,25 @@ struct daemon_place {
 /* --- daemon.c */
 /* Something is over or gone: is there anything left to do? */
 void daemon_check_end(struct daemon *d);
+
+/* Begin with all databases of the settings. */
+void daemon_begin_members(struct daemon *d, const struct daemon_settings *settings);
+/* Ship what is left and end; `number` 0: no signal is the reason. */
+void daemon_stop(struct daemon *d, int number);
+/* The time for that begins now, if it has not begun. */
+void daemon_start_deadline(struct daemon *d);
+
+/* --- daemon_child.c; none of these does anything without a command, but for the first */
+/* Takes the signals over; begins with the databases, or waits for its turn. */
+void daemon_child_begin(struct daemon *d, const struct daemon_settings *settings);
+/* Something has changed: may the program begin, or is there no sense in it? */
+void daemon_child_look(struct daemon *d);
+/* A database is over. */
+void daemon_child_over(struct daemon *d, const struct db *db);
+/* It keeps the daemon from ending. */
+bool daemon_child_busy(const struct daemon *d);
+/* Close what was opened; daemon_check_end() is called when that is done. */
+void daemon_child_close(struct daemon *d);
 
 /* --- daemon_member.c */
 /* Begin to work on a database; what goes wrong is kept in the member. */

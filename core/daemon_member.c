@@ -33,6 +33,7 @@ static void copy_fini(struct daemon_copy *c)
     mem_free(c->options);
     mem_free(c->set.path);
     mem_free(c->set.url);
+    mem_free(c->set.seed);
     *c = (struct daemon_copy){0};
 }
 
@@ -41,6 +42,7 @@ static void copy_init(struct daemon_copy *c, const struct db_settings *set)
     c->set = *set;
     c->set.path = copy_text(set->path);
     c->set.url = copy_text(set->url);
+    c->set.seed = copy_text(set->seed);
     c->options = mem_new((set->option_count + 1) * sizeof *c->options); /* never of no size */
     for (size_t i = 0; i < set->option_count; i++)
         c->options[i] = (struct store_option){copy_text(set->options[i].name), copy_text(set->options[i].value)};
@@ -179,7 +181,15 @@ static void on_over(struct db *db)
         daemon_member_close(m);
         return;
     }
+    daemon_child_over(m->daemon, db);
     daemon_check_end(m->daemon);
+}
+
+static void on_settled(struct db *db)
+{
+    struct daemon_member *m = db->ctx;
+
+    daemon_child_look(m->daemon);
 }
 
 void daemon_member_abandon(struct daemon_member *m)
@@ -273,6 +283,7 @@ struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_sett
     db->lane = d->lane++ % work_lane_count(d->work);
     db->on_over = on_over;
     db->on_news = daemon_watch_news;
+    db->on_settled = on_settled;
     db->ctx = m;
     add_member(d, m);
     rc = db_begin(db, &m->begin_error);

@@ -2,6 +2,7 @@
 #include "db.h"
 
 #include "alloc.h"
+#include "db_first.h"
 #include "db_snapshot.h"
 #include "db_spool.h"
 #include "db_sync.h"
@@ -160,6 +161,7 @@ static void start_failed(struct db *db)
             db->must_compare = true;
         move_to(db, DB_RETRYING);
         wait_and_start(db, pause);
+        db_first_settled(db);
     }
 }
 
@@ -196,6 +198,7 @@ static void started(struct db *db)
         F_U64("timeline", db->timeline), F_U64("txid", db->shipped_txid));
     move_to(db, db->stop_wanted ? DB_STOPPING : DB_RUNNING);
     db_sync_begin(db);
+    db_first_settled(db);
 }
 
 static void on_start_done(struct work_item *item)
@@ -203,6 +206,8 @@ static void on_start_done(struct work_item *item)
     struct db *db = item->owner;
 
     db->fence = db->start.fence;
+    db->held = false;
+    db_first_done(db);
     if (rc_failed(db->job_rc)) {
         db->error = db->step_err;
         start_failed(db);
@@ -213,6 +218,7 @@ static void on_start_done(struct work_item *item)
         db->start_count += db->start_count == 0; /* it was all right: later errors are tried again */
         move_to(db, DB_WAITING);
         wait_and_start(db, WAIT_FOR_FILE_MS);
+        db_first_settled(db);
     } else {
         started(db);
     }
@@ -222,7 +228,9 @@ static void run_start(struct work_item *item)
 {
     struct db *db = item->owner;
 
-    db->job_rc = db_start_run(&db->start, &db->step_err);
+    db->job_rc = db_first_run(db, &db->step_err);
+    if (!rc_failed(db->job_rc))
+        db->job_rc = db_start_run(&db->start, &db->step_err);
     db_snapshot_recall(db);
 }
 
@@ -232,7 +240,9 @@ static void on_start_waits(void *ctx, const struct err *err)
     struct db *db = ctx;
 
     db->error = *err;
+    db->held = true;
     LOG_WARN("the replica does not answer; the log is held until it does", F_STR("db", db->settings->path), F_ERR(err));
+    db_first_settled(db);
 }
 
 static void begin_start(struct db *db)
@@ -241,6 +251,7 @@ static void begin_start(struct db *db)
 
     move_to(db, DB_STARTING);
     shipper_know(&db->shipper);
+    db_first_prepare(db);
     db->start = (struct db_start){
         .work = db->work,
         .store = db->store,
@@ -377,6 +388,7 @@ struct rc db_begin(struct db *db, struct err *err)
     CLEANUP(mem_freep) char *dir = local_state_dir(db->settings->path);
 
     db->state = DB_WAITING;
+    db->may_make = true;
     db->start_item.owner = db->step_item.owner = db->close_item.owner = db->snap_item.owner = db;
     db->retry = (struct backoff){.base_ms = RETRY_BASE_MS, .max_ms = RETRY_MAX_MS};
     TRY(local_state_open(&db->local, db->fs, dir, err));
@@ -432,6 +444,14 @@ void db_stop(struct db *db)
     case DB_STOPPED:
         break;
     }
+}
+
+void db_hurry(struct db *db)
+{
+    if (db->stop_wanted || (db->state != DB_WAITING && db->state != DB_RETRYING))
+        return;
+    (void)uv_timer_stop(&db->timer);
+    begin_start(db);
 }
 
 void db_abandon(struct db *db)

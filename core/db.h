@@ -16,6 +16,7 @@
 #define DB_H
 
 #include "db_fold.h"
+#include "db_missing.h"
 #include "db_prune.h"
 #include "db_snap.h"
 #include "db_start.h"
@@ -50,6 +51,8 @@ struct db_settings {
     uint64_t spool_limit;   /* ... and then of segments on the local disk; 0: none */
     bool may_switch, fork, adopt;
     bool require_fence;                /* else: warn */
+    bool restore_if_missing;           /* at the first start, when there is no database */
+    char *seed;                        /* then, when there is no replica either; NULL: none; owned as path is */
     uint64_t fold_count;               /* segments in a fold; less than 2: none */
     struct retention_policy retention; /* promises nothing: everything is kept */
     uint64_t retention_interval_ms;    /* 0: never */
@@ -85,7 +88,8 @@ struct db {
     unsigned lane;
     void (*on_over)(struct db *db); /* FENCED, FAILED or STOPPED was reached */
     void (*on_news)(struct db *db); /* something may look different: state, position, failure, snapshot; may be NULL */
-    void (*closed)(struct db *db);  /* set by db_end() */
+    void (*on_settled)(struct db *db); /* a start has come to something, or waits; may be NULL */
+    void (*closed)(struct db *db);     /* set by db_end() */
     void *ctx;
 
     enum db_state state;
@@ -120,6 +124,9 @@ struct db {
 
     struct work_item start_item, step_item, close_item, snap_item;
     struct db_start start;
+    struct db_missing missing;
+    bool may_make; /* a database that is not there may still be restored or seeded */
+    bool held;     /* a start waits for the replica, with the log held */
     struct db_step step;
     struct db_snap snap;
     struct db_snapshot_job snap_job;
@@ -165,6 +172,8 @@ const char *db_state_name(enum db_state state);
 MUST_USE struct rc db_begin(struct db *db, struct err *err);
 /* Ship what is left and detach; on_over is called.  Calling it a second time changes nothing. */
 void db_stop(struct db *db);
+/* Try at once what would be tried later: the database may have been made, or the replica be back. */
+void db_hurry(struct db *db);
 /* The time for that is over: drop what has not been shipped. */
 void db_abandon(struct db *db);
 /* Everything committed is in the replica. */

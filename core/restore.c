@@ -344,6 +344,7 @@ static struct rc verify_image(struct restore_job *j, struct err *err)
     return RC_OK;
 }
 
+/* From here on it is a matter of moments. */
 static struct rc publish(struct restore_job *j, struct restore_target *target, struct err *err)
 {
     char warning[ERR_MSG_SIZE] = "";
@@ -416,6 +417,7 @@ static struct rc run(struct restore_job *j, struct restore_target *target, struc
     if (!j->opts->dry_run) {
         restore_reuse_close(j);
         TRY(verify_image(j, err));
+        TRY(restore_check_stop(j, err));
         TRY(publish(j, target, err));
     }
     fill_report(j);
@@ -432,7 +434,7 @@ struct rc restore_run(struct work *w, struct store *s, const struct fsys *fs, co
 
     *report = (struct restore_report){0};
     if (!opts->dry_run) {
-        TRY(restore_target_open(&target, fs, opts->output, opts->force || opts->in_place, err));
+        TRY(restore_target_open(&target, fs, opts->output, opts->held, opts->force || opts->in_place, err));
         j.target = restore_target_path(target);
     }
     restore_reuse_open(&j);

@@ -10,6 +10,9 @@
 #define RESTORE_H
 
 #include "catalog.h"
+#include "local_state.h"
+
+#include <stdatomic.h>
 
 enum restore_verify {
     RESTORE_VERIFY_NONE,  /* the state checksum is compared all the same: it costs nothing */
@@ -26,11 +29,13 @@ struct restore_opts {
     uint32_t timeline; /* 0: the newest */
     enum restore_verify verify;
     bool dry_run;
-    bool force;        /* replace an existing file */
-    bool in_place;     /* the same, and take from it what is the same in the new state */
-    bool keep_old;     /* keep the file that is replaced under another name */
-    bool with_state;   /* write the local state beside it (default for the command) */
-    unsigned parallel; /* 0: a default */
+    bool force;               /* replace an existing file */
+    bool in_place;            /* the same, and take from it what is the same in the new state */
+    bool keep_old;            /* keep the file that is replaced under another name */
+    bool with_state;          /* write the local state beside it (default for the command) */
+    unsigned parallel;        /* 0: a default */
+    struct local_state *held; /* borrowed: the output's local state, when the caller holds its lock; NULL: it is free */
+    const atomic_bool *stop;  /* E_CANCELED once it is set; NULL: never */
     /* Progress: called now and then from the job's thread; may be NULL. */
     void (*on_progress)(void *ctx, const char *stage, uint64_t done, uint64_t total);
     void *ctx;

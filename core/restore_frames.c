@@ -187,6 +187,7 @@ static void wait_for_workers(struct frames *f)
             left--;
         (void)pthread_mutex_lock(&f->lock);
         f->job->done = before + f->done;
+        f->failed |= restore_stopped(f->job);
         (void)pthread_mutex_unlock(&f->lock);
         restore_progress(f->job, "snapshot");
     }
@@ -216,6 +217,8 @@ static struct rc run_workers(struct frames *f, struct err *err)
         work_on_loop(f->job->work, start_workers, f);
         wait_for_workers(f);
     }
+    if (!rc_failed(rc))
+        rc = restore_check_stop(f->job, err);
     for (unsigned i = 0; i < f->worker_count; i++) {
         struct worker *w = &f->workers[i];
 

@@ -46,6 +46,16 @@ static inline void restore_progress(struct restore_job *j, const char *stage)
         j->opts->on_progress(j->opts->ctx, stage, j->done, j->done > j->total ? j->done : j->total);
 }
 
+static inline bool restore_stopped(const struct restore_job *j)
+{
+    return j->opts->stop != NULL && atomic_load(j->opts->stop);
+}
+
+MUST_USE static inline struct rc restore_check_stop(const struct restore_job *j, struct err *err)
+{
+    return restore_stopped(j) ? rc_raise(err, E_CANCELED, "the restore of %s was stopped", j->target) : RC_OK;
+}
+
 /* The next plan does without it. */
 static inline void restore_blame(struct restore_job *j, const struct layout_key *key)
 {

@@ -114,6 +114,7 @@ static struct rc apply_parts(
         j->done += bytes.size;
         TRY_CTX(seg_dec_apply_part(d, buf_span(&bytes), ops, &stopped, err), err, "%s", key);
         restore_progress(j, "segments");
+        TRY(restore_check_stop(j, err));
     }
     return RC_OK;
 }
@@ -254,6 +255,7 @@ static struct rc replay_all(
             break;
         TRY(replay_next(j, &steps[at], o.segment, first ? stage : NULL, err));
         restore_progress(j, "segments");
+        TRY(restore_check_stop(j, err));
     }
     return j->txid == steps[count - 1].last_txid ? RC_OK : hole(j, &steps[count - 1], err);
 }

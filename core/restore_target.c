@@ -15,9 +15,10 @@
 #include <string.h>
 
 struct restore_target {
-    const struct fsys *fs; /* borrowed */
-    char *path;            /* owned; links resolved */
-    char *state_dir;       /* owned; beside the path as it was given, which is where a daemon looks */
+    const struct fsys *fs;    /* borrowed */
+    char *path;               /* owned; links resolved */
+    char *state_dir;          /* owned; beside the path as it was given, which is where a daemon looks */
+    struct local_state *held; /* borrowed; NULL: nobody holds it */
     bool exists;
     bool keep_old;
     bool settled;              /* the old database is whole without its side files */
@@ -140,6 +141,8 @@ static struct rc check_daemon(const struct restore_target *t, struct err *err)
 {
     struct local_state_holder holder = {0};
 
+    if (t->held != NULL)
+        return RC_OK;
     TRY(local_state_holder(t->fs, t->state_dir, &holder, err));
     if (holder.held)
         return rc_raise(
@@ -172,14 +175,15 @@ static struct rc inspect(struct restore_target *t, bool force, struct err *err)
     return RC_OK;
 }
 
-struct rc restore_target_open(
-    struct restore_target **out, const struct fsys *fs, const char *path, bool force, struct err *err)
+struct rc restore_target_open(struct restore_target **out, const struct fsys *fs, const char *path,
+    struct local_state *held, bool force, struct err *err)
 {
     CLEANUP(restore_target_freep) struct restore_target *t = mem_new(sizeof *t);
 
     if (path[0] == 0)
         return rc_raise(err, E_CONFIG, "the name of the file to restore to is empty");
     t->fs = fs;
+    t->held = held;
     t->path = resolve(path);
     t->state_dir = local_state_dir(path);
     TRY(inspect(t, force, err));
@@ -309,6 +313,8 @@ static struct rc discard_state(const struct restore_target *t, struct local_stat
     struct stat st;
     struct rc rc;
 
+    if (t->held != NULL)
+        return local_state_discard(t->held, err);
     if (t->fs->stat(t->fs, t->state_dir, &st) != 0)
         return errno == ENOENT ? RC_OK : rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", t->state_dir);
     rc = local_state_open(state, t->fs, t->state_dir, err);
@@ -365,6 +371,8 @@ static struct rc write_state(const struct restore_target *t, struct local_state 
     CLEANUP(page_hash_freep) struct page_hash *hashes = page_hash_new();
     CLEANUP(local_state_closep) struct local_state *fresh = NULL;
 
+    if (t->held != NULL)
+        state = t->held;
     if (state == NULL) {
         TRY(local_state_open(&fresh, t->fs, t->state_dir, err));
         state = fresh;
@@ -383,12 +391,22 @@ static struct rc replace(struct restore_target *t, struct image *image, struct e
         TRY(restore_keep_make(&t->keep, t->fs, t->path, !t->settled, clock_wall_ms(&clock_real), err));
     rc = remove_side_files(t, err);
     if (!rc_failed(rc))
-        rc = image_publish(image, err);
+        rc = t->exists ? image_publish(image, err) : image_publish_new(image, err);
     if (rc_failed(rc) && !image_is_published(image)) {
         restore_keep_undo(t->keep);
         restore_keep_free(MOVE(t->keep));
     }
     return rc;
+}
+
+/* Its log must not be taken for what a database that is gone has left behind. */
+static struct rc still_missing(const struct restore_target *t, struct err *err)
+{
+    struct stat st;
+
+    if (t->fs->stat(t->fs, t->path, &st) != 0)
+        return RC_OK; /* what else may be wrong, publishing will find out */
+    return rc_raise(err, E_EXISTS, "%s was made by another process meanwhile: it stays as it is", t->path);
 }
 
 struct rc restore_target_publish(struct restore_target *t, struct image *image,
@@ -398,8 +416,7 @@ struct rc restore_target_publish(struct restore_target *t, struct image *image,
     struct err ignored;
     struct rc rc;
 
-    if (t->exists)
-        TRY(lock_old(t, err));
+    TRY(t->exists ? lock_old(t, err) : still_missing(t, err));
     TRY(settle_old(t, err));
     TRY(discard_state(t, &state, err));
     TRY(replace(t, image, err));

@@ -33,10 +33,11 @@
 
 struct restore_target;
 
-/* E_EXISTS a file is there and `force` is not set; E_BUSY it is in use, or a weir daemon replicates it; E_CONFIG it
+/* `held`: the local state of `path`, when the caller holds its lock; NULL: it is taken when it is needed.
+ * E_EXISTS a file is there and `force` is not set; E_BUSY it is in use, or a weir daemon replicates it; E_CONFIG it
  * cannot be a database file (a directory, a missing folder). */
-MUST_USE struct rc restore_target_open(
-    struct restore_target **out, const struct fsys *fs, const char *path, bool force, struct err *err);
+MUST_USE struct rc restore_target_open(struct restore_target **out, const struct fsys *fs, const char *path,
+    struct local_state *held, bool force, struct err *err);
 void restore_target_free(struct restore_target *t);
 void restore_target_freep(struct restore_target **t);
 /* The file that will be replaced: symbolic links are followed. */
@@ -52,8 +53,9 @@ const char *restore_target_kept(const struct restore_target *t);
 MUST_USE struct rc restore_target_check_file(const char *path, bool full, struct err *err);
 
 /*
- * Replace the target by the image.  `content` is the local state that goes with it, NULL for none.  Once the file is in
- * place, a local state that could not be written is no failure: `warning` then says so (ERR_MSG_SIZE).
+ * Replace the target by the image.  Where there was no file, one that has come up meanwhile stays: E_EXISTS.  `content`
+ * is the local state that goes with it, NULL for none.  Once the file is in place, a local state that could not be
+ * written is no failure: `warning` then says so (ERR_MSG_SIZE).
  */
 MUST_USE struct rc restore_target_publish(struct restore_target *t, struct image *image,
     const struct local_state_content *content, char *warning, struct err *err);

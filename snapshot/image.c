@@ -482,3 +482,12 @@ bool image_is_published(const struct image *im)
 {
     return im->published;
 }
+
+struct rc image_publish_new(struct image *im, struct err *err)
+{
+    assert(!im->published);
+    TRY(image_sync(im, err));
+    TRY(fsys_rename_new(im->fs, im->temp, im->target, err));
+    im->published = true;
+    return fsys_sync_parent(im->fs, im->target, err);
+}

@@ -86,5 +86,7 @@ MUST_USE struct rc image_sync(struct image *im, struct err *err);
 MUST_USE struct rc image_publish(struct image *im, struct err *err);
 /* The target is the new file. */
 bool image_is_published(const struct image *im);
+/* The same where nothing may be replaced: E_EXISTS when a file is there by now, which stays as it is. */
+MUST_USE struct rc image_publish_new(struct image *im, struct err *err);
 
 #endif

@@ -11,6 +11,7 @@ int cmd_log(int argc, char **argv, const struct fsys *fs);
 int cmd_ls(int argc, char **argv, const struct fsys *fs);
 int cmd_prune(int argc, char **argv, const struct fsys *fs);
 int cmd_replicate(int argc, char **argv, const struct fsys *fs);
+int cmd_run(int argc, char **argv, const struct fsys *fs);
 int cmd_restore(int argc, char **argv, const struct fsys *fs);
 int cmd_share(int argc, char **argv, const struct fsys *fs);
 int cmd_snapshot(int argc, char **argv, const struct fsys *fs);

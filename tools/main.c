@@ -11,6 +11,7 @@ static const struct command {
     int (*run)(int argc, char **argv, const struct fsys *fs);
 } commands[] = {
     {"replicate", "follow databases and ship every commit: the daemon", cmd_replicate},
+    {"run", "restore what is missing, run a program, ship every commit until it has ended", cmd_run},
     {"restore", "make a database file from a replica, as it was at any commit", cmd_restore},
     {"ls", "what a replica holds: timelines, restorable ranges, snapshots, sizes", cmd_ls},
     {"log", "the commits of a replica, to find the right moment", cmd_log},

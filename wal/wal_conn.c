@@ -197,8 +197,12 @@ static struct rc look_at_head(struct wal_conn *c, bool *absent, struct dbfmt_hea
         *absent = true;
         return RC_OK;
     case DBFMT_DUCKDB:
-        return rc_raise(
-            err, E_CONFIG, "%s is a DuckDB file; weir follows SQLite databases, whose WAL can be shipped", c->path);
+        return rc_raise(err, E_CONFIG,
+            "%s is a DuckDB file; weir follows SQLite databases. DuckDB has no log that could be shipped: copy that "
+            "file "
+            "as a whole while its application has it closed, or keep the tables in SQLite (in DuckDB: ATTACH 'app.db' "
+            "(TYPE sqlite))",
+            c->path);
     case DBFMT_JOURNAL:
         return rc_raise(err, E_CONFIG, "%s is a journal or WAL file; name the database itself", c->path);
     case DBFMT_OTHER:

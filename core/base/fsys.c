@@ -370,6 +370,19 @@ struct rc fsys_remove(const struct fsys *fs, const char *path, struct err *err)
     return RC_OK;
 }
 
+struct rc fsys_rename_new(const struct fsys *fs, const char *from, const char *to, struct err *err)
+{
+    bool done = fs->rename_new(fs, from, to) == 0;
+
+    if (!done && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
+        done = fs->link(fs, from, to) == 0 && fs->unlink(fs, from) == 0;
+    if (!done && errno == EEXIST)
+        return rc_raise(err, E_EXISTS, "%s was made by another process meanwhile: it stays as it is", to);
+    if (!done)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "rename %s to %s", from, to);
+    return RC_OK;
+}
+
 /* --- atomic replacement ------------------------------------------------------------------------------------------ */
 
 /* A temporary file that a crash left behind is removed rather than reused: it may have another mode or be a link. */

@@ -71,6 +71,10 @@ MUST_USE struct rc fsys_read_file(const struct fsys *fs, const char *path, struc
 MUST_USE struct rc fsys_write_atomic(
     const struct fsys *fs, const char *path, const void *data, size_t n, mode_t mode, struct err *err);
 
+/* Rename, but never over a file: E_EXISTS.  Where the file system cannot do that in one step a second name is made and
+ * the first removed.  Not durable until the parent is synced. */
+MUST_USE struct rc fsys_rename_new(const struct fsys *fs, const char *from, const char *to, struct err *err);
+
 /* fsync the directory that holds `path` / the directory `dir` itself. */
 MUST_USE struct rc fsys_sync_parent(const struct fsys *fs, const char *path, struct err *err);
 MUST_USE struct rc fsys_sync_dir(const struct fsys *fs, const char *dir, struct err *err);

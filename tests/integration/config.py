@@ -242,7 +242,7 @@ def bad_reload(case):
                           ("", f"{file}: it names no databases"),
                           (config(entry(db, url), socket=case.path("other.sock")), "the control socket cannot change"),
                           (config(entry(db, url), entry(other, "gopher://x/y")), f"{file}:4:"),
-                          (config(entry(db, url, seed="/s")), "seed: not supported yet by this version")):
+                          (config(entry(db, url, seed="s")), "seed: 's' is not an absolute path")):
         mark = daemon.reload(text, refused)
         check(message in daemon.log_since(mark), f"{message!r} is not in the log:\n{daemon.log_since(mark)}")
         document = json.loads(case.weir("status", db, "--json", expect=1).stdout)
@@ -393,8 +393,6 @@ def unsupported(case):
     """What this version does not carry out is refused with its place, not passed over."""
     file, db, url = case.path("weir.yml"), small(case, "a.db"), case.replica().url
     for text, message in ((config(entry(db, url), **{"state-dir": "/x"}), "1:12: state-dir"),
-                          (config(entry(db, url, seed="/x")), ": seed"),
-                          (config(entry(db, url, **{"restore-if-missing": True})), ": restore-if-missing"),
                           (config(json.dumps({"dir": case.path(), "replica": url})), ": dir")):
         write(file, text)
         done = case.weir("replicate", "-c", file, expect=USAGE)

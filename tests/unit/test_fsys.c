@@ -443,6 +443,37 @@ static void test_the_rest_of_the_table(void **state)
     assert_int_equal(fs->close(fs, other), 0);
 }
 
+/* Also where the file system cannot do it in one step. */
+static void test_rename_new(void **state)
+{
+    struct fault_fsys f;
+    struct err err;
+    int n = 0;
+
+    (void)state;
+    put("from", "new");
+    put("to", "old");
+    assert_fails(fsys_rename_new(&fsys_real, in_dir("from"), in_dir("to"), &err), E_EXISTS);
+    assert_non_null(strstr(err.msg, "it stays as it is"));
+    for (;; n++) {
+        const int sys = n % 2 == 0 ? EIO : EINVAL;
+
+        put("from", "new");
+        assert_ok(fsys_remove(&fsys_real, in_dir("to"), &err));
+        fault_fsys_init(&f, FAULT_ONCE, n / 2 + 1, sys);
+        if (rc_failed(fsys_rename_new(&f.fs, in_dir("from"), in_dir("to"), &err)))
+            assert_true(f.fired > 0 && exists("from"));
+        else
+            assert_true(exists("to") && !exists("from"));
+        if (f.fired == 0)
+            break;
+    }
+    assert_int_equal(n, 2); /* one call, which may fail, or not be supported: then there are two more */
+    fault_fsys_init(&f, FAULT_ONCE, 1, EINVAL);
+    put("from", "new");
+    assert_fails(fsys_rename_new(&f.fs, in_dir("from"), in_dir("to"), &err), E_EXISTS);
+}
+
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
 {
     (void)st;
@@ -471,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_make_dirs),
         cmocka_unit_test(test_make_dirs_survives_power_cuts),
         cmocka_unit_test(test_remove_and_sync),
+        cmocka_unit_test(test_rename_new),
         cmocka_unit_test(test_open),
         cmocka_unit_test(test_the_rest_of_the_table),
     };

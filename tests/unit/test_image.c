@@ -175,6 +175,21 @@ static void test_syncs(void **state)
     image_free(im);
 }
 
+static void test_publish_new(void **state)
+{
+    struct image *im = create(&fsys_real, SIZE, 1), *late = create(&fsys_real, SIZE, 1);
+    struct err err;
+
+    (void)state;
+    (void)unlink(target);
+    assert_ok_err(image_publish_new(im, &err), &err);
+    assert_fails(image_publish_new(late, &err), E_EXISTS);
+    image_free(im);
+    image_free(late);
+    assert_int_equal(count_files(false), 1);
+    assert_int_equal(count_files(true), 0);
+}
+
 static mode_t published_mode(void)
 {
     struct image *im = create(&fsys_real, SIZE, 1);
@@ -942,6 +957,7 @@ int main(void)
         cmocka_unit_test_setup(test_mode, empty_dir),
         cmocka_unit_test_setup(test_owner, empty_dir),
         cmocka_unit_test_setup(test_syncs, empty_dir),
+        cmocka_unit_test_setup(test_publish_new, empty_dir),
         cmocka_unit_test_setup(test_walks, empty_dir),
         cmocka_unit_test_setup(test_parallel, empty_dir),
         cmocka_unit_test_setup(test_refused, empty_dir),
