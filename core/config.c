@@ -5,8 +5,8 @@
 #include "config_env.h"
 #include "config_file.h"
 #include "config_table.h"
+#include "folder_match.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -345,20 +345,11 @@ static struct rc check_db(const struct config_db *db, struct err *err)
     return check_replica(db, err);
 }
 
-static size_t trimmed(const char *text)
-{
-    size_t n = strlen(text);
-
-    while (n > 1 && text[n - 1] == '/')
-        n--;
-    return n;
-}
-
 static bool same_place(const char *a, const char *b)
 {
-    size_t n = trimmed(a);
+    size_t n = folder_match_trimmed(a);
 
-    return n == trimmed(b) && strncmp(a, b, n) == 0;
+    return n == folder_match_trimmed(b) && strncmp(a, b, n) == 0;
 }
 
 static bool same_options(const struct config_db *a, const struct config_db *b)
@@ -440,21 +431,6 @@ bool config_has_retention(const struct config_db *db)
     return false;
 }
 
-/* The path of the file below the folder, or NULL. */
-static const char *inside(const struct config_db *db, const char *path)
-{
-    size_t n = trimmed(db->dir);
-    const char *rest = path + n, *name = strrchr(path, '/');
-
-    if (n == 1) /* the folder is "/" */
-        rest = path;
-    else if (strncmp(path, db->dir, n) != 0)
-        return NULL;
-    if (*rest != '/' || name == NULL || (name != rest && !db->recursive))
-        return NULL;
-    return fnmatch(db->pattern, name + 1, FNM_PERIOD) == 0 ? rest + 1 : NULL;
-}
-
 const struct config_db *config_find_path(const struct config *c, const char *path, const char **relative)
 {
     const struct config_db *found = NULL;
@@ -464,7 +440,8 @@ const struct config_db *config_find_path(const struct config *c, const char *pat
         if (c->dbs[i].path != NULL && strcmp(c->dbs[i].path, path) == 0)
             return &c->dbs[i];
     for (size_t i = 0; i < c->db_count; i++) {
-        const char *rest = c->dbs[i].dir != NULL ? inside(&c->dbs[i], path) : NULL;
+        const struct config_db *db = &c->dbs[i];
+        const char *rest = db->dir != NULL ? folder_match_inside(db->dir, db->pattern, db->recursive, path) : NULL;
 
         if (rest == NULL || (found != NULL && strlen(found->dir) >= strlen(c->dbs[i].dir)))
             continue; /* the innermost folder knows best */

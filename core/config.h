@@ -55,6 +55,7 @@ enum config_db_key {
     CONFIG_DB_FENCING,
     CONFIG_DB_FOLD_COUNT,
     CONFIG_DB_FOLD_DELETE_AFTER,
+    CONFIG_DB_PARK_AFTER,
     CONFIG_DB_KEY_COUNT,
 };
 
@@ -98,6 +99,7 @@ struct config_db {
     int fencing;         /* enum config_fencing */
     uint64_t fold_count; /* segments in a fold; 0 or 1: none */
     uint64_t fold_delete_after_ms;
+    uint64_t park_after_ms; /* of databases that are found in a dir; 0: never */
 
     struct config_option *options; /* of the replica */
     size_t option_count;

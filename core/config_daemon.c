@@ -5,10 +5,12 @@
 #include "config_replica.h"
 #include "config_table.h"
 
-/* Keys that are known and checked, but not carried out by this version. */
-static const enum config_db_key missing_db[] = {
-    CONFIG_DB_DIR,
+/* Keys that mean nothing for the databases of a folder: one that is not there has no name. */
+static const enum config_db_key not_for_folders[] = {
+    CONFIG_DB_RESTORE_IF_MISSING,
+    CONFIG_DB_SEED,
 };
+/* Keys that are known and checked, but not carried out by this version. */
 static const enum config_top_key missing_top[] = {
     CONFIG_TOP_STATE_DIR,
 };
@@ -42,12 +44,13 @@ static struct rc check_supported(const struct config *c, struct err *err)
         if (c->at[missing_top[i]] != NULL)
             return refuse(c->at[missing_top[i]], config_table_top[missing_top[i]].name, err);
     for (size_t i = 0; i < c->db_count; i++)
-        for (size_t k = 0; k < sizeof missing_db / sizeof missing_db[0]; k++) {
-            const struct config_key *key = &config_table_db[missing_db[k]];
-            const char *at = c->dbs[i].at[missing_db[k]];
+        for (size_t k = 0; k < sizeof not_for_folders / sizeof not_for_folders[0]; k++) {
+            const struct config_key *key = &config_table_db[not_for_folders[k]];
+            const char *at = c->dbs[i].at[not_for_folders[k]];
 
-            if (at != NULL && !asks_for_nothing(key, &c->dbs[i]))
-                return refuse(at, key->name, err);
+            if (c->dbs[i].dir != NULL && at != NULL && !asks_for_nothing(key, &c->dbs[i]))
+                return rc_raise(
+                    err, E_CONFIG, "%s: %s is for a database with a path, not for those of a dir", at, key->name);
         }
     return RC_OK;
 }
@@ -73,6 +76,34 @@ struct rc config_daemon_check(const struct config *c, const struct fsys *fs, str
     return config_replica_check(c, fs, err);
 }
 
+static struct db_settings settings_of(const struct config_db *db)
+{
+    return (struct db_settings){
+        .path = db->path,
+        .url = db->replica,
+        .options = config_replica_options(db),
+        .option_count = db->option_count,
+        .sync_interval_ms = db->sync_interval_ms,
+        .sync_commits = db->sync_commits,
+        .snapshot_interval_ms = db->snapshot_interval_ms,
+        .merge_interval_ms = db->merge_interval_ms,
+        .merge_long_interval_ms = db->merge_long_interval_ms,
+        .merge_percent = db->merge_percent,
+        .retention = config_daemon_retention(db),
+        .retention_interval_ms = db->retention_interval_ms,
+        .log_limit = db->log_limit,
+        .spool_limit = db->spool_limit,
+        .fold_count = db->fold_count,
+        .fold_delete_after_ms = db->fold_delete_after_ms,
+        .may_switch = !db->no_switch,
+        .restore_if_missing = db->restore_if_missing,
+        .seed = db->seed,
+        .require_fence = db->fencing == CONFIG_FENCING_REQUIRE,
+        .of_folder = db->dir != NULL,
+        .park_after_ms = db->park_after_ms,
+    };
+}
+
 void config_daemon_init(struct daemon_settings *out, const struct config *c)
 {
     *out = (struct daemon_settings){
@@ -84,31 +115,20 @@ void config_daemon_init(struct daemon_settings *out, const struct config *c)
         .log_format = (enum slog_format)c->log_format,
     };
     out->databases = mem_new((c->db_count + 1) * sizeof *out->databases); /* never of no size */
+    out->folders = mem_new((c->db_count + 1) * sizeof *out->folders);
     for (size_t i = 0; i < c->db_count; i++) {
         const struct config_db *db = &c->dbs[i];
 
-        out->databases[out->database_count++] = (struct db_settings){
-            .path = db->path,
-            .url = db->replica,
-            .options = config_replica_options(db),
-            .option_count = db->option_count,
-            .sync_interval_ms = db->sync_interval_ms,
-            .sync_commits = db->sync_commits,
-            .snapshot_interval_ms = db->snapshot_interval_ms,
-            .merge_interval_ms = db->merge_interval_ms,
-            .merge_long_interval_ms = db->merge_long_interval_ms,
-            .merge_percent = db->merge_percent,
-            .retention = config_daemon_retention(db),
-            .retention_interval_ms = db->retention_interval_ms,
-            .log_limit = db->log_limit,
-            .spool_limit = db->spool_limit,
-            .fold_count = db->fold_count,
-            .fold_delete_after_ms = db->fold_delete_after_ms,
-            .may_switch = !db->no_switch,
-            .restore_if_missing = db->restore_if_missing,
-            .seed = db->seed,
-            .require_fence = db->fencing == CONFIG_FENCING_REQUIRE,
-        };
+        if (db->dir == NULL)
+            out->databases[out->database_count++] = settings_of(db);
+        else
+            out->folders[out->folder_count++] = (struct daemon_folder_settings){
+                .set = settings_of(db),
+                .dir = db->dir,
+                .pattern = db->pattern,
+                .recursive = db->recursive,
+                .watch = db->watch,
+            };
     }
 }
 
@@ -119,6 +139,12 @@ void config_daemon_fini(struct daemon_settings *s)
 
         mem_freep(&options);
     }
+    for (size_t i = 0; i < s->folder_count; i++) {
+        const struct store_option *options = s->folders[i].set.options;
+
+        mem_freep(&options);
+    }
     mem_free(s->databases);
+    mem_free(s->folders);
     *s = (struct daemon_settings){0};
 }

@@ -101,7 +101,7 @@ static void put_replica(struct printer *p, const struct config_db *db)
 /* What holds only for folders, or does nothing unless it is given. */
 static bool is_shown(const struct config_db *db, int key)
 {
-    if (key == CONFIG_DB_PATTERN || key == CONFIG_DB_WATCH || key == CONFIG_DB_RECURSIVE)
+    if (key == CONFIG_DB_PATTERN || key == CONFIG_DB_WATCH || key == CONFIG_DB_RECURSIVE || key == CONFIG_DB_PARK_AFTER)
         return db->dir != NULL;
     if (key >= CONFIG_DB_RETENTION_EXACT && key <= CONFIG_DB_RETENTION_INTERVAL)
         return config_has_retention(db);

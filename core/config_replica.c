@@ -51,21 +51,26 @@ static void put_url(struct buf *out, const char *url, const char *relative)
     buf_text(out, query);
 }
 
+struct rc config_replica_expand(const char *url, const char *relative, char **out, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf text;
+
+    buf_init(&text, URL_MAX);
+    put_url(&text, url, relative);
+    if (text.failed == E_NOSPACE)
+        return rc_raise(err, E_CONFIG, "replica: for %.200s it is longer than %d bytes", relative, URL_MAX);
+    TRY(buf_check(&text, "the replica's URL", err));
+    *out = mem_strdup(buf_str(&text));
+    return RC_OK;
+}
+
 struct rc config_replica_url(const struct config_db *db, const char *relative, char **out, struct err *err)
 {
-    CLEANUP(buf_fini) struct buf url;
-
-    buf_init(&url, URL_MAX);
     if (relative == NULL) {
         *out = mem_strdup(db->replica);
         return RC_OK;
     }
-    put_url(&url, db->replica, relative);
-    if (url.failed == E_NOSPACE)
-        return rc_raise(err, E_CONFIG, "%s: replica: for %.200s it is longer than %d bytes", db->at[CONFIG_DB_REPLICA],
-            relative, URL_MAX);
-    TRY(buf_check(&url, "the replica's URL", err));
-    *out = mem_strdup(buf_str(&url));
+    TRY_CTX(config_replica_expand(db->replica, relative, out, err), err, "%s", db->at[CONFIG_DB_REPLICA]);
     return RC_OK;
 }
 

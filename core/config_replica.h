@@ -19,6 +19,8 @@
 /* The URL for a database; `relative` is NULL for one with an entry of its own.  *out is mem_free'd.  E_CONFIG when the
  * URL gets too long. */
 MUST_USE struct rc config_replica_url(const struct config_db *db, const char *relative, char **out, struct err *err);
+/* The same from the URL of a folder's databases. */
+MUST_USE struct rc config_replica_expand(const char *url, const char *relative, char **out, struct err *err);
 /* The options as stores take them; the array (mem_free'd) borrows the texts. */
 struct store_option *config_replica_options(const struct config_db *db);
 

@@ -117,6 +117,11 @@ const struct config_key config_table_db[CONFIG_DB_KEY_COUNT] = {
         .offset = AT(fold_delete_after_ms),
         .max = YEAR_MS,
         .help = "how long such segments stay beside it"},
+    [CONFIG_DB_PARK_AFTER] = {.name = "park-after",
+        .type = CONFIG_DURATION,
+        .offset = AT(park_after_ms),
+        .max = YEAR_MS,
+        .help = "how long a database of a dir is quiet before it is only watched; 0s: never"},
 };
 
 const struct config_key config_table_top[CONFIG_TOP_KEY_COUNT] = {
@@ -416,6 +421,7 @@ void config_table_defaults(struct config_db *db)
         {CONFIG_DB_SPOOL_LIMIT, &db->spool_limit, 1ULL << 30},
         {CONFIG_DB_FOLD_COUNT, &db->fold_count, 32},
         {CONFIG_DB_FOLD_DELETE_AFTER, &db->fold_delete_after_ms, 600ULL * 1000},
+        {CONFIG_DB_PARK_AFTER, &db->park_after_ms, 60ULL * 1000},
     };
 
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)

@@ -24,6 +24,8 @@ static void end_loop(struct daemon *d)
     for (int i = 0; i < DAEMON_SIGNAL_COUNT; i++)
         uv_close((uv_handle_t *)&d->signals[i], NULL);
     uv_close((uv_handle_t *)&d->deadline, NULL);
+    uv_close((uv_handle_t *)&d->tick, NULL);
+    file_watch_stop(d->watch);
     work_stop(d->work);
     store_env_stop(d->env, on_env_stopped, d);
     d->signals_closed = true;
@@ -46,12 +48,38 @@ static void on_http_stopped(void *ctx)
     daemon_check_end(d);
 }
 
+/* What changed and was not opened in time is not lost: the next start finds it.  But it is not shipped either. */
+static void note_queue(struct daemon *d)
+{
+    if (d->queue == NULL || d->worst.code != E_OK)
+        return;
+    rc_ignore(
+        rc_raise(&d->worst, E_TIMEOUT, "%s: it was to be opened, and the process was stopped before", d->queue->path),
+        "it is the outcome");
+    LOG_ERROR("stopped before everything was shipped", F_STR("db", d->queue->path), F_ERR(&d->worst));
+}
+
+static void note_items(struct daemon *d, const struct daemon_folder *f)
+{
+    for (const struct daemon_item *i = f->items; i != NULL; i = i->next)
+        if (i->member == NULL && i->error != NULL && (d->worst.code == E_OK || i->error->code == E_FENCED))
+            d->worst = d->worst.code != E_FENCED ? *i->error : d->worst;
+}
+
 static void end(struct daemon *d)
 {
     d->ending = true;
     daemon_child_close(d);
     for (struct daemon_member *m = d->members; m != NULL; m = m->next)
         daemon_member_note(d, m);
+    note_queue(d);
+    for (; d->looks != NULL; d->looks = d->looks->look_next)
+        d->looks->look_due = false;
+    for (struct daemon_folder *f = d->folders, *next; f != NULL; f = next) {
+        next = f->next;
+        note_items(d, f);
+        daemon_folder_leave(f, NULL);
+    }
     daemon_listen_end(d);
     close_members(d);
 }
@@ -59,7 +87,7 @@ static void end(struct daemon *d)
 void daemon_check_end(struct daemon *d)
 {
     if (d->ending) {
-        if (d->members != NULL || !d->child.closed || d->signals_closed)
+        if (d->members != NULL || d->folders != NULL || !d->child.closed || d->signals_closed)
             return;
         if (d->http == NULL)
             end_loop(d);
@@ -68,8 +96,11 @@ void daemon_check_end(struct daemon *d)
         d->http_stopping = true;
         return;
     }
-    if (d->reloading || daemon_child_busy(d))
+    if (d->reloading || daemon_child_busy(d) || d->look != NULL || (!d->stopping && d->folders != NULL))
         return;
+    for (const struct daemon_folder *f = d->folders; f != NULL; f = f->next)
+        if (f->scanning)
+            return;
     for (struct daemon_member *m = d->members; m != NULL; m = m->next)
         if (!m->over || m->closing)
             return;
@@ -115,6 +146,7 @@ void daemon_stop(struct daemon *d, int number)
     for (struct daemon_member *m = d->members; m != NULL; m = m->next)
         if (m->begun)
             db_stop(&m->db);
+    daemon_check_end(d); /* nothing may be open */
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -143,6 +175,9 @@ static void start_signals(struct daemon *d)
     rc = uv_timer_init(&d->loop, &d->deadline);
     assert(rc == 0);
     d->deadline.data = d;
+    rc = uv_timer_init(&d->loop, &d->tick);
+    assert(rc == 0);
+    d->tick.data = d;
 }
 
 /* --- beginning ---------------------------------------------------------------------------------------------------- */
@@ -156,6 +191,7 @@ static struct rc begin(struct daemon *d, struct err *err)
     d->shutdown_ms = settings->shutdown_ms;
     d->loaded_ms = clock_wall_ms(&clock_real);
     TRY(daemon_listen_begin(d, settings, err));
+    daemon_queue_limits(d);
     daemon_child_begin(d, settings);
     return RC_OK;
 }
@@ -164,6 +200,8 @@ void daemon_begin_members(struct daemon *d, const struct daemon_settings *settin
 {
     for (size_t i = 0; i < settings->database_count; i++)
         (void)daemon_member_begin(d, &settings->databases[i]); /* it is in the list */
+    for (size_t i = 0; i < settings->folder_count; i++)
+        daemon_folder_begin(d, &settings->folders[i]);
 }
 
 /*
@@ -188,6 +226,10 @@ static void daemon_fini(struct daemon *d)
     mem_free(d->http_listen);
     mem_free(d->token_file);
     http_guard_fini(&d->tcp_guard);
+    for (int i = 0; i < DAEMON_GONE_MAX; i++) {
+        mem_free(d->gone[i].path);
+        mem_free(d->gone[i].url);
+    }
 }
 
 struct rc daemon_run(const struct daemon_source *source, const struct fsys *fs, struct err *err)
@@ -205,6 +247,8 @@ struct rc daemon_run(const struct daemon_source *source, const struct fsys *fs, 
     (void)signal(SIGPIPE, SIG_IGN);
     uv = uv_loop_init(&d.loop);
     assert(uv == 0);
+    d.queue_last = &d.queue;
+    d.looks_last = &d.looks;
     d.work = work_new(&d.loop, 0);
     d.env = store_env_new(&d.loop, fs);
     start_signals(&d);

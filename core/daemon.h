@@ -13,9 +13,13 @@
  * another chance.  Settings that cannot be loaded or carried out change nothing, and that is told in the log and in the
  * status.
  *
+ * The databases of a folder are found while it runs (daemon_folder.c).  Those that are quiet are parked: not open, and
+ * watched by file events alone.  How many are open at once has a maximum (daemon_queue.c).
+ *
  * daemon.c is the loop and the end, daemon_member.c the life of one database in it, daemon_listen.c who can ask it,
  * daemon_http.c what they can ask, daemon_status.c where everything stands, daemon_reload.c SIGHUP, daemon_child.c the
- * program of `weir run`.
+ * program of `weir run`; daemon_folder.c finds databases, daemon_item.c is what is known of each of them, daemon_look.c
+ * looks at the files of many, daemon_queue.c opens and parks them.
  */
 #ifndef DAEMON_H
 #define DAEMON_H
@@ -24,9 +28,18 @@
 #include "slog.h"
 #include "spawn.h"
 
+/* A folder of databases that come and go. */
+struct daemon_folder_settings {
+    struct db_settings set; /* of each; `url` is expanded for it (config_replica_expand), `path` is NULL */
+    const char *dir, *pattern;
+    bool recursive, watch;
+};
+
 struct daemon_settings {
     struct db_settings *databases;
     size_t database_count;
+    struct daemon_folder_settings *folders;
+    size_t folder_count;
     char *socket_path;              /* NULL: one in the local state of each database */
     char *http_listen, *token_file; /* "HOST:PORT"; NULL: none */
     uint64_t shutdown_ms;

@@ -38,8 +38,8 @@ static bool is_settled(const struct daemon *d, const struct daemon_member *m)
 static bool all_settled(const struct daemon *d)
 {
     for (const struct daemon_member *m = d->members; m != NULL; m = m->next)
-        if (!m->over && !is_settled(d, m))
-            return false;
+        if (m->item == NULL && !m->over && !is_settled(d, m))
+            return false; /* a folder's may come and go at any time */
     return true;
 }
 
@@ -47,9 +47,9 @@ static bool all_settled(const struct daemon *d)
 static const struct daemon_member *find_obstacle(const struct daemon *d)
 {
     for (const struct daemon_member *m = d->members; m != NULL; m = m->next) {
-        bool missing = m->db.state == DB_RETRYING && !is_safe(m) && !d->child.command->start_missing;
+        bool missing = m->item == NULL && m->db.state == DB_RETRYING && !is_safe(m) && !d->child.command->start_missing;
 
-        if (m->over || (missing && is_late(d)))
+        if ((m->over && m->item == NULL) || (missing && is_late(d)))
             return m;
     }
     return NULL;
@@ -60,7 +60,7 @@ static void tell_unready(const struct daemon *d)
     for (const struct daemon_member *m = d->members; m != NULL; m = m->next) {
         const struct db *db = &m->db;
 
-        if (db->state == DB_RUNNING || db->state == DB_WAITING)
+        if (db->state == DB_RUNNING || db->state == DB_WAITING || m->item != NULL)
             continue;
         if (!is_safe(m))
             LOG_WARN("starting without this database, although its replica was not asked: it may have a history",

@@ -119,7 +119,7 @@ static void on_gone(void *ctx)
     on_waited(&cw->waiter, 0, &err);
 }
 
-static void begin_wait(struct db *db, struct http_call *call, bool for_snapshot, uint64_t timeout_ms)
+void daemon_http_wait(struct db *db, struct http_call *call, bool for_snapshot, uint64_t timeout_ms)
 {
     struct call_waiter *cw = mem_new(sizeof *cw);
     int rc = uv_timer_init(db->loop, &cw->timer);
@@ -180,6 +180,14 @@ struct daemon_member *daemon_http_member(struct daemon *d, struct http_call *cal
     return NULL;
 }
 
+/* A folder's database that is not open: it is opened when that turns out to be necessary. */
+static struct daemon_item *closed_item(struct daemon *d, struct http_call *call)
+{
+    const char *path = http_call_query(call, "path");
+
+    return path != NULL ? daemon_item_closed_at(d, path) : NULL;
+}
+
 /* One that is at work, or NULL. */
 static struct daemon_member *working_member(struct daemon *d, struct http_call *call)
 {
@@ -214,13 +222,24 @@ static bool take_timeout(struct http_call *call, uint64_t *out)
 static void post_sync(struct daemon *d, struct http_call *call)
 {
     const char *wait = http_call_query(call, "wait");
-    struct daemon_member *m = working_member(d, call);
+    struct daemon_item *closed = closed_item(d, call);
+    struct daemon_member *m = closed == NULL ? working_member(d, call) : NULL;
+    bool waits = wait != NULL && strcmp(wait, "0") != 0;
     uint64_t timeout_ms;
 
-    if (m == NULL || !take_timeout(call, &timeout_ms))
+    if ((m == NULL && closed == NULL) || !take_timeout(call, &timeout_ms))
         return;
-    if (wait != NULL && strcmp(wait, "0") != 0) {
-        begin_wait(&m->db, call, false, timeout_ms);
+    if (closed != NULL && (waits || closed->error != NULL)) {
+        daemon_wait_add(closed, call, false, timeout_ms);
+        return;
+    }
+    if (closed != NULL) {
+        daemon_item_look_later(closed); /* what it finds is shipped */
+        daemon_http_answer(call, 202, json_pack("{s:b, s:I}", "ok", 1, "txid", (json_int_t)closed->facts.txid));
+        return;
+    }
+    if (waits) {
+        daemon_http_wait(&m->db, call, false, timeout_ms);
         return;
     }
     ship_soon(&m->db);
@@ -229,11 +248,14 @@ static void post_sync(struct daemon *d, struct http_call *call)
 
 static void post_snapshot(struct daemon *d, struct http_call *call)
 {
-    struct daemon_member *m = working_member(d, call);
+    struct daemon_item *closed = closed_item(d, call);
+    struct daemon_member *m = closed == NULL ? working_member(d, call) : NULL;
     uint64_t timeout_ms;
 
-    if (m != NULL && take_timeout(call, &timeout_ms))
-        begin_wait(&m->db, call, true, timeout_ms);
+    if (closed != NULL && take_timeout(call, &timeout_ms))
+        daemon_wait_add(closed, call, true, timeout_ms);
+    else if (m != NULL && take_timeout(call, &timeout_ms))
+        daemon_http_wait(&m->db, call, true, timeout_ms);
 }
 
 /* --- what is shown ------------------------------------------------------------------------------------------------ */

@@ -6,9 +6,14 @@
 #include "child.h"
 #include "daemon.h"
 #include "events.h"
+#include "file_watch.h"
+#include "folder_scan.h"
 #include "http_server.h"
 #include "samples.h"
 #include "status.h"
+
+struct daemon_folder;
+struct daemon_item;
 
 /* A copy of a database's settings that does not depend on where they came from. */
 struct daemon_copy {
@@ -37,6 +42,7 @@ struct daemon_seen {
 struct daemon_member {
     struct db db;
     struct daemon *daemon;
+    struct daemon_item *item; /* of a folder; NULL: it has an entry of its own */
     struct daemon_copy settings;
     struct http_listener *control; /* its own, when there is none for all */
     char *socket_path;             /* owned; of that */
@@ -78,6 +84,99 @@ struct daemon_child {
 
 enum { DAEMON_SIGNAL_COUNT = 3 };
 
+/* Somebody on a control socket waits for a database that is not open. */
+struct daemon_wait {
+    struct daemon_item *item;
+    struct http_call *call;
+    bool for_snapshot;
+    uint64_t timeout_ms; /* 0: none */
+    uv_timer_t timer;
+    struct daemon_wait *next, **at;
+};
+
+enum daemon_item_state {
+    DAEMON_ITEM_NEW,     /* not looked at yet */
+    DAEMON_ITEM_EMPTY,   /* its application has not written it yet */
+    DAEMON_ITEM_QUEUED,  /* is to be opened */
+    DAEMON_ITEM_AWAKE,   /* a member of the daemon */
+    DAEMON_ITEM_PARKED,  /* nothing to do until its files change */
+    DAEMON_ITEM_FAILED,  /* tried again when its file changes, and at growing pauses */
+    DAEMON_ITEM_FENCED,  /* another writer has its replica */
+    DAEMON_ITEM_LEAVING, /* forgotten as soon as nobody holds it any more */
+};
+
+/* What is shown of a database that is not open. */
+struct daemon_item_facts {
+    uint32_t timeline;
+    uint64_t txid, snapshot_txid, resync_count, put_count, put_bytes, raw_bytes;
+    int64_t time_ms, snapshot_ms;
+};
+
+/* A database of a folder.  There may be very many, so this is small; what an open one needs is in its member. */
+struct daemon_item {
+    struct daemon_folder *folder;
+    char *path, *url; /* owned */
+    enum daemon_item_state state;
+    struct daemon_member *member; /* AWAKE */
+    struct err *error;            /* owned; FAILED, FENCED */
+    struct park_mark mark;        /* PARKED: what its files must look like; EMPTY, FAILED: what they looked like */
+    struct daemon_item_facts facts;
+    struct file_watch_entry watch;
+    bool watches_log; /* not the database itself */
+    bool look_due, in_look;
+    bool seen;             /* by the present scan */
+    bool replicated;       /* by this process: what goes wrong from then on is tried again */
+    uint64_t due_ms;       /* monotonic: FAILED: the next try; PARKED: retention is due; 0: never */
+    uint64_t keep_open_ms; /* AWAKE: not parked earlier than this */
+    uint32_t pause_ms;
+    unsigned unsure;                        /* wakings in a row that had to compare all pages: parked later and later */
+    struct daemon_wait *waits;              /* owned */
+    struct daemon_item *next, **at;         /* in the folder's list */
+    struct daemon_item *all_next, **all_at; /* in the daemon's */
+    uint64_t number;                        /* falls along that list */
+    struct daemon_item *look_next, *queue_next; /* look_due; QUEUED */
+};
+
+/* A folder that is looked into, and the databases found there. */
+struct daemon_folder {
+    struct daemon *daemon;
+    struct daemon_copy settings; /* of each database */
+    char *dir, *pattern;         /* owned */
+    bool recursive, watch;
+    char *state_dir, *socket_path; /* owned */
+    int lock_fd;                   /* -1: not held */
+    struct http_listener *control;
+    struct err error; /* the folder cannot be read, or is another process's; code E_OK: it is fine */
+    enum fence fence; /* of its replicas, once one of them has found out */
+    struct daemon_item *items;
+    void *by_path; /* tree of the same */
+    size_t item_count;
+    void *watches; /* tree of the folders that are watched */
+    uv_timer_t timer;
+    struct work_item scan_item;
+    struct folder_scan scan;
+    struct rc scan_rc;
+    struct err scan_err;
+    bool scanning, scan_again, scan_full, scanned;
+    uint64_t full_ms; /* when every database is looked at again */
+    size_t watch_count;
+    bool blind; /* no events for some of it: looked into more often */
+    bool told_link, told_skipped;
+    bool leaving, closing;
+    unsigned open_parts;                      /* timer, control */
+    struct daemon_folder_settings *successor; /* owned, with `heir` */
+    struct daemon_copy heir;
+    struct daemon_folder *next;
+};
+
+/* A database of a folder that is not there any more. */
+struct daemon_gone {
+    char *path, *url; /* owned */
+    int64_t gone_ms;
+    uint64_t txid;
+};
+enum { DAEMON_GONE_MAX = 100 };
+
 struct daemon {
     const struct daemon_source *source;
     const struct fsys *fs;
@@ -96,6 +195,18 @@ struct daemon {
     uint64_t change_count;         /* of the list */
     uint64_t member_count;
     unsigned lane; /* of the next one */
+    struct daemon_folder *folders;
+    struct daemon_item *items; /* of all folders */
+    uint64_t item_number, item_change_count;
+    struct daemon_item *queue, **queue_last; /* to be opened */
+    size_t open_max;                         /* members of folders at once */
+    struct file_watch *watch;                /* NULL: none, or not to be had */
+    struct daemon_item *looks, **looks_last; /* to be looked at */
+    struct daemon_look *look;                /* under way; NULL: none */
+    bool told_blind;
+    uv_timer_t tick;
+    struct daemon_gone gone[DAEMON_GONE_MAX]; /* the latest, a ring */
+    size_t gone_count;
     struct daemon_child child;
     uv_signal_t signals[DAEMON_SIGNAL_COUNT];
     uv_timer_t deadline;
@@ -113,6 +224,12 @@ struct daemon {
 /* A place in the list that outlives changes of it.  Zeroed: before the first. */
 struct daemon_place {
     struct daemon_member *member;
+    uint64_t number, change_count;
+};
+
+/* The same in the list of the databases of folders. */
+struct daemon_item_place {
+    struct daemon_item *item;
     uint64_t number, change_count;
 };
 /* --- daemon.c */
@@ -141,6 +258,16 @@ void daemon_child_close(struct daemon *d);
 /* --- daemon_member.c */
 /* Begin to work on a database; what goes wrong is kept in the member. */
 struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_settings *set);
+/* The same for a database of a folder. */
+struct daemon_member *daemon_member_begin_item(struct daemon_item *item, const struct db_settings *set);
+/* Could a running one go on with these settings?  And the ones that it takes. */
+bool daemon_member_can_take(const struct db_settings *now, const struct db_settings *set);
+void daemon_member_take(struct db_settings *now, const struct db_settings *set);
+/* Let go of it for a while. */
+void daemon_member_park(struct daemon_member *m);
+void daemon_member_copy_init(struct daemon_copy *c, const struct db_settings *set);
+void daemon_member_copy_fini(struct daemon_copy *c);
+bool daemon_member_same_replica(const struct db_settings *a, const struct db_settings *b);
 /* Ship, stop, close, and begin the successor (NULL: none).  For one that is leaving already only the successor
  * changes. */
 void daemon_member_leave(struct daemon_member *m, const struct db_settings *successor);
@@ -166,6 +293,8 @@ void daemon_http_answer(struct http_call *call, unsigned status, json_t *o);
 void daemon_http_error(struct http_call *call, unsigned status, const struct err *err);
 /* The member that `path` names; NULL: the call has its answer. */
 struct daemon_member *daemon_http_member(struct daemon *d, struct http_call *call);
+/* Let somebody wait for a sync or a snapshot of an open database. */
+void daemon_http_wait(struct db *db, struct http_call *call, bool for_snapshot, uint64_t timeout_ms);
 
 /* --- daemon_listen.c */
 /* Begin to listen at what the settings name for all databases. */
@@ -175,6 +304,8 @@ MUST_USE struct rc daemon_listen_reload(struct daemon *d, const struct daemon_se
 void daemon_listen_end(struct daemon *d);
 /* One socket for this database, where there is none for all; others find it by the local state. */
 MUST_USE struct rc daemon_listen_member(struct daemon_member *m, struct err *err);
+/* The same for a folder. */
+MUST_USE struct rc daemon_listen_folder(struct daemon_folder *f, struct err *err);
 /* Close a listener (NULL: none) and remove its socket. */
 void daemon_listen_close(struct http_listener **l, const char *path);
 
@@ -191,6 +322,66 @@ void daemon_show_metrics(struct daemon *d, struct http_call *call);
 /* Of the actor of a member: what changed becomes events, counts and samples. */
 void daemon_watch_news(struct db *db);
 void daemon_watch_configuration(struct daemon *d, const char *kind, const char *text);
+
+/* --- daemon_folder.c */
+void daemon_folder_begin(struct daemon *d, const struct daemon_folder_settings *set);
+/* Stop its databases in order, close, and begin the successor (NULL: none). */
+void daemon_folder_leave(struct daemon_folder *f, const struct daemon_folder_settings *successor);
+void daemon_folder_close(struct daemon_folder *f);
+/* Look into it soon. */
+void daemon_folder_kick(struct daemon_folder *f);
+/* Settings that take effect at once; false: it has to begin anew. */
+bool daemon_folder_adjust(struct daemon_folder *f, const struct daemon_folder_settings *set);
+/* Is there anything left? */
+void daemon_folder_check(struct daemon_folder *f);
+/* Another database of this daemon that has the same replica, or NULL. */
+const char *daemon_folder_same_replica(const struct daemon_item *item, const struct db_settings *set);
+/* Is this path one of the folder's databases, and no entry's, and no inner folder's? */
+bool daemon_folder_owns(const struct daemon_folder *f, const char *path);
+
+/* --- daemon_item.c */
+void daemon_item_add(struct daemon_folder *f, const char *path);
+struct daemon_item *daemon_item_find(struct daemon_folder *f, const char *path);
+/* One that is not open, of any folder; NULL: there is none of this path. */
+struct daemon_item *daemon_item_closed_at(struct daemon *d, const char *path);
+/* NULL: there is none behind that place. */
+struct daemon_item *daemon_item_next(struct daemon *d, struct daemon_item_place *at);
+/* Its member is at work, or to be shown: not one that is being parked. */
+bool daemon_item_is_open(const struct daemon_item *item);
+/* Its files may have changed. */
+void daemon_item_look_later(struct daemon_item *item);
+void daemon_item_judge(struct daemon_item *item, const struct park_mark_file *db, const struct park_mark_file *log,
+    const struct park_mark *left, const struct err *err);
+void daemon_item_wake(struct daemon_item *item);
+/* Its time has come: another try, or something to be done with it. */
+void daemon_item_retry(struct daemon_item *item);
+void daemon_item_fail(struct daemon_item *item, enum daemon_item_state state, const struct err *err);
+/* Of its member: it has begun to work, it is over, it is gone. */
+void daemon_item_begun(struct daemon_item *item);
+void daemon_item_over(struct daemon_item *item);
+void daemon_item_closed(struct daemon_item *item);
+/* Forget it when nobody holds it any more. */
+void daemon_item_leave(struct daemon_item *item);
+
+/* --- daemon_wait.c */
+/* Answer when the database is open, or when it is certain that nothing happened. */
+void daemon_wait_add(struct daemon_item *item, struct http_call *call, bool for_snapshot, uint64_t timeout_ms);
+void daemon_wait_fail(struct daemon_item *item, const struct err *err);
+/* Nothing was committed: whoever waits for that to be shipped has it.  False: somebody waits for more than that. */
+bool daemon_wait_settle(struct daemon_item *item);
+/* It is open now. */
+void daemon_wait_begin(struct daemon_item *item, struct db *db);
+
+/* --- daemon_look.c */
+void daemon_look_run(struct daemon *d);
+
+/* --- daemon_queue.c */
+void daemon_queue_limits(struct daemon *d);
+void daemon_queue_put(struct daemon_item *item);
+void daemon_queue_remove(struct daemon_item *item);
+/* Open and park what is due, soon. */
+void daemon_queue_kick(struct daemon *d);
+void daemon_queue_on_tick(uv_timer_t *timer);
 
 /* --- daemon_reload.c */
 void daemon_reload_run(struct daemon *d);

@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "http_listen.h"
+#include "local_lock.h"
 
 #include <errno.h>
 #include <string.h>
@@ -124,7 +125,19 @@ struct rc daemon_listen_member(struct daemon_member *m, struct err *err)
 
     if (d->control != NULL)
         return local_state_announce(m->db.local, d->socket_path, err);
+    if (m->item != NULL && m->item->folder->control != NULL)
+        return local_state_announce(m->db.local, m->item->folder->socket_path, err);
     m->socket_path = mem_printf("%s/control.sock", dir);
     TRY(listen_owner(d, m->socket_path, &m->control, err));
     return local_state_announce(m->db.local, m->socket_path, err);
+}
+
+struct rc daemon_listen_folder(struct daemon_folder *f, struct err *err)
+{
+    struct daemon *d = f->daemon;
+
+    if (d->control == NULL && f->control == NULL)
+        TRY(listen_owner(d, f->socket_path, &f->control, err));
+    return local_lock_announce(
+        d->fs, f->state_dir, f->lock_fd, d->control != NULL ? d->socket_path : f->socket_path, err);
 }

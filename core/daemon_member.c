@@ -2,6 +2,7 @@
 #include "daemon_intern.h"
 
 #include "alloc.h"
+#include "db_park.h"
 #include "db_sync.h"
 
 #include <assert.h>
@@ -26,7 +27,7 @@ static void free_option(const struct store_option *o)
     mem_free(value);
 }
 
-static void copy_fini(struct daemon_copy *c)
+void daemon_member_copy_fini(struct daemon_copy *c)
 {
     for (size_t i = 0; i < c->set.option_count; i++)
         free_option(&c->options[i]);
@@ -37,7 +38,7 @@ static void copy_fini(struct daemon_copy *c)
     *c = (struct daemon_copy){0};
 }
 
-static void copy_init(struct daemon_copy *c, const struct db_settings *set)
+void daemon_member_copy_init(struct daemon_copy *c, const struct db_settings *set)
 {
     c->set = *set;
     c->set.path = copy_text(set->path);
@@ -47,6 +48,29 @@ static void copy_init(struct daemon_copy *c, const struct db_settings *set)
     for (size_t i = 0; i < set->option_count; i++)
         c->options[i] = (struct store_option){copy_text(set->options[i].name), copy_text(set->options[i].value)};
     c->set.options = c->options;
+}
+
+static bool same_options(const struct db_settings *a, const struct db_settings *b)
+{
+    if (a->option_count != b->option_count)
+        return false;
+    for (size_t i = 0; i < a->option_count; i++)
+        if (strcmp(a->options[i].name, b->options[i].name) != 0
+            || strcmp(a->options[i].value, b->options[i].value) != 0)
+            return false;
+    return true;
+}
+
+bool daemon_member_same_replica(const struct db_settings *a, const struct db_settings *b)
+{
+    return strcmp(a->url, b->url) == 0 && same_options(a, b);
+}
+
+bool daemon_member_can_take(const struct db_settings *now, const struct db_settings *set)
+{
+    return daemon_member_same_replica(now, set) && now->spool_limit == set->spool_limit
+           && now->require_fence == set->require_fence && now->fold_count == set->fold_count
+           && now->fold_delete_after_ms == set->fold_delete_after_ms;
 }
 
 struct daemon_member *daemon_member_next(const struct daemon *d, struct daemon_place *at)
@@ -85,10 +109,15 @@ static void gone(struct daemon_member *m)
     struct daemon *d = m->daemon;
 
     unlink_member(m);
+    if (m->item != NULL)
+        daemon_item_closed(m->item);
+    for (struct daemon_folder *f = d->folders; f != NULL && m->item == NULL; f = f->next)
+        daemon_folder_kick(f); /* it may be the folder's from now on */
+    daemon_queue_kick(d);
     if (m->has_successor && !d->stopping)
         (void)daemon_member_begin(d, &m->successor.set); /* it is in the list */
-    copy_fini(&m->settings);
-    copy_fini(&m->successor);
+    daemon_member_copy_fini(&m->settings);
+    daemon_member_copy_fini(&m->successor);
     mem_free(m->socket_path);
     samples_free(m->samples);
     mem_free(m);
@@ -176,6 +205,11 @@ static void on_over(struct db *db)
     m->over = true;
     if (db->error.code == E_OK && m->begin_error.code != E_OK)
         db->error = m->begin_error;
+    if (m->item != NULL) {
+        daemon_item_over(m->item);
+        if (!m->daemon->stopping)
+            return;
+    }
     if (m->leaving && !m->daemon->stopping) {
         log_leaving(m);
         daemon_member_close(m);
@@ -219,10 +253,10 @@ static void start_patience(struct daemon_member *m)
 
 void daemon_member_leave(struct daemon_member *m, const struct db_settings *successor)
 {
-    copy_fini(&m->successor);
+    daemon_member_copy_fini(&m->successor);
     m->has_successor = successor != NULL;
     if (successor != NULL)
-        copy_init(&m->successor, successor);
+        daemon_member_copy_init(&m->successor, successor);
     if (m->leaving)
         return;
     m->leaving = true;
@@ -234,10 +268,15 @@ void daemon_member_leave(struct daemon_member *m, const struct db_settings *succ
     db_stop(&m->db);
 }
 
-void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set)
+void daemon_member_park(struct daemon_member *m)
 {
-    struct db_settings *now = &m->settings.set;
+    m->leaving = true;
+    start_patience(m);
+    db_park_begin(&m->db);
+}
 
+void daemon_member_take(struct db_settings *now, const struct db_settings *set)
+{
     now->sync_interval_ms = set->sync_interval_ms;
     now->sync_commits = set->sync_commits;
     now->snapshot_interval_ms = set->snapshot_interval_ms;
@@ -247,7 +286,13 @@ void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set
     now->retention = set->retention;
     now->retention_interval_ms = set->retention_interval_ms;
     now->log_limit = set->log_limit;
+    now->park_after_ms = set->park_after_ms;
     now->may_switch = set->may_switch;
+}
+
+void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set)
+{
+    daemon_member_take(&m->settings.set, set);
     if (m->db.state == DB_RUNNING)
         db_sync_kick(&m->db);
 }
@@ -266,14 +311,23 @@ static void add_member(struct daemon *d, struct daemon_member *m)
     d->member_count++;
 }
 
-struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_settings *set)
+/* A start has ended, say: room for another one. */
+static void on_move(struct db *db)
+{
+    struct daemon_member *m = db->ctx;
+
+    if (db->fence != FENCE_UNKNOWN)
+        m->item->folder->fence = db->fence;
+    daemon_queue_kick(m->daemon);
+}
+
+static struct daemon_member *member_new(struct daemon *d, const struct db_settings *set)
 {
     struct daemon_member *m = mem_new(sizeof *m);
     struct db *db = &m->db;
-    struct rc rc;
 
     m->daemon = d;
-    copy_init(&m->settings, set);
+    daemon_member_copy_init(&m->settings, set);
     db->settings = &m->settings.set;
     db->loop = &d->loop;
     db->work = d->work;
@@ -286,24 +340,54 @@ struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_sett
     db->on_settled = on_settled;
     db->ctx = m;
     add_member(d, m);
-    rc = db_begin(db, &m->begin_error);
+    return m;
+}
+
+static void begin(struct daemon_member *m)
+{
+    struct db *db = &m->db;
+    struct rc rc = db_begin(db, &m->begin_error);
+
     if (!rc_failed(rc)) {
         m->begun = true;
         rc = daemon_listen_member(m, &m->begin_error);
     }
     if (!rc_failed(rc)) {
         m->begin_error.code = E_OK;
-        return m;
+        return;
     }
-    rc_ignore(rc_wrap(&m->begin_error, "%s", set->path), "it is kept");
-    LOG_ERROR("cannot begin", F_STR("db", set->path), F_ERR(&m->begin_error));
+    rc_ignore(rc_wrap(&m->begin_error, "%s", m->settings.set.path), "it is kept");
+    LOG_ERROR("cannot begin", F_STR("db", m->settings.set.path), F_ERR(&m->begin_error));
     if (m->begun) {
         db_stop(db); /* nobody could ask it */
-        return m;
+        return;
     }
     db->error = m->begin_error;
     db->state = m->begin_error.code == E_FENCED ? DB_FENCED : DB_FAILED;
     m->over = true;
     daemon_watch_news(db);
+}
+
+struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_settings *set)
+{
+    struct daemon_member *m = member_new(d, set);
+
+    begin(m);
+    return m;
+}
+
+struct daemon_member *daemon_member_begin_item(struct daemon_item *item, const struct db_settings *set)
+{
+    struct daemon_member *m = member_new(item->folder->daemon, set);
+
+    m->item = item;
+    item->member = m;
+    m->db.fence = item->folder->fence;
+    m->db.on_move = on_move;
+    begin(m);
+    if (m->begun && fence_weakness(m->db.fence) != NULL)
+        store_without_conditions(m->db.store); /* as was found out for another database at the same place */
+    if (m->begun)
+        daemon_item_begun(item);
     return m;
 }

@@ -3,17 +3,6 @@
 
 #include <string.h>
 
-static bool same_options(const struct db_settings *a, const struct db_settings *b)
-{
-    if (a->option_count != b->option_count)
-        return false;
-    for (size_t i = 0; i < a->option_count; i++)
-        if (strcmp(a->options[i].name, b->options[i].name) != 0
-            || strcmp(a->options[i].value, b->options[i].value) != 0)
-            return false;
-    return true;
-}
-
 /* The running actor can go on with the other settings. */
 static bool can_go_on(const struct daemon_member *m, const struct db_settings *set)
 {
@@ -21,9 +10,7 @@ static bool can_go_on(const struct daemon_member *m, const struct db_settings *s
 
     if (m->over && m->db.state != DB_FENCED)
         return false; /* it failed: another chance */
-    return strcmp(now->url, set->url) == 0 && same_options(now, set) && now->spool_limit == set->spool_limit
-           && now->require_fence == set->require_fence && now->fold_count == set->fold_count
-           && now->fold_delete_after_ms == set->fold_delete_after_ms;
+    return daemon_member_can_take(now, set);
 }
 
 static const struct db_settings *find(const struct daemon_settings *settings, const char *path)
@@ -37,9 +24,65 @@ static const struct db_settings *find(const struct daemon_settings *settings, co
 static bool is_member(const struct daemon *d, const char *path)
 {
     for (const struct daemon_member *m = d->members; m != NULL; m = m->next)
-        if (strcmp(m->settings.set.path, path) == 0)
+        if (m->item == NULL && strcmp(m->settings.set.path, path) == 0)
             return true;
     return false;
+}
+
+/* A folder's database gets an entry of its own: the folder lets go of it first.  True: the member begins behind that.
+ */
+static bool leaves_folder(struct daemon *d, const struct db_settings *set)
+{
+    for (struct daemon_folder *f = d->folders; f != NULL; f = f->next) {
+        struct daemon_item *item = daemon_item_find(f, set->path);
+        bool open = item != NULL && item->member != NULL;
+
+        if (open)
+            daemon_member_leave(item->member, set);
+        if (item != NULL)
+            daemon_item_leave(item);
+        if (open)
+            return true;
+    }
+    return false;
+}
+
+static const struct daemon_folder_settings *find_folder(
+    const struct daemon_settings *settings, const struct daemon_folder *f)
+{
+    for (size_t i = 0; i < settings->folder_count; i++)
+        if (strcmp(settings->folders[i].dir, f->dir) == 0 && strcmp(settings->folders[i].pattern, f->pattern) == 0)
+            return &settings->folders[i];
+    return NULL;
+}
+
+static bool is_folder(const struct daemon *d, const struct daemon_folder_settings *set)
+{
+    for (const struct daemon_folder *f = d->folders; f != NULL; f = f->next)
+        if (strcmp(f->dir, set->dir) == 0 && strcmp(f->pattern, set->pattern) == 0)
+            return true;
+    return false;
+}
+
+static void update_folders(struct daemon *d, const struct daemon_settings *settings)
+{
+    for (struct daemon_folder *f = d->folders, *next; f != NULL; f = next) {
+        const struct daemon_folder_settings *set = find_folder(settings, f);
+
+        next = f->next; /* leaving takes it out of the list later */
+        if (set != NULL && !f->leaving && daemon_folder_adjust(f, set))
+            continue;
+        LOG_INFO(set == NULL ? "removed by the new configuration: shipping what is left"
+                             : "changed by the new configuration: beginning anew",
+            F_STR("folder", f->dir));
+        daemon_folder_leave(f, set);
+    }
+    for (size_t i = 0; i < settings->folder_count; i++) {
+        if (is_folder(d, &settings->folders[i]))
+            continue;
+        LOG_INFO("added by the new configuration", F_STR("folder", settings->folders[i].dir));
+        daemon_folder_begin(d, &settings->folders[i]);
+    }
 }
 
 static void update_members(struct daemon *d, const struct daemon_settings *settings)
@@ -48,6 +91,8 @@ static void update_members(struct daemon *d, const struct daemon_settings *setti
         const struct db_settings *set = find(settings, m->settings.set.path);
 
         next = m->next; /* leaving may take it out of the list, but never another one */
+        if (m->item != NULL)
+            continue; /* its folder's */
         if (set == NULL) {
             LOG_INFO("removed by the new configuration: shipping what is left", F_STR("db", m->settings.set.path));
             daemon_member_leave(m, NULL);
@@ -73,8 +118,10 @@ static void apply(struct daemon *d, const struct daemon_settings *settings)
         if (is_member(d, set->path))
             continue;
         LOG_INFO("added by the new configuration", F_STR("db", set->path));
-        (void)daemon_member_begin(d, set); /* it is in the list */
+        if (!leaves_folder(d, set))
+            (void)daemon_member_begin(d, set); /* it is in the list */
     }
+    update_folders(d, settings);
     d->reloading = false;
     daemon_check_end(d);
 }

@@ -90,6 +90,8 @@ void daemon_watch_news(struct db *db)
     struct daemon_member *m = db->ctx;
     const struct err *trouble = status_trouble(db);
 
+    if (m->item != NULL && m->leaving)
+        return; /* being parked is no news */
     note_state(m, status_state(db), trouble);
     note_trouble(m, trouble);
     note_history(m);

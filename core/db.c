@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "db_first.h"
+#include "db_park.h"
 #include "db_snapshot.h"
 #include "db_spool.h"
 #include "db_sync.h"
@@ -58,6 +59,8 @@ static void move_to(struct db *db, enum db_state to)
         F_STR("to", db_state_name(to)));
     db->state = to;
     db_news(db);
+    if (db->on_move != NULL)
+        db->on_move(db);
 }
 
 void db_news(struct db *db)
@@ -192,7 +195,7 @@ static void started(struct db *db)
     db->in_gap = false;
     db->start_count++;
     db->error.code = E_OK;
-    db->must_compare = false;
+    db->must_compare = db->marked = false;
     backoff_reset(&db->retry);
     LOG_INFO("replicating", F_STR("db", db->settings->path), F_STR("url", db->store->url),
         F_U64("timeline", db->timeline), F_U64("txid", db->shipped_txid));
@@ -211,6 +214,8 @@ static void on_start_done(struct work_item *item)
     if (rc_failed(db->job_rc)) {
         db->error = db->step_err;
         start_failed(db);
+    } else if (db->start.absent && db->settings->of_folder) {
+        over(db, DB_STOPPED); /* its folder knows when it comes back */
     } else if (db->start.absent) {
         if (db->start_count == 0 && db->error.code == E_OK)
             LOG_INFO("waiting for the database", F_STR("db", db->settings->path));
@@ -272,6 +277,8 @@ static void begin_start(struct db *db)
         .require_fence = set->require_fence,
         .fence = db->fence,
         .stop = &db->stop_wanted,
+        .mark = set->of_folder ? &db->mark : NULL,
+        .marked = &db->marked,
     };
     db->start_item.run = run_start;
     db->start_item.done = on_start_done;
@@ -280,13 +287,6 @@ static void begin_start(struct db *db)
 
 /* --- detaching
  * -------------------------------------------------------------------------------------------------------- */
-
-static void run_close(struct work_item *item)
-{
-    struct db *db = item->owner;
-
-    db_live_close(db->live, db->tidy);
-}
 
 static void on_live_closed(struct work_item *item)
 {
@@ -327,7 +327,8 @@ void db_close_live(struct db *db)
     if (!may_close(db))
         return;
     db->tidy = db->stop_wanted;
-    db->close_item.run = run_close;
+    db->mark_wanted = db_park_may_mark(db);
+    db->close_item.run = db_park_close;
     db->close_item.done = on_live_closed;
     work_lane(db->work, db->lane, &db->close_item);
 }

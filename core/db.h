@@ -21,6 +21,7 @@
 #include "db_snap.h"
 #include "db_start.h"
 #include "merge.h"
+#include "park_mark.h"
 #include "shipper.h"
 
 #include <stdatomic.h>
@@ -56,7 +57,9 @@ struct db_settings {
     uint64_t fold_count;               /* segments in a fold; less than 2: none */
     struct retention_policy retention; /* promises nothing: everything is kept */
     uint64_t retention_interval_ms;    /* 0: never */
-    uint64_t fold_delete_after_ms;     /* folded ones are not deleted earlier than this after they were shipped */
+    bool of_folder;                /* it was found in a folder: it comes and goes, and is parked when it is quiet ... */
+    uint64_t park_after_ms;        /* ... for so long; 0: never */
+    uint64_t fold_delete_after_ms; /* folded ones are not deleted earlier than this after they were shipped */
 };
 
 /* One snapshot or merge; the job's while it runs. */
@@ -86,6 +89,7 @@ struct db {
     struct store_env *env; /* borrowed */
     const struct clock *clock;
     unsigned lane;
+    void (*on_move)(struct db *db); /* another state; NULL: nobody wants to know */
     void (*on_over)(struct db *db); /* FENCED, FAILED or STOPPED was reached */
     void (*on_news)(struct db *db); /* something may look different: state, position, failure, snapshot; may be NULL */
     void (*on_settled)(struct db *db); /* a start has come to something, or waits; may be NULL */
@@ -145,6 +149,13 @@ struct db {
     struct rc snap_rc;
     struct backoff retry;
     uint64_t quiet_ms; /* the present pause between looks */
+
+    /* Of a folder's databases (db_park.h). */
+    struct park_mark mark; /* of before the start, until it has worked; and what the close leaves behind */
+    bool marked;           /* it holds something */
+    bool mark_wanted;      /* the close is to leave one behind */
+    bool parking;          /* stopping only for a while */
+    uint64_t active_ms;    /* monotonic: when something happened last */
 
     struct db_segment *acknowledged; /* for the next step */
     unsigned parts_done;

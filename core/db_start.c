@@ -5,6 +5,7 @@
 #include "catalog.h"
 #include "db_copy.h"
 #include "db_lost.h"
+#include "db_park.h"
 #include "db_replica.h"
 #include "db_snap.h"
 #include "shipper.h"
@@ -348,7 +349,7 @@ static struct rc go_on(struct story *t, struct err *err)
     if (t->s->must_compare)
         return resynchronise(t, "the log has a hole", err);
     TRY(wal_resume_decide(t->l->conn, &t->local.pos.wal, &how, err));
-    if (how.how == WAL_RESUME_COMPARE) {
+    if (how.how == WAL_RESUME_COMPARE && !db_park_mark_holds(t->s, t->l, &t->local.pos)) {
         if (how.lost_commits)
             LOG_WARN("the database lost commits that were replicated (a crash of the machine?); they stay restorable "
                      "by txid",
@@ -468,6 +469,7 @@ struct rc db_start_run(struct db_start *s, struct err *err)
     struct rc rc;
 
     s->live = NULL;
+    TRY(db_park_take_mark(s, err));
     TRY(db_live_open(&t.l, s->fs, s->clock, s->path, s->may_switch, &s->absent, err));
     if (s->absent)
         return RC_OK;

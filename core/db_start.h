@@ -17,6 +17,7 @@
 #include "db_live.h"
 #include "db_survey.h"
 #include "fence.h"
+#include "park_mark.h"
 
 #include <stdatomic.h>
 
@@ -44,6 +45,8 @@ struct db_start {
         look_at_ms; /* monotonic: from then on whose the history's end is must be asked again (ship_look.h); 0: never */
     bool must_compare; /* the log is known to have a hole, or could not be read: trust no position in it */
     const atomic_bool *stop;
+    struct park_mark *mark; /* in and out, with `marked`: of when it was parked (park_mark.h); NULL: it never is */
+    bool *marked;
 
     /* Out. */
     struct db_live *live; /* owned by the receiver; NULL when absent or failed */

@@ -288,6 +288,8 @@ static void on_step_done(struct work_item *item)
     }
     publish(db);
     db_news(db);
+    if (db->step.frame_count > 0)
+        db->active_ms = clock_mono_ms(db->clock);
     reason = must_reattach(db);
     if (reason != NULL) {
         reattach(db, reason);
@@ -351,6 +353,7 @@ void db_sync_begin(struct db *db)
     db->close_item.run = NULL;
     db->goal_pending = false;
     db->quiet_ms = 0;
+    db->active_ms = clock_mono_ms(db->clock);
     db->local_error.code = E_OK;
     take_step(db);
 }

@@ -206,6 +206,40 @@ static json_t *url_text(const struct db *db)
     return status_text(url != NULL ? url : db->store->url);
 }
 
+json_t *status_time(int64_t ms)
+{
+    return json_time(ms);
+}
+
+json_t *status_closed(const struct status_closed *c)
+{
+    json_t *o = json_object(), *e = NULL;
+
+    put(o, "path", status_text(c->path));
+    put(o, "url", status_text(c->url));
+    put(o, "state", json_string(c->state));
+    put(o, "parked", json_boolean(c->parked));
+    put(o, "timeline", json_u64(c->timeline));
+    put(o, "txid", json_u64(c->txid));
+    put(o, "time", json_time(c->time_ms));
+    put(o, "shipped_txid", json_u64(c->txid));
+    put(o, "shipped_time", json_time(c->time_ms));
+    put(o, "lag", json_pack("{s:i, s:f}", "commits", 0, "seconds", 0.0));
+    put(o, "snapshot_txid", c->snapshot_txid != 0 ? json_u64(c->snapshot_txid) : json_null());
+    put(o, "snapshot_time", json_time(c->snapshot_ms));
+    put(o, "resyncs", json_u64(c->resyncs));
+    put(o, "segments", json_u64(c->segments));
+    put(o, "bytes_shipped", json_u64(c->bytes_shipped));
+    put(o, "bytes_changed", json_u64(c->bytes_changed));
+    if (c->error != NULL) {
+        e = json_object();
+        put(e, "code", json_string(rc_name(c->error->code)));
+        put(e, "message", status_text(c->error->msg));
+    }
+    put(o, "error", e != NULL ? e : json_null());
+    return o;
+}
+
 json_t *status_database(const struct db *db)
 {
     json_t *o = json_object();
@@ -213,6 +247,7 @@ json_t *status_database(const struct db *db)
     put(o, "path", status_text(db->settings->path));
     put(o, "url", url_text(db));
     put(o, "state", json_string(status_state(db)));
+    put(o, "parked", json_false());
     put(o, "timeline", json_u64(db->timeline));
     put(o, "txid", json_u64(db->txid));
     put(o, "time", json_time(db->time_ms));

@@ -12,6 +12,18 @@
 
 /* One database: an owned reference. */
 json_t *status_database(const struct db *db);
+/* One that is not open: it is parked, or failed, or is to be opened. */
+struct status_closed {
+    const char *path, *url, *state;
+    bool parked;
+    const struct err *error; /* NULL: none */
+    uint32_t timeline;
+    uint64_t txid, snapshot_txid, resyncs, segments, bytes_shipped, bytes_changed;
+    int64_t time_ms, snapshot_ms;
+};
+json_t *status_closed(const struct status_closed *c);
+/* null for 0 */
+json_t *status_time(int64_t ms);
 /* The configuration file, when it was loaded, and what the last reload complained about (code E_OK: nothing). */
 json_t *status_configuration(const char *file, int64_t loaded_ms, const struct err *error, int64_t error_ms);
 /*

@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "cli.h"
+#include "folder_match.h"
 #include "local_state.h"
 #include "settings.h"
 
@@ -80,14 +81,49 @@ struct rc ask_socket(const char *socket_path, const struct http_ask *what, json_
     return rc;
 }
 
-struct rc ask_daemon(
-    const struct fsys *fs, const char *database, const struct http_ask *what, json_t **answer, struct err *err)
+/* The process that replicates the database; for one that is not open, the process that has a folder above it. */
+static struct rc find_holder(
+    const struct fsys *fs, const char *database, struct local_state_holder *out, struct err *err)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(database);
+    CLEANUP(mem_freep) char *state = local_state_dir(database);
+    CLEANUP(mem_freep) char *folder = mem_strdup(database);
+
+    TRY(local_state_holder(fs, state, out, err));
+    for (char *slash; !out->held && (slash = strrchr(folder, '/')) != NULL;) {
+        CLEANUP(mem_freep) char *dir = NULL;
+        struct err ignored;
+
+        *slash = 0;
+        dir = folder_match_state_dir(slash == folder ? "/" : folder);
+        if (rc_failed(local_state_holder(fs, dir, out, &ignored)))
+            *out = (struct local_state_holder){0}; /* somebody else's */
+    }
+    return RC_OK;
+}
+
+struct rc ask_folder(
+    const struct fsys *fs, const char *dir, const struct http_ask *what, json_t **answer, struct err *err)
+{
+    CLEANUP(mem_freep) char *state = folder_match_state_dir(dir);
     struct local_state_holder holder;
     struct rc rc;
 
-    TRY(local_state_holder(fs, dir, &holder, err));
+    TRY(local_state_holder(fs, state, &holder, err));
+    if (!holder.held || holder.socket_path[0] == 0)
+        return rc_raise(err, E_CANCELED, "no weir process replicates the databases in %s", dir);
+    rc = ask_once(holder.socket_path, what, answer, err);
+    if (rc.code == E_NOTFOUND) /* it has just ended */
+        return rc_raise(err, E_CANCELED, "no weir process answers for %s", dir);
+    return rc;
+}
+
+struct rc ask_daemon(
+    const struct fsys *fs, const char *database, const struct http_ask *what, json_t **answer, struct err *err)
+{
+    struct local_state_holder holder;
+    struct rc rc;
+
+    TRY(find_holder(fs, database, &holder, err));
     if (!holder.held || holder.socket_path[0] == 0)
         return rc_raise(err, E_CANCELED, "no weir process replicates %s", database);
     rc = ask_once(holder.socket_path, what, answer, err);

@@ -18,6 +18,10 @@ MUST_USE struct rc ask_absolute(const char *path, char **out, struct err *err);
 MUST_USE struct rc ask_daemon(
     const struct fsys *fs, const char *database, const struct http_ask *what, json_t **answer, struct err *err);
 
+/* The same of the daemon that has this folder. */
+MUST_USE struct rc ask_folder(
+    const struct fsys *fs, const char *dir, const struct http_ask *what, json_t **answer, struct err *err);
+
 /* The same of the daemon behind this socket.  E_CANCELED: there is none. */
 MUST_USE struct rc ask_socket(const char *socket_path, const struct http_ask *what, json_t **answer, struct err *err);
 

@@ -36,15 +36,17 @@ static void print_database(const json_t *db)
     char size[STRX_HUMAN_SIZE];
 
     (void)printf("%s -> %s\n", text(db, "path"), text(db, "url"));
-    (void)printf("  state      %s\n", text(db, "state"));
+    (void)printf("  state      %s%s\n", text(db, "state"),
+        json_is_true(json_object_get(db, "parked")) ? " (parked: quiet, and watched by file events)" : "");
     (void)printf("  timeline   %" PRIu64 "\n", number(db, "timeline"));
     (void)printf("  local      txid %" PRIu64 " of %s\n", number(db, "txid"), text(db, "time"));
     (void)printf("  shipped    txid %" PRIu64 " of %s\n", number(db, "shipped_txid"), text(db, "shipped_time"));
     (void)printf("  lag        %" PRIu64 " commits, %.1f s\n", number(lag, "commits"),
         json_real_value(json_object_get(lag, "seconds")));
-    (void)printf("  log        %s%s%s\n", strx_format_size(number(log, "bytes"), size),
-        json_is_string(json_object_get(log, "reset_obstacle")) ? ", cannot be started over: " : "",
-        json_is_string(json_object_get(log, "reset_obstacle")) ? text(log, "reset_obstacle") : "");
+    if (log != NULL)
+        (void)printf("  log        %s%s%s\n", strx_format_size(number(log, "bytes"), size),
+            json_is_string(json_object_get(log, "reset_obstacle")) ? ", cannot be started over: " : "",
+            json_is_string(json_object_get(log, "reset_obstacle")) ? text(log, "reset_obstacle") : "");
     if (json_is_integer(json_object_get(db, "snapshot_txid")))
         (void)printf("  snapshot   txid %" PRIu64 " of %s\n", number(db, "snapshot_txid"), text(db, "snapshot_time"));
     if (json_is_integer(json_object_get(db, "merge_txid")))
@@ -140,9 +142,10 @@ static struct rc ask(const struct request *r, json_t **answer, struct err *err)
     }
     /* A database that failed lies still, but the daemon may be there for the others. */
     for (size_t i = 0; i < c->db_count; i++) {
-        if (c->dbs[i].path == NULL)
-            continue;
-        rc = ask_daemon(r->fs, c->dbs[i].path, &what, answer, err);
+        if (c->dbs[i].path != NULL)
+            rc = ask_daemon(r->fs, c->dbs[i].path, &what, answer, err);
+        else
+            rc = ask_folder(r->fs, c->dbs[i].dir, &what, answer, err);
         if (rc.code != E_CANCELED)
             return rc;
     }
@@ -160,17 +163,31 @@ static bool is_in(const json_t *list, const char *path)
     return false;
 }
 
-/* What was asked for, but no daemon replicates. */
-static void add_stopped(const struct request *r, json_t *list, const char *why)
+static bool is_folder_in(const json_t *answer, const struct config_db *db)
 {
+    const json_t *folders = json_object_get(answer, "folders");
+    size_t i;
+    const json_t *f;
+
+    json_array_foreach(folders, i,
+        f) if (strcmp(text(f, "dir"), db->dir) == 0 && strcmp(text(f, "pattern"), db->pattern) == 0) return true;
+    return false;
+}
+
+/* What was asked for, but no daemon replicates. */
+static void add_stopped(const struct request *r, const json_t *answer, const char *why)
+{
+    json_t *list = json_object_get(answer, "databases");
+
     if (r->path != NULL && !is_in(list, r->path))
         (void)json_array_append_new(list, stopped_object(r->fs, r->path, why)); /* fails only without memory */
     if (r->path != NULL)
         return;
     for (size_t i = 0; i < r->config->db_count; i++) {
-        const char *path = r->config->dbs[i].path;
+        const struct config_db *db = &r->config->dbs[i];
+        const char *path = db->path != NULL ? db->path : db->dir;
 
-        if (path != NULL && !is_in(list, path))
+        if (db->path != NULL ? !is_in(list, path) : !is_folder_in(answer, db))
             (void)json_array_append_new(list, stopped_object(r->fs, path, why)); /* fails only without memory */
     }
 }
@@ -188,6 +205,28 @@ static int show_configuration(const json_t *answer, bool json)
     return 1;
 }
 
+/* A folder that cannot be searched is as bad as a database that cannot be read. */
+static int show_folders(const json_t *answer, bool json)
+{
+    const json_t *folders = json_object_get(answer, "folders"), *f;
+    int status = 0;
+    size_t i;
+
+    json_array_foreach(folders, i, f)
+    {
+        if (!json)
+            (void)printf("folder %s\n  databases  %" PRIu64 ", %" PRIu64 " open, %" PRIu64 " parked, %" PRIu64
+                         " failed\n",
+                text(f, "dir"), number(f, "databases"), number(f, "open"), number(f, "parked"), number(f, "failed"));
+        if (json_is_null(json_object_get(f, "error")))
+            continue;
+        if (!json)
+            (void)printf("  error      %s\n", text(f, "error"));
+        status = 1;
+    }
+    return status;
+}
+
 static int show(const struct request *r, json_t *answer)
 {
     json_t *list = json_object_get(answer, "databases"), *db;
@@ -199,6 +238,8 @@ static int show(const struct request *r, json_t *answer)
         (void)printf("\n");
     }
     status = show_configuration(answer, r->json);
+    if (r->path == NULL)
+        status = worse(status, show_folders(answer, r->json));
     json_array_foreach(list, i, db)
     {
         if (r->path != NULL && strcmp(text(db, "path"), r->path) != 0)
@@ -225,12 +266,12 @@ static int run(struct request *r, const char *operand)
     rc = ask(r, &answer, &err);
     if (rc.code == E_CANCELED) {
         answer = json_pack("{s:[]}", "databases");
-        add_stopped(r, json_object_get(answer, "databases"), err.msg);
+        add_stopped(r, answer, err.msg);
         return show(r, answer);
     }
     if (rc_failed(rc))
         return cli_fail(COMMAND, &err);
-    add_stopped(r, json_object_get(answer, "databases"), "the weir process that answers does not replicate it");
+    add_stopped(r, answer, "the weir process that answers does not replicate it");
     return show(r, answer);
 }
 

@@ -121,7 +121,8 @@ static void test_golden(void **state)
                              "    fencing: warn\n"
                              "    fold:\n"
                              "      count: 32\n"
-                             "      delete-after: 10m\n");
+                             "      delete-after: 10m\n"
+                             "    park-after: 1m\n");
     config_free(c);
 }
 

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the system says of the files of many databases that are not open: asked in a lane, because a disk may be slow.
+ */
+#include "daemon_intern.h"
+
+#include "alloc.h"
+
+#include <string.h>
+
+enum { BATCH_MAX = 500 };
+
+struct look {
+    struct daemon_item *item;
+    const char *path; /* borrowed: the item stays while it is looked at */
+    bool first;       /* what an earlier process left behind counts, too */
+    struct park_mark_file db, log;
+    struct park_mark left;
+    bool has_left;
+    struct err err;
+};
+
+struct daemon_look {
+    struct daemon *daemon;
+    struct work_item work;
+    size_t count;
+    struct look looks[BATCH_MAX];
+};
+
+static void look_at(struct look *k, const struct fsys *fs)
+{
+    CLEANUP(mem_freep) char *log = mem_printf("%s-wal", k->path), *dir = local_state_dir(k->path);
+    struct rc rc;
+
+    if (k->first)
+        k->has_left = park_mark_read(fs, dir, &k->left);
+    k->err.code = E_OK;
+    rc = park_mark_look(fs, k->path, &k->db, &k->err);
+    if (!rc_failed(rc))
+        rc = park_mark_look(fs, log, &k->log, &k->err);
+    rc_ignore(rc, "it is in the struct");
+}
+
+static void run(struct work_item *work)
+{
+    struct daemon_look *b = work->owner;
+
+    for (size_t i = 0; i < b->count; i++)
+        look_at(&b->looks[i], b->daemon->fs);
+}
+
+static void on_done(struct work_item *work)
+{
+    struct daemon_look *b = work->owner;
+    struct daemon *d = b->daemon;
+
+    d->look = NULL;
+    for (size_t i = 0; i < b->count; i++)
+        b->looks[i].item->in_look = false;
+    for (size_t i = 0; i < b->count; i++) {
+        const struct look *k = &b->looks[i];
+
+        daemon_item_judge(k->item, &k->db, &k->log, k->has_left ? &k->left : NULL, &k->err);
+    }
+    mem_free(b);
+    daemon_look_run(d);
+    daemon_check_end(d);
+}
+
+void daemon_look_run(struct daemon *d)
+{
+    struct daemon_look *b;
+
+    if (d->look != NULL || d->looks == NULL || d->stopping)
+        return;
+    b = mem_new(sizeof *b);
+    b->daemon = d;
+    while (d->looks != NULL && b->count < BATCH_MAX) {
+        struct daemon_item *item = d->looks;
+
+        d->looks = item->look_next;
+        if (d->looks == NULL)
+            d->looks_last = &d->looks;
+        item->look_due = false;
+        item->in_look = true;
+        b->looks[b->count++] = (struct look){.item = item, .path = item->path, .first = item->state == DAEMON_ITEM_NEW};
+    }
+    b->work.owner = b;
+    b->work.run = run;
+    b->work.done = on_done;
+    d->look = b;
+    work_lane(d->work, d->lane++ % work_lane_count(d->work), &b->work);
+}
