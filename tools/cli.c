@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
+#include "describe.h"
 #include "strx.h"
 
 #include <assert.h>
@@ -216,6 +217,10 @@ enum cli_outcome cli_parse(const struct cli *cli, int argc, char **argv)
     bool seen[OPTIONS_MAX] = {false};
     int code;
 
+    if (argc == 2 && strcmp(argv[1], "--describe") == 0) {
+        describe_cli(cli);
+        return CLI_HELP;
+    }
     (void)make_long(cli, table, letters);
     optind = 0; /* glibc: start anew, also with another table */
     opterr = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 #include "commands.h"
+#include "describe.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
@@ -42,6 +43,14 @@ static void print_help(FILE *to)
         "5 fenced by another writer.\n");
 }
 
+static bool next_command(size_t i, struct describe_command *out)
+{
+    if (i == sizeof commands / sizeof commands[0])
+        return false;
+    *out = (struct describe_command){commands[i].name, commands[i].about};
+    return true;
+}
+
 int weir_main(int argc, char **argv, const struct fsys *fs)
 {
     if (argc < 2) {
@@ -56,6 +65,12 @@ int weir_main(int argc, char **argv, const struct fsys *fs)
         (void)printf("weir %s (SQLite %s)\n", WEIR_VERSION, sqlite3_libversion());
         return cli_finish("", 0);
     }
+    if (strcmp(argv[1], "--describe") == 0) {
+        describe_program(next_command);
+        return cli_finish("", 0);
+    }
+    if (strcmp(argv[1], "--databases") == 0)
+        return describe_databases(fs, argv[2]);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return cli_finish(argv[1], commands[i].run(argc - 1, argv + 1, fs));

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""packaging: what an operator gets beside the program says what the program does: manual pages, completions, the reference of keys.
+
+Manual pages and completions are made from the program's tables, so what is checked here is that nothing got lost on the way,
+that they are well made, and that what a shell offers is right.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+
+from lib.tap import Skip, check, equal
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def need(program):
+    """A tool that not every machine has."""
+    found = shutil.which(program)
+    if not found:
+        raise Skip(f"no {program} here")
+    return found
+
+
+def built(case, *parts):
+    """What the build made beside the program."""
+    path = os.path.join(os.path.dirname(case.options.weir), *parts)
+    if not os.path.exists(path):
+        raise Skip(f"{path} was not built")
+    return path
+
+
+def described(case, *command):
+    """The program's own table."""
+    return json.loads(case.weir(*command, "--describe").stdout)
+
+
+# --- manual pages ----------------------------------------------------------------------------------------------------
+
+
+def pages(case):
+    """All of them."""
+    return sorted(str(page) for number in "15" for page in pathlib.Path(built(case, "man", f"man{number}")).iterdir())
+
+
+def well_made(case):
+    """Nothing that mandoc or man warn of."""
+    need("mandoc")
+    done = case.run("mandoc", "-Tlint", "-W", "warning", *pages(case), expect=None)
+    equal((done.returncode, done.stdout), (0, ""), "mandoc -Tlint")
+    if shutil.which("man") and shutil.which("groff"):
+        for page in pages(case):
+            equal(case.run("man", "--warnings", "-l", page, env={"MANPAGER": "cat"}).stderr, "", f"man --warnings {page}")
+
+
+def plain(case, page):
+    """As a terminal shows it, on one line."""
+    return " ".join(case.run("mandoc", "-Tascii", "-O", "width=1000", page).stdout.replace("-\n", "-").split())
+
+
+def undone(text):
+    """Without the overstriking of bold and underlined letters."""
+    return re.sub(".\b", "", text)
+
+
+def complete(case):
+    """Every command has a page, every page a command; every option with its whole help is on it, every example too."""
+    need("mandoc")
+    commands = [c["name"] for c in described(case)["commands"]]
+    names = {os.path.basename(page) for page in pages(case)}
+    equal(names, {"weir.1", "weir.yml.5"} | {f"weir-{c}.1" for c in commands}, "the pages")
+    for command in commands:
+        table = described(case, command)
+        text = undone(plain(case, built(case, "man", "man1", f"weir-{command}.1")))
+        for option in table["options"]:
+            row = f"--{option['name']}" + (f" {option['argument']}" if option["argument"] else "")
+            help_text = " ".join(option["help"].split())
+            check(f"{row} {help_text}" in text, f"weir-{command}.1: {row} {help_text}\n{text}")
+        for row in (table["examples"] or "").splitlines():
+            check(" ".join(row.split()) in text, f"weir-{command}.1: {row}")
+        check(f"weir-{command}(1)" in undone(plain(case, built(case, "man", "man1", "weir.1"))), f"weir.1 does not name {command}")
+
+
+def reference(case):
+    """The keys of docs/configuration.md (which is weir.yml.5, too) and those that the program knows are the same."""
+    found = {"Databases": set(), "The whole": set()}
+    section = None
+    for row in (ROOT / "docs/configuration.md").read_text(encoding="utf-8").splitlines():
+        section = row[3:] if row.startswith("## ") else section
+        cell = re.match(r"\| ((?:`[a-z.-]+`(?:, )?)+) \|", row)
+        if section not in found or not cell:
+            continue
+        names = re.findall("`([^`]+)`", cell[1])
+        family = names[0].rpartition(".")[0]
+        found[section].update(family + name if name.startswith(".") else name for name in names)
+    known = described(case)
+    equal(found["Databases"], {key["name"] for key in known["database_keys"]}, "the keys of a database")
+    equal(found["The whole"], {key["name"] for key in known["keys"]}, "the keys of the whole")
+
+
+# --- completions -----------------------------------------------------------------------------------------------------
+
+
+def configuration(case):
+    """A file with two databases, one of them with a space in its name."""
+    with open(case.path("weir.yml"), "w", encoding="utf-8") as file:
+        file.write("databases:\n"
+                   "  - {path: /data/app.db, replica: 'file:///backup/app'}\n"
+                   "  - {path: '/data/second one.db', replica: 'file:///backup/second'}\n")
+    return case.path("weir.yml")
+
+
+BASH = r"""
+. "$1"; shift
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_weir 2>/dev/null
+printf '%s\n' "${COMPREPLY[@]}"
+"""
+
+
+def in_bash(case, *words):
+    """What bash offers for the last of these words."""
+    done = case.run("bash", "--norc", "-c", BASH, "bash", built(case, "completion", "weir"), case.options.weir, *words)
+    return done.stdout.split("\n")[:-1]
+
+
+def in_fish(case, line):
+    """What fish offers behind this line, without the descriptions."""
+    path = os.path.dirname(case.options.weir) + os.pathsep + os.environ["PATH"]
+    done = case.run("fish", "--no-config", "-c", f"source {built(case, 'completion', 'weir.fish')}; complete -C '{line}'",
+                    env={"PATH": path, "HOME": case.path()})
+    return [row.split("\t")[0] for row in done.stdout.splitlines()]
+
+
+def bash_completes(case):
+    """Commands, options, the words of an option, databases, files, programs."""
+    commands = [c["name"] for c in described(case)["commands"]]
+    equal(set(in_bash(case, "")), {*commands, "--help", "--version"}, "commands")
+    equal(in_bash(case, "sna"), ["snapshot"], "a command")
+    for command in commands:
+        offered = set(in_bash(case, command, "--"))
+        equal(offered, {"--help"} | {"--" + o["name"] for o in described(case, command)["options"]}, f"options of {command}")
+    equal(set(in_bash(case, "replicate", "--log-level", "")), {"error", "warn", "info", "debug", "trace"}, "words")
+    equal(in_bash(case, "replicate", "--log-limit", ""), [""], "an amount that nobody can guess")
+    file = configuration(case)
+    offered = in_bash(case, "restore", "-c", file, "/data/")
+    check({"/data/app.db", "/data/second one.db"} <= set(offered), offered)
+    check("/data/app.db" not in in_bash(case, "restore", "-c", case.path("none.yml"), "/data/"), "a database of nowhere")
+    equal(in_bash(case, "restore", "-c", case.path("weir.y")), [file], "a file")
+    check("true" in in_bash(case, "run", "/data/app.db", "file:///x", "--", "tru"), "a program")
+
+
+def fish_completes(case):
+    """The same."""
+    need("fish")
+    commands = {c["name"] for c in described(case)["commands"]}
+    offered = set(in_fish(case, "weir "))
+    check(commands <= offered, f"{commands - offered} missing")
+    check("--timeline" in in_fish(case, "weir log --time"), "an option")
+    equal(set(in_fish(case, "weir replicate --log-format ")), {"text", "json"}, "words")
+    check("/data/app.db" in in_fish(case, f"weir ls -c {configuration(case)} /data/"), "a database")
+
+
+def zsh_reads(case):
+    """Every option is in a file that zsh takes."""
+    need("zsh")
+    path = built(case, "completion", "_weir")
+    case.run("zsh", "-n", path)
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    for command in described(case)["commands"]:
+        check(f"{command['name']}) _arguments" in text, command["name"])
+        for option in described(case, command["name"])["options"]:
+            check(f"--{option['name']}" in text, option["name"])
+
+
+def databases(case):
+    """What completion asks: silent and quick whatever is wrong."""
+    equal(case.weir("--databases", configuration(case)).stdout, "/data/app.db\n/data/second one.db\n", "databases")
+    for text in ("databases: [", "nonsense: true\n"):
+        with open(case.path("bad.yml"), "w", encoding="utf-8") as file:
+            file.write(text)
+        done = case.weir("--databases", case.path("bad.yml"), expect=2)
+        equal((done.stdout, done.stderr), ("", ""), "of a file that cannot be used")
+
+
+def cases(_):
+    """All of them."""
+    return [
+        ("manual pages: well made", well_made), ("manual pages: complete", complete), ("keys: the reference is complete", reference),
+        ("databases of the configuration", databases), ("completion: bash", bash_completes), ("completion: fish", fish_completes),
+        ("completion: zsh", zsh_reads),
+    ]
