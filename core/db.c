@@ -158,8 +158,9 @@ static void start_failed(struct db *db)
     } else {
         uint32_t pause = backoff_next_ms(&db->retry);
 
-        LOG_ERROR(
-            "start failed, will try again", F_STR("db", db->settings->path), F_ERR(err), F_U64("retry_ms", pause));
+        /* An application that is migrating, or a network that comes later, is no matter for a person yet. */
+        SLOG_AT(rc_retryable(err->code) ? SLOG_WARN : SLOG_ERROR, "start failed, will try again",
+            F_STR("db", db->settings->path), F_ERR(err), F_U64("retry_ms", pause));
         if (err->code == E_CORRUPT)
             db->must_compare = true;
         move_to(db, DB_RETRYING);

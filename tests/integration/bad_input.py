@@ -132,6 +132,7 @@ def exclusive_mode(case):
     wait_until(lambda: re.search("lock|busy|exclusive", scene.daemon.log(), re.I) or not scene.daemon.alive(),
                "a log line about the lock")
     check(re.search("lock|busy|exclusive", scene.daemon.log(), re.I), f"the message does not say why\n{tail(scene.daemon.log())}")
+    check(" error " not in scene.daemon.log(), lambda: f"a lock that may go away is told as an error\n{tail(scene.daemon.log())}")
     if scene.daemon.alive():
         scene.close()
         scene.daemon.wait_ready()
