@@ -20,6 +20,7 @@ from servers import ceph, process, s3rver, swift  # noqa: E402  pylint: disable=
 
 SUITES = ("packaging", "oracle", "concurrently", "crash_fault", "crash_kill", "crash_power", "restart", "takeover", "wal_reset_bug", "bad_input", "odd_logs", "config", "big",
           "outage", "http_api", "folds", "merges", "retention", "aged", "delta", "operators", "verify", "follow", "many", "run_cmd", "selftest")
+STORIES = ("stories_container",)
 S3_SUITES = ("s3_servers", "s3_proxy", "s3_requests", "s3_interop", "s3_faults", "s3_outage", "s3_fencing", "s3_tls", "s3_options",
              "s3_uploads", "s3_share")
 SERVERS = {"s3": ceph.Ceph, "swift": swift.Swift, "s3rver": s3rver.S3rver}
@@ -28,7 +29,7 @@ SERVERS = {"s3": ceph.Ceph, "swift": swift.Swift, "s3rver": s3rver.S3rver}
 def arguments():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", choices=SUITES + S3_SUITES)
+    parser.add_argument("suite", choices=SUITES + STORIES + S3_SUITES)
     parser.add_argument("--weir", required=True, help="the program under test")
     parser.add_argument("--bindir", required=True, help="where writer, reset_bug and weir_fault were built")
     parser.add_argument("--store", choices=("file", *SERVERS), help="where the replicas are: folders (default), radosgw, or ...")
