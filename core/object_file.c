@@ -87,9 +87,15 @@ struct rc object_file_get(const struct object_file *o, struct err *err)
     CLEANUP(fsys_closep) struct fsys_fd f = {o->fs, -1};
     struct download d = {.o = o};
     uint64_t at = 0;
+    struct rc rc;
 
     store_req_init(&head, STORE_HEAD, o->key, NULL, NULL);
-    TRY_CTX(work_store(o->work, o->store, &head, err), err, "%s/%s", o->store->url, o->key);
+    rc = work_store(o->work, o->store, &head, err);
+    /* The answer to a HEAD has no body, so it is only a number that nobody should have to know. */
+    if (rc.code == E_NOTFOUND)
+        return rc_raise(err, E_NOTFOUND, "%s/%s: there is no such object, or no such bucket", o->store->url, o->key);
+    if (rc_failed(rc))
+        return rc_wrap(err, "%s/%s", o->store->url, o->key);
     d.size = head.size;
     memcpy(d.etag, head.etag, sizeof d.etag);
     TRY(fsys_open(o->fs, o->path, O_RDWR | O_CREAT | O_EXCL, 0600, &f.fd, err));
