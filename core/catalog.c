@@ -11,7 +11,13 @@
 
 struct rc catalog_load(struct catalog **out, struct work *w, struct store *s, struct err *err)
 {
-    return catalog_build_load(out, w, s, err);
+    return catalog_build_load(out, w, s, NULL, err);
+}
+
+struct rc catalog_load_within(
+    struct catalog **out, struct work *w, struct store *s, const struct catalog_limits *limits, struct err *err)
+{
+    return catalog_build_load(out, w, s, limits, err);
 }
 
 void catalog_free(struct catalog *c)

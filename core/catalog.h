@@ -14,6 +14,8 @@
 #include "seg.h"
 #include "work.h"
 
+#include <stdatomic.h>
+
 enum { CATALOG_OBJECTS_MAX = 20 * 1000 * 1000 }; /* keys; beyond it E_NOMEM with advice */
 
 struct catalog_log {
@@ -69,6 +71,7 @@ struct catalog_timeline {
     struct catalog_large *large; /* ascending */
     size_t large_count;
     uint64_t part_count, part_size;
+    bool cut; /* keys of it were passed over, because of catalog_limits: nothing can be planned with it */
     /* From the object at the last log key, or the last fold, once catalog_load_tips() has run: */
     bool sealed;
     uint64_t tip_txid; /* last commit; 0: none */
@@ -82,6 +85,7 @@ struct catalog {
     struct catalog_timeline *timelines; /* ascending by number */
     size_t timeline_count;
     size_t unexpected_count; /* keys that are not ours */
+    bool cut;                /* timelines behind these were not listed, because of catalog_limits */
 };
 
 /*
@@ -89,6 +93,17 @@ struct catalog {
  * beside timelines `identity.format` is 0 and the database id comes from a timeline: a restore needs no more.
  */
 MUST_USE struct rc catalog_load(struct catalog **out, struct work *w, struct store *s, struct err *err);
+/*
+ * For those who look often and want no more than an overview.  Of a folder (the log of a timeline, say) at most so many
+ * keys, and a page, are listed; the listing ends with so many keys and timelines in all.  What was left out is marked.
+ * E_CANCELED once *stop is set.
+ */
+struct catalog_limits {
+    size_t folder_max, object_max, timeline_max;
+    const atomic_bool *stop;
+};
+MUST_USE struct rc catalog_load_within(
+    struct catalog **out, struct work *w, struct store *s, const struct catalog_limits *limits, struct err *err);
 /* Read the last object of every timeline's log.  A damaged one is E_CORRUPT and named. */
 MUST_USE struct rc catalog_load_tips(struct catalog *c, struct work *w, struct store *s, struct err *err);
 /* The same for one timeline (a part of the catalog). */

@@ -16,6 +16,9 @@ enum { ROOM_MIN = 16 };
 
 struct builder {
     struct catalog *catalog;
+    const struct catalog_limits *limits; /* borrowed; NULL: none */
+    layout_text folder;                  /* of the last key, with limits */
+    size_t folder_count;
     size_t timeline_room;
     size_t log_room, fold_room, snapshot_room, merge_room, pruned_room, large_room; /* of the last timeline */
     size_t objects;
@@ -162,6 +165,61 @@ static struct rc add_entry(struct builder *b, const struct store_entry *e, struc
     return RC_OK;
 }
 
+/* --- limits --------------------------------------------------------------------------------------------------------
+ */
+
+/* The last '/' of a key and what is behind it do not count. */
+static size_t folder_size(const char *key)
+{
+    const char *slash = strrchr(key, '/');
+
+    return slash != NULL ? (size_t)(slash - key) : 0;
+}
+
+static void count_in_folder(struct builder *b, const char *key)
+{
+    size_t size = folder_size(key);
+
+    if (strlen(b->folder) != size || memcmp(b->folder, key, size) != 0) {
+        (void)snprintf(b->folder, sizeof b->folder, "%.*s", (int)size, key); /* a key fits */
+        b->folder_count = 0;
+    }
+    b->folder_count++;
+}
+
+/* What is known of the timeline is not all there is.  The next page begins behind the folder. */
+static void pass_over(struct builder *b, const char *key, layout_text after)
+{
+    const struct layout_key k = layout_parse(key);
+    struct catalog *c = b->catalog;
+
+    if (c->timeline_count > 0 && c->timelines[c->timeline_count - 1].number == k.timeline)
+        c->timelines[c->timeline_count - 1].cut = true;
+    (void)snprintf(after, sizeof(layout_text), "%.*s/z", (int)folder_size(key), key); /* digits and 'a' to 'f' before */
+}
+
+/* Behind a page that is not the last: where to go on, if at all. */
+static struct rc keep_within(struct builder *b, const char *last_key, layout_text after, bool *more, struct err *err)
+{
+    const struct catalog_limits *limits = b->limits;
+    struct catalog *c = b->catalog;
+
+    if (limits == NULL)
+        return RC_OK;
+    if (limits->stop != NULL && *limits->stop)
+        return rc_raise(err, E_CANCELED, "list the replica: stopped");
+    if (b->folder_count >= limits->folder_max)
+        pass_over(b, last_key, after);
+    if (b->objects < limits->object_max && c->timeline_count < limits->timeline_max)
+        return RC_OK;
+    /* Of the last timeline there may be more. */
+    if (c->timeline_count > 0)
+        c->timelines[c->timeline_count - 1].cut = true;
+    c->cut = true;
+    *more = false;
+    return RC_OK;
+}
+
 static void ask_page(struct store_req *req, const char *after)
 {
     layout_text prefix;
@@ -176,12 +234,16 @@ static struct rc take_page(
     struct builder *b, const struct store_req *req, struct rc rc, layout_text after, bool *more, struct err *err)
 {
     TRY_CTX(rc, err, "list %s", req->key);
-    for (size_t i = 0; i < req->entry_count; i++)
+    for (size_t i = 0; i < req->entry_count; i++) {
         TRY(add_entry(b, &req->entries[i], err));
+        if (b->limits != NULL)
+            count_in_folder(b, req->entries[i].key);
+    }
     *more = req->more && req->entry_count > 0;
-    if (*more)
-        (void)snprintf(after, sizeof(layout_text), "%s", req->entries[req->entry_count - 1].key); /* a key fits */
-    return RC_OK;
+    if (!*more)
+        return RC_OK;
+    (void)snprintf(after, sizeof(layout_text), "%s", req->entries[req->entry_count - 1].key); /* a key fits */
+    return keep_within(b, req->entries[req->entry_count - 1].key, after, more, err);
 }
 
 /* `first` is the first page, which has been asked for. */
@@ -276,10 +338,11 @@ static struct rc take_all(
     return RC_OK;
 }
 
-struct rc catalog_build_load(struct catalog **out, struct work *w, struct store *s, struct err *err)
+struct rc catalog_build_load(
+    struct catalog **out, struct work *w, struct store *s, const struct catalog_limits *limits, struct err *err)
 {
     CLEANUP(catalog_freep) struct catalog *c = mem_new(sizeof *c);
-    struct builder b = {.catalog = c};
+    struct builder b = {.catalog = c, .limits = limits};
     struct store_req asked[2]; /* at once, because a far store takes its time for each */
     struct err each;
     struct rc rc;

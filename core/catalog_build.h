@@ -5,6 +5,8 @@
 
 #include "catalog.h"
 
-MUST_USE struct rc catalog_build_load(struct catalog **out, struct work *w, struct store *s, struct err *err);
+/* `limits` NULL: all there is. */
+MUST_USE struct rc catalog_build_load(
+    struct catalog **out, struct work *w, struct store *s, const struct catalog_limits *limits, struct err *err);
 
 #endif

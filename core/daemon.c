@@ -81,13 +81,14 @@ static void end(struct daemon *d)
         daemon_folder_leave(f, NULL);
     }
     daemon_listen_end(d);
+    daemon_history_end(d);
     close_members(d);
 }
 
 void daemon_check_end(struct daemon *d)
 {
     if (d->ending) {
-        if (d->members != NULL || d->folders != NULL || !d->child.closed || d->signals_closed)
+        if (d->members != NULL || d->folders != NULL || d->histories != NULL || !d->child.closed || d->signals_closed)
             return;
         if (d->http == NULL)
             end_loop(d);

@@ -269,6 +269,7 @@ static void get_root(struct daemon *d, struct http_call *call)
     buf_text(&text, "weir " WEIR_VERSION "\n\n"
                     "/api/v1/status    where every database stands (path=... one of them)\n"
                     "/api/v1/samples   lag and throughput over time (path=... and span=hour or week)\n"
+                    "/api/v1/history   what can be restored (path=...)\n"
                     "/api/v1/events    what happened last\n"
                     "/metrics          figures for Prometheus\n"
                     "/healthz          the process lives\n"
@@ -301,6 +302,7 @@ static const struct route routes[] = {
     {"/healthz", false, true, get_healthz, {NULL}},
     {"/api/v1/status", false, false, daemon_status_answer, {"path", NULL}},
     {"/api/v1/samples", false, false, daemon_show_samples, {"path", "span", NULL}},
+    {"/api/v1/history", false, false, daemon_history_answer, {"path", NULL}},
     {"/api/v1/events", false, false, daemon_show_events, {NULL}},
     {"/metrics", false, false, daemon_show_metrics, {NULL}},
     {"/readyz", false, true, daemon_show_ready, {NULL}},

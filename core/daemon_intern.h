@@ -8,6 +8,7 @@
 #include "events.h"
 #include "file_watch.h"
 #include "folder_scan.h"
+#include "history.h"
 #include "http_server.h"
 #include "samples.h"
 #include "status.h"
@@ -31,6 +32,8 @@ struct daemon_seen {
     int64_t failed_ms; /* the last failure; 0: none */
 };
 
+struct daemon_history;
+
 /*
  * A database in the daemon.
  *
@@ -51,7 +54,10 @@ struct daemon_member {
     bool over, leaving, closing;
     struct err begin_error; /* why it did not begin in full; code E_OK: it did */
     struct daemon_seen seen;
-    struct samples *samples; /* owned; NULL: it never ran */
+    struct samples *samples;  /* owned; NULL: it never ran */
+    struct history_gap *gaps; /* owned; the last ones, oldest first; NULL: there was none */
+    size_t gap_count;
+    int64_t begun_ms; /* wall clock: since when it notes them */
     struct daemon_copy successor;
     bool has_successor;
     uv_timer_t patience; /* the time to leave in order */
@@ -207,6 +213,8 @@ struct daemon {
     uv_timer_t tick;
     struct daemon_gone gone[DAEMON_GONE_MAX]; /* the latest, a ring */
     size_t gone_count;
+    struct daemon_history *histories; /* that somebody asked for lately */
+    unsigned history_jobs;            /* under way */
     struct daemon_child child;
     uv_signal_t signals[DAEMON_SIGNAL_COUNT];
     uv_timer_t deadline;
@@ -317,6 +325,13 @@ void daemon_show_ready(struct daemon *d, struct http_call *call);
 void daemon_show_events(struct daemon *d, struct http_call *call);
 void daemon_show_samples(struct daemon *d, struct http_call *call);
 void daemon_show_metrics(struct daemon *d, struct http_call *call);
+
+/* --- daemon_history.c */
+void daemon_history_answer(struct daemon *d, struct http_call *call);
+/* The daemon is ending; daemon_check_end() is called when that is through. */
+void daemon_history_end(struct daemon *d);
+/* The actor has found a gap. */
+void daemon_history_gap(struct daemon_member *m);
 
 /* --- daemon_watch.c */
 /* Of the actor of a member: what changed becomes events, counts and samples. */

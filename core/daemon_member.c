@@ -120,6 +120,7 @@ static void gone(struct daemon_member *m)
     daemon_member_copy_fini(&m->successor);
     mem_free(m->socket_path);
     samples_free(m->samples);
+    mem_free(m->gaps);
     mem_free(m);
     daemon_check_end(d);
 }
@@ -327,6 +328,7 @@ static struct daemon_member *member_new(struct daemon *d, const struct db_settin
     struct db *db = &m->db;
 
     m->daemon = d;
+    m->begun_ms = clock_wall_ms(&clock_real);
     daemon_member_copy_init(&m->settings, set);
     db->settings = &m->settings.set;
     db->loop = &d->loop;

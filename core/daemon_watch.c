@@ -59,6 +59,7 @@ static void note_history(struct daemon_member *m)
         add(m, "gap", text);
         s->gap_txid = db->last_gap.txid;
         s->gap_count++;
+        daemon_history_gap(m);
     }
     if (db->snapshot_count != s->snapshot_count) {
         (void)snprintf(text, sizeof text, "snapshot of txid %" PRIu64, db->snapshot_txid);

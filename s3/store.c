@@ -234,6 +234,22 @@ const struct store_counts *store_counts_of(const struct store *s)
     return &lowest(s)->counts;
 }
 
+void store_counts_add(struct store *s, const struct store_counts *more)
+{
+    struct store_counts *counts;
+
+    while (s->below != NULL)
+        s = s->below;
+    counts = &s->counts;
+    for (int kind = 0; kind < STORE_KIND_COUNT; kind++) {
+        counts->requests[kind] += more->requests[kind];
+        for (int outcome = 0; outcome < STORE_OUTCOME_COUNT; outcome++)
+            counts->outcomes[kind][outcome] += more->outcomes[kind][outcome];
+    }
+    counts->bytes_out += more->bytes_out;
+    counts->bytes_in += more->bytes_in;
+}
+
 /* --- conditional writes ------------------------------------------------------------------------------------------- */
 
 void store_without_conditions(struct store *s)

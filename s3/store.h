@@ -187,6 +187,8 @@ const char *store_kind_name(int kind); /* of a verb, or "copy" */
 const char *store_outcome_name(enum store_outcome outcome);
 /* The counts of the store that carries out the requests, whatever is wrapped around it. */
 const struct store_counts *store_counts_of(const struct store *s);
+/* What another store asked on its behalf is counted with its own. */
+void store_counts_add(struct store *s, const struct store_counts *more);
 bool store_key_ok(const char *key);
 /* Below STORE_SCRATCH. */
 bool store_is_scratch(const char *key);

@@ -21,6 +21,7 @@ from config import ConfigDaemon, config, entry, insert, small, write
 from lib.case import tail, wait_until
 from lib.daemon import Daemon
 from lib.tap import check, equal
+from many import Folder
 
 USAGE = 2
 TOKEN = "s3cr3t-token-0123456789"
@@ -271,6 +272,81 @@ def hostile(case):
     check("listening" in daemon.log(), tail(daemon.log()))
 
 
+def history(case):
+    """What can be restored: the ranges are those that restores know, listings are shared, a replica that is away is told."""
+    db, daemon = begin(case)
+    replica = case.replica()
+    insert(case, db, 2)
+    at_socket(db, "/api/v1/snapshot", "POST", path=db)
+    for number in (3, 4, 5):
+        insert(case, db, number)
+    tip = at_socket(db, "/api/v1/sync", "POST", path=db, wait=1).json()["txid"]
+    before = at_socket(db, "/api/v1/status").json()["databases"][0]["requests"]["list"]["ok"]
+    calls = [UnixConnection(db + "-weir/control.sock") for _ in range(20)]
+    for call in calls:
+        call.request("GET", "/api/v1/history?" + urllib.parse.urlencode({"path": db}))
+    texts = {Answer(call.getresponse()).text for call in calls}
+    for call in calls:
+        call.close()
+    equal(len(texts), 1, "different answers")
+    after = at_socket(db, "/api/v1/status").json()["databases"][0]["requests"]["list"]["ok"]
+    equal(after - before, 1, "listings for all who asked")
+    document = json.loads(texts.pop())
+    equal((document["path"], document["cut"], document["gaps"]["list"]), (db, False, []), "the document")
+    (timeline,) = document["timelines"]
+    (restorable,) = timeline["restorable"]
+    equal((restorable["first_txid"], restorable["last_txid"], timeline["tip"]["txid"]), (1, tip, tip), "the range")
+    equal([one["txid"] for one in timeline["snapshots"]][0], 1, "the first snapshot")
+    listed = json.loads(case.weir("ls", replica.url, "--json").stdout)["timelines"][0]
+    for name in ("snapshots", "merges", "pruned"):
+        equal([one.get("txid") for one in timeline[name]], [one.get("txid") for one in listed[name]], name)
+    equal(timeline["tip"]["time"], listed["tip"]["time"], "the time of the tip")
+    equal(restorable["first_time"], listed["restorable"]["first_time"], "the time of the first commit")
+    equal(daemon.get("/api/v1/history", path=db).json(), document, "at the address")
+    equal((daemon.get("/api/v1/history").status, daemon.get("/api/v1/history", path="/nowhere").status), (400, 404), "no such database")
+    daemon.stop()
+
+
+def history_away(case):
+    """A replica that is not there, one that is damaged, and a stop while somebody asks."""
+    db, daemon = begin(case)
+    folder = case.replica().url.removeprefix("file://")
+    log = os.path.join(folder, "t/00000001/log")
+    os.rename(folder, folder + ".away")
+    write(folder, "in the way")
+    answer = daemon.get("/api/v1/history", path=db)
+    equal((answer.status, answer.json()["ok"]), (502, False), "no folder")
+    check(folder in answer.json()["error"], answer.text)
+    os.unlink(folder)
+    os.rename(folder + ".away", folder)
+    wait_until(lambda: daemon.get("/api/v1/history", path=db).status == 200, "it is tried again")
+    daemon.stop()
+    with open(os.path.join(log, max(os.listdir(log))), "r+b") as last:
+        last.truncate(20)
+    second = small(case, "b.db")
+    other = HttpDaemon(case, config(entry(second, case.replica("two").url), entry(case.path("none.db"), case.replica().url),
+                                    http={"listen": "127.0.0.1:0"})).start(ready=False)
+    other.wait_synced(second)
+    (timeline,) = other.get("/api/v1/history", path=case.path("none.db")).json()["timelines"]
+    check(timeline["damage"] and timeline["restorable"] is None, f"{timeline}")
+    equal(timeline["snapshots"][0]["txid"], 1, "what is there is shown all the same")
+    other.process.send_signal(signal.SIGTERM)
+    other.wait_exit()
+
+
+def history_parked(case):
+    """A database of a folder that is parked: it is shown, and stays parked."""
+    folder = Folder(case)
+    folder.make("a.db")
+    folder.daemon = daemon = HttpDaemon(case, config(folder.entry, http={"listen": "127.0.0.1:0"})).start(ready=False)
+    folder.wait_parked("a.db")
+    document = daemon.get("/api/v1/history", path=folder.path("a.db")).json()
+    equal(document["url"], folder.url("a.db"), "the replica")
+    equal(document["timelines"][0]["restorable"][0]["last_txid"], folder.of("a.db")["shipped_txid"], "up to where")
+    equal((document["gaps"], folder.of("a.db")["parked"]), ({"since": None, "list": [], "cut": False}, True), "parked")
+    daemon.stop()
+
+
 def told(daemon, db):
     """The state and whether there is an error, as every page tells them; they must agree."""
     for _ in range(50):
@@ -396,6 +472,7 @@ def cases(_options):
     """All stories."""
     return [
         ("pages", pages), ("commands", commands), ("patience", patience), ("thousands wait", thousands), ("who may ask", guarded),
-        ("refused", refused), ("hostile clients", hostile),
+        ("refused", refused), ("hostile clients", hostile), ("history", history), ("history of what is broken", history_away),
+        ("history of a parked database", history_parked),
         ("a replica that is away", away), ("broken in every way", broken), ("figures", figures),
     ]

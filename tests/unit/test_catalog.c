@@ -115,6 +115,25 @@ static struct rc run(struct rc (*fn)(struct catalog *c, struct work *w, struct s
     return session_run(&fsys_real, kit.url, look, &l, &kit.err);
 }
 
+/* The same with limits. */
+static const struct catalog_limits *limits;
+
+static struct rc look_within(void *ctx, struct work *w, struct store *s, struct err *err)
+{
+    CLEANUP(catalog_freep) struct catalog *c = NULL;
+    struct look *l = ctx;
+
+    TRY(catalog_load_within(&c, w, s, limits, err));
+    return l->fn(c, w, s, err);
+}
+
+static struct rc run_within(struct rc (*fn)(struct catalog *c, struct work *w, struct store *s, struct err *err))
+{
+    struct look l = {fn};
+
+    return session_run(&fsys_real, kit.url, look_within, &l, &kit.err);
+}
+
 /* Assertions leave by longjmp, which a job's thread must not; so jobs note what they saw, and tests judge. */
 static char seen[20000];
 
@@ -295,6 +314,45 @@ static void test_route_of_a_missing_timeline(void **state)
     assert_string_equal(kit.err.msg, "no timeline 7 in this history");
 }
 
+static struct rc describe_cut(struct catalog *c, struct work *w, struct store *s, struct err *err)
+{
+    (void)w;
+    (void)s;
+    (void)err;
+    seen[0] = 0;
+    for (size_t i = 0; i < c->timeline_count; i++) {
+        const struct catalog_timeline *t = &c->timelines[i];
+
+        note("%u(%u) logs %zu snapshots %zu%s; ", t->number, t->origin.timeline, t->log_count, t->snapshot_count,
+            t->cut ? " cut" : "");
+    }
+    note("%s", c->cut ? "cut" : "whole");
+    return RC_OK;
+}
+
+/* A log of MANY keys, a snapshot, and another timeline. */
+static void check_limits(void)
+{
+    struct catalog_limits l = {.folder_max = MANY + 1, .object_max = 100000, .timeline_max = 100};
+    atomic_bool stop = false;
+
+    limits = &l;
+    assert_ok_err(run_within(describe_cut), &kit.err);
+    assert_string_equal(seen, "1(1) logs 2300 snapshots 1; 2(2) logs 1 snapshots 0; whole");
+    l.folder_max = 500; /* and a page */
+    assert_ok_err(run_within(describe_cut), &kit.err);
+    assert_string_equal(seen, "1(1) logs 1000 snapshots 1 cut; 2(2) logs 1 snapshots 0; whole");
+    l.object_max = 1000;
+    assert_ok_err(run_within(describe_cut), &kit.err);
+    assert_string_equal(seen, "1(1) logs 1000 snapshots 0 cut; cut");
+    l = (struct catalog_limits){.folder_max = 100000, .object_max = 100000, .timeline_max = 1};
+    assert_ok_err(run_within(describe_cut), &kit.err);
+    assert_string_equal(seen, "1(1) logs 1000 snapshots 0 cut; cut");
+    l.stop = &stop;
+    stop = true;
+    assert_fails(run_within(describe_cut), E_CANCELED);
+}
+
 /* More keys than one listing gives, and more objects than are fetched ahead. */
 static void test_many(void **state)
 {
@@ -323,6 +381,11 @@ static void test_many(void **state)
     assert_ok_err(run(walk), &kit.err);
     assert_memory_equal(seen, "1:100 1:101 ", 12);
     assert_string_equal(seen + strlen(seen) - 14, "1:2299 1:2300 ");
+    make_history_snapshot(&kit.h);
+    make_history_timeline(&kit.h, 1, 5);
+    commit(1);
+    make_history_cut(&kit.h);
+    check_limits();
     make_history_fini(&kit.h);
     kit.h = *small;
     memcpy(kit.root, root, sizeof root);
