@@ -10,6 +10,7 @@
 #include "folder_scan.h"
 #include "history.h"
 #include "http_server.h"
+#include "metrics.h"
 #include "samples.h"
 #include "status.h"
 
@@ -114,8 +115,8 @@ enum daemon_item_state {
 /* What is shown of a database that is not open. */
 struct daemon_item_facts {
     uint32_t timeline;
-    uint64_t txid, snapshot_txid, resync_count, put_count, put_bytes, raw_bytes;
-    int64_t time_ms, snapshot_ms;
+    uint64_t txid, snapshot_txid, resync_count, put_count, put_bytes, raw_bytes, failure_count, gap_count;
+    int64_t time_ms, snapshot_ms, failed_ms;
 };
 
 /* A database of a folder.  There may be very many, so this is small; what an open one needs is in its member. */
@@ -131,6 +132,7 @@ struct daemon_item {
     bool watches_log; /* not the database itself */
     bool look_due, in_look;
     bool seen;             /* by the present scan */
+    bool shown;            /* it has series of its own in /metrics also while it is not open */
     bool replicated;       /* by this process: what goes wrong from then on is tried again */
     uint64_t due_ms;       /* monotonic: FAILED: the next try; PARKED: retention is due; 0: never */
     uint64_t keep_open_ms; /* AWAKE: not parked earlier than this */
@@ -142,6 +144,9 @@ struct daemon_item {
     uint64_t number;                        /* falls along that list */
     struct daemon_item *look_next, *queue_next; /* look_due; QUEUED */
 };
+
+/* Databases of folders that have series of their own while they are closed: as many as can be open. */
+enum { DAEMON_SHOWN_MAX = 1000 };
 
 /* A folder that is looked into, and the databases found there. */
 struct daemon_folder {
@@ -157,7 +162,8 @@ struct daemon_folder {
     struct daemon_item *items;
     void *by_path; /* tree of the same */
     size_t item_count;
-    void *watches; /* tree of the folders that are watched */
+    uint64_t gone_count; /* ever */
+    void *watches;       /* tree of the folders that are watched */
     uv_timer_t timer;
     struct work_item scan_item;
     struct folder_scan scan;
@@ -204,6 +210,7 @@ struct daemon {
     struct daemon_folder *folders;
     struct daemon_item *items; /* of all folders */
     uint64_t item_number, item_change_count;
+    size_t item_shown_count;
     struct daemon_item *queue, **queue_last; /* to be opened */
     size_t open_max;                         /* members of folders at once */
     struct file_watch *watch;                /* NULL: none, or not to be had */
@@ -319,6 +326,11 @@ void daemon_listen_close(struct http_listener **l, const char *path);
 
 /* --- daemon_status.c */
 void daemon_status_answer(struct daemon *d, struct http_call *call);
+/* What is shown of a database that is not open; `url` (borrowed, without secrets) may be NULL where nobody looks at it.
+ */
+void daemon_status_closed(const struct daemon_item *item, const char *url, struct status_closed *out);
+/* How many of a folder's databases are how. */
+void daemon_status_count(const struct daemon_folder *f, uint64_t counts[METRICS_FOLDER_STATE_COUNT]);
 
 /* --- daemon_show.c: pages */
 void daemon_show_ready(struct daemon *d, struct http_call *call);

@@ -156,6 +156,7 @@ static void item_free(struct daemon_item *item)
     if (item->all_next != NULL)
         item->all_next->all_at = item->all_at;
     f->daemon->item_change_count++;
+    f->daemon->item_shown_count -= item->shown;
     f->item_count--;
     mem_free(item->path);
     mem_free(item->url);
@@ -195,8 +196,10 @@ static void remember_gone(const struct daemon_item *item)
 
 static void gone(struct daemon_item *item)
 {
-    if (item->state != DAEMON_ITEM_NEW && item->facts.txid > 0)
+    if (item->state != DAEMON_ITEM_NEW && item->facts.txid > 0) {
+        item->folder->gone_count++;
         remember_gone(item);
+    }
     daemon_item_leave(item);
 }
 
@@ -221,6 +224,8 @@ void daemon_item_add(struct daemon_folder *f, const char *path)
         item->all_next->all_at = &item->all_next;
     f->daemon->items = item;
     item->number = ++f->daemon->item_number;
+    item->shown = f->daemon->item_shown_count < DAEMON_SHOWN_MAX;
+    f->daemon->item_shown_count += item->shown;
     f->item_count++;
     if (tsearch(item, &f->by_path, by_path) == NULL)
         abort(); /* without memory nothing works; a crash is safe */
@@ -393,6 +398,9 @@ void daemon_item_begun(struct daemon_item *item)
     struct db *db = &item->member->db;
 
     item->member->seen.timeline = item->facts.timeline; /* no news */
+    item->member->seen.failure_count = item->facts.failure_count;
+    item->member->seen.gap_count = item->facts.gap_count;
+    item->member->seen.failed_ms = item->facts.failed_ms;
     db->txid = db->shipped_txid = item->facts.txid;
     db->time_ms = db->shipped_time_ms = item->facts.time_ms;
     db->snapshot_txid = item->facts.snapshot_txid;
@@ -423,6 +431,9 @@ static void take_facts(struct daemon_item *item)
     item->facts.put_count = db->shipper.put_count;
     item->facts.put_bytes = db->shipper.put_bytes;
     item->facts.raw_bytes = db->shipper.raw_bytes;
+    item->facts.failure_count = item->member->seen.failure_count;
+    item->facts.gap_count = item->member->seen.gap_count;
+    item->facts.failed_ms = item->member->seen.failed_ms;
     item->replicated = item->replicated || db->timeline != 0;
 }
 

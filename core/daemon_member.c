@@ -77,6 +77,8 @@ struct daemon_member *daemon_member_next(const struct daemon *d, struct daemon_p
 {
     struct daemon_member *m = at->member;
 
+    if (at->change_count == d->change_count && m == NULL && at->number != 0)
+        return NULL; /* it was behind the last one already */
     if (at->change_count != d->change_count || m == NULL) {
         for (m = d->members; m != NULL && m->number <= at->number; m = m->next)
             ;

@@ -19,8 +19,7 @@ struct status_source {
     bool begun, some, over;
 };
 
-/* One that is not open. */
-static json_t *closed(const struct daemon_item *i)
+void daemon_status_closed(const struct daemon_item *i, const char *url, struct status_closed *out)
 {
     static const char *const names[] = {
         [DAEMON_ITEM_NEW] = "starting",
@@ -31,20 +30,57 @@ static json_t *closed(const struct daemon_item *i)
         [DAEMON_ITEM_FAILED] = "failed",
         [DAEMON_ITEM_FENCED] = "fenced",
     };
-    CLEANUP(mem_freep) char *url = config_replica_redact(i->url);
-    struct status_closed c = {.path = i->path, .url = url, .error = i->error, .timeline = i->facts.timeline};
+    const struct daemon_item_facts *f = &i->facts;
 
-    c.state = i->state == DAEMON_ITEM_FENCED && i->error->code != E_FENCED ? "failed" : names[i->state];
-    c.parked = i->state == DAEMON_ITEM_PARKED;
-    c.txid = i->facts.txid;
-    c.time_ms = i->facts.time_ms;
-    c.snapshot_txid = i->facts.snapshot_txid;
-    c.snapshot_ms = i->facts.snapshot_ms;
-    c.resyncs = i->facts.resync_count;
-    c.segments = i->facts.put_count;
-    c.bytes_shipped = i->facts.put_bytes;
-    c.bytes_changed = i->facts.raw_bytes;
+    *out = (struct status_closed){
+        .path = i->path,
+        .url = url,
+        .state = i->state == DAEMON_ITEM_FENCED && i->error->code != E_FENCED ? "failed" : names[i->state],
+        .parked = i->state == DAEMON_ITEM_PARKED,
+        .error = i->error,
+        .timeline = f->timeline,
+        .txid = f->txid,
+        .snapshot_txid = f->snapshot_txid,
+        .resyncs = f->resync_count,
+        .segments = f->put_count,
+        .bytes_shipped = f->put_bytes,
+        .bytes_changed = f->raw_bytes,
+        .failures = f->failure_count,
+        .gaps = f->gap_count,
+        .time_ms = f->time_ms,
+        .snapshot_ms = f->snapshot_ms,
+        .failed_ms = f->failed_ms,
+    };
+}
+
+static json_t *closed(const struct daemon_item *i)
+{
+    CLEANUP(mem_freep) char *url = config_replica_redact(i->url);
+    struct status_closed c;
+
+    daemon_status_closed(i, url, &c);
     return status_closed(&c);
+}
+
+void daemon_status_count(const struct daemon_folder *f, uint64_t counts[METRICS_FOLDER_STATE_COUNT])
+{
+    static const enum metrics_folder_state groups[] = {
+        [DAEMON_ITEM_NEW] = METRICS_STARTING,
+        [DAEMON_ITEM_EMPTY] = METRICS_WAITING,
+        [DAEMON_ITEM_QUEUED] = METRICS_STARTING,
+        [DAEMON_ITEM_AWAKE] = METRICS_OPENED,
+        [DAEMON_ITEM_PARKED] = METRICS_PARKED,
+        [DAEMON_ITEM_FAILED] = METRICS_FAILED,
+        [DAEMON_ITEM_FENCED] = METRICS_FAILED,
+    };
+
+    for (unsigned i = 0; i < METRICS_FOLDER_STATE_COUNT; i++)
+        counts[i] = 0;
+    for (const struct daemon_item *i = f->items; i != NULL; i = i->next)
+        if (i->member != NULL)
+            counts[METRICS_OPENED]++;
+        else if (i->state != DAEMON_ITEM_LEAVING)
+            counts[groups[i->state]]++;
 }
 
 static json_t *folders(const struct daemon *d)
@@ -52,18 +88,16 @@ static json_t *folders(const struct daemon *d)
     json_t *list = json_array();
 
     for (const struct daemon_folder *f = d->folders; f != NULL; f = f->next) {
-        size_t open = 0, parked = 0, failed = 0;
+        uint64_t n[METRICS_FOLDER_STATE_COUNT];
 
-        for (const struct daemon_item *i = f->items; i != NULL; i = i->next) {
-            open += i->member != NULL;
-            parked += i->state == DAEMON_ITEM_PARKED;
-            failed += i->state == DAEMON_ITEM_FAILED || i->state == DAEMON_ITEM_FENCED;
-        }
+        daemon_status_count(f, n);
         (void)json_array_append_new(
-            list, json_pack("{s:o, s:o, s:b, s:b, s:I, s:I, s:I, s:I, s:o}", "dir", status_text(f->dir), "pattern",
-                      status_text(f->pattern), "recursive", f->recursive, "watch", f->watch, "databases",
-                      (json_int_t)f->item_count, "open", (json_int_t)open, "parked", (json_int_t)parked, "failed",
-                      (json_int_t)failed, "error", f->error.code != E_OK ? status_text(f->error.msg) : json_null()));
+            list, json_pack("{s:o, s:o, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "dir", status_text(f->dir),
+                      "pattern", status_text(f->pattern), "recursive", f->recursive, "watch", f->watch, "databases",
+                      (json_int_t)f->item_count, "open", (json_int_t)n[METRICS_OPENED], "parked",
+                      (json_int_t)n[METRICS_PARKED], "starting", (json_int_t)n[METRICS_STARTING], "waiting",
+                      (json_int_t)n[METRICS_WAITING], "failed", (json_int_t)n[METRICS_FAILED], "error",
+                      f->error.code != E_OK ? status_text(f->error.msg) : json_null()));
     }
     return list;
 }

@@ -1,18 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metrics.h"
 
-#include "status.h"
-
 #include <inttypes.h>
 #include <string.h>
 
-enum kind { GAUGE, COUNTER, STATES, REQUESTS, REPLICA };
+enum kind { GAUGE, COUNTER, STATES, REQUESTS, FOLDERS };
+
+/* What a family has to say of a database that is not open: what it came to while it was. */
+enum closed_value {
+    CLOSED_NONE,
+    CLOSED_ZERO, /* nothing was committed since, or its files would have woken it */
+    CLOSED_PARKED,
+    CLOSED_ERROR,
+    CLOSED_FENCED,
+    CLOSED_TXID,
+    CLOSED_TIME,
+    CLOSED_TIMELINE,
+    CLOSED_SEGMENTS,
+    CLOSED_SHIPPED_BYTES,
+    CLOSED_CHANGED_BYTES,
+    CLOSED_SNAPSHOT_TIME,
+    CLOSED_SNAPSHOT_AGE,
+    CLOSED_GAPS,
+    CLOSED_RESYNCS,
+    CLOSED_FAILURES,
+    CLOSED_FAILURE_TIME,
+};
 
 struct family {
     const char *name, *unit, *help; /* unit: NULL: none */
     enum kind kind;
     /* False: there is no value (yet). */
     bool (*value)(const struct metrics_database *d, double *out);
+    enum closed_value closed;
 };
 
 /* --- values ------------------------------------------------------------------------------------------------------- */
@@ -20,6 +40,25 @@ struct family {
 static double seconds(int64_t ms)
 {
     return (double)ms / 1000.0;
+}
+
+static bool time_of(int64_t ms, double *out)
+{
+    *out = seconds(ms);
+    return ms != 0;
+}
+
+static bool number(uint64_t n, double *out)
+{
+    *out = (double)n;
+    return true;
+}
+
+static bool never_parked(const struct metrics_database *d, double *out)
+{
+    (void)d;
+    *out = 0;
+    return true;
 }
 
 static bool lag_seconds(const struct metrics_database *d, double *out)
@@ -30,74 +69,62 @@ static bool lag_seconds(const struct metrics_database *d, double *out)
 
 static bool lag_commits(const struct metrics_database *d, double *out)
 {
-    *out = (double)status_lag_commits(d->db);
-    return true;
+    return number(status_lag_commits(d->db), out);
 }
 
 static bool local_txid(const struct metrics_database *d, double *out)
 {
-    *out = (double)d->db->txid;
-    return true;
+    return number(d->db->txid, out);
 }
 
 static bool shipped_txid(const struct metrics_database *d, double *out)
 {
-    *out = (double)d->db->shipped_txid;
-    return true;
+    return number(d->db->shipped_txid, out);
 }
 
 static bool shipped_time(const struct metrics_database *d, double *out)
 {
-    *out = seconds(d->db->shipped_time_ms);
-    return d->db->shipped_time_ms != 0;
+    return time_of(d->db->shipped_time_ms, out);
 }
 
 static bool timeline(const struct metrics_database *d, double *out)
 {
-    *out = (double)d->db->timeline;
-    return true;
+    return number(d->db->timeline, out);
 }
 
 static bool segments(const struct metrics_database *d, double *out)
 {
-    *out = (double)d->db->shipper.put_count;
-    return true;
+    return number(d->db->shipper.put_count, out);
 }
 
 static bool shipped_bytes(const struct metrics_database *d, double *out)
 {
-    *out = (double)d->db->shipper.put_bytes;
-    return true;
+    return number(d->db->shipper.put_bytes, out);
 }
 
 static bool changed_bytes(const struct metrics_database *d, double *out)
 {
-    *out = (double)d->db->shipper.raw_bytes;
-    return true;
+    return number(d->db->shipper.raw_bytes, out);
 }
 
 static bool log_bytes(const struct metrics_database *d, double *out)
 {
-    *out = (double)d->db->log_bytes;
-    return true;
+    return number(d->db->log_bytes, out);
 }
 
 static bool log_resets(const struct metrics_database *d, double *out)
 {
-    *out = (double)d->db->reset_count;
-    return true;
+    return number(d->db->reset_count, out);
 }
 
 static bool spooled(const struct metrics_database *d, double *out)
 {
-    *out = (double)d->db->spool_bytes;
-    return true;
+    return number(d->db->spool_bytes, out);
 }
 
 static bool snapshot_time(const struct metrics_database *d, double *out)
 {
-    *out = seconds(d->db->snapshot_ms);
-    return d->db->snapshot_ms != 0;
+    return time_of(d->db->snapshot_ms, out);
 }
 
 static bool snapshot_age(const struct metrics_database *d, double *out)
@@ -110,8 +137,7 @@ static bool snapshot_age(const struct metrics_database *d, double *out)
 
 static bool gaps(const struct metrics_database *d, double *out)
 {
-    *out = (double)d->gap_count;
-    return true;
+    return number(d->gap_count, out);
 }
 
 static bool gap_time(const struct metrics_database *d, double *out)
@@ -122,20 +148,17 @@ static bool gap_time(const struct metrics_database *d, double *out)
 
 static bool resyncs(const struct metrics_database *d, double *out)
 {
-    *out = (double)d->db->resync_count;
-    return true;
+    return number(d->db->resync_count, out);
 }
 
 static bool failures(const struct metrics_database *d, double *out)
 {
-    *out = (double)d->failure_count;
-    return true;
+    return number(d->failure_count, out);
 }
 
 static bool failure_time(const struct metrics_database *d, double *out)
 {
-    *out = seconds(d->failed_ms);
-    return d->failed_ms != 0;
+    return time_of(d->failed_ms, out);
 }
 
 static bool trouble(const struct metrics_database *d, double *out)
@@ -154,47 +177,97 @@ static bool replica_bytes_in(const struct metrics_database *d, double *out)
 {
     if (d->db->store == NULL)
         return false;
-    *out = (double)store_counts_of(d->db->store)->bytes_in;
-    return true;
+    return number(store_counts_of(d->db->store)->bytes_in, out);
 }
 
 static bool replica_bytes_out(const struct metrics_database *d, double *out)
 {
     if (d->db->store == NULL)
         return false;
-    *out = (double)store_counts_of(d->db->store)->bytes_out;
-    return true;
+    return number(store_counts_of(d->db->store)->bytes_out, out);
+}
+
+/* False: there is none. */
+static bool closed_value(enum closed_value which, const struct status_closed *c, int64_t now_ms, double *out)
+{
+    int64_t age = now_ms > c->snapshot_ms ? now_ms - c->snapshot_ms : 0;
+
+    switch (which) {
+    case CLOSED_NONE:
+        break;
+    case CLOSED_ZERO:
+        return number(0, out);
+    case CLOSED_PARKED:
+        return number(c->parked, out);
+    case CLOSED_ERROR:
+        return number(c->error != NULL, out);
+    case CLOSED_FENCED:
+        return number(strcmp(c->state, db_state_name(DB_FENCED)) == 0, out);
+    case CLOSED_TXID:
+        return number(c->txid, out);
+    case CLOSED_TIME:
+        return time_of(c->time_ms, out);
+    case CLOSED_TIMELINE:
+        return number(c->timeline, out);
+    case CLOSED_SEGMENTS:
+        return number(c->segments, out);
+    case CLOSED_SHIPPED_BYTES:
+        return number(c->bytes_shipped, out);
+    case CLOSED_CHANGED_BYTES:
+        return number(c->bytes_changed, out);
+    case CLOSED_SNAPSHOT_TIME:
+        return time_of(c->snapshot_ms, out);
+    case CLOSED_SNAPSHOT_AGE:
+        *out = seconds(age);
+        return c->snapshot_ms != 0;
+    case CLOSED_GAPS:
+        return number(c->gaps, out);
+    case CLOSED_RESYNCS:
+        return number(c->resyncs, out);
+    case CLOSED_FAILURES:
+        return number(c->failures, out);
+    case CLOSED_FAILURE_TIME:
+        return time_of(c->failed_ms, out);
+    }
+    return false;
 }
 
 /* A counter's name has no "_total": it is added where the format wants it. */
 static const struct family families[] = {
-    {"weir_state", NULL, "1 for the state that the database is in, 0 for the others.", STATES, NULL},
-    {"weir_error", NULL, "1 while the status of the database has an error.", GAUGE, trouble},
-    {"weir_fenced", NULL, "1 when another writer owns the replica.", GAUGE, fenced},
+    {"weir_state", NULL, "1 for the state that the database is in, 0 for the others.", STATES, NULL, CLOSED_NONE},
+    {"weir_parked", NULL, "1 when the database is quiet, closed, and watched.", GAUGE, never_parked, CLOSED_PARKED},
+    {"weir_error", NULL, "1 while the status of the database has an error.", GAUGE, trouble, CLOSED_ERROR},
+    {"weir_fenced", NULL, "1 when another writer owns the replica.", GAUGE, fenced, CLOSED_FENCED},
     {"weir_lag_seconds", "seconds", "Age of what is committed and not shipped; 0 when nothing is missing.", GAUGE,
-        lag_seconds},
-    {"weir_lag_commits", NULL, "Commits that are read and not shipped.", GAUGE, lag_commits},
-    {"weir_local_txid", NULL, "The last commit that was read from the log.", GAUGE, local_txid},
-    {"weir_shipped_txid", NULL, "The last commit that is durable in the replica.", GAUGE, shipped_txid},
-    {"weir_shipped_time_seconds", "seconds", "When that commit was made (Unix time).", GAUGE, shipped_time},
-    {"weir_timeline", NULL, "The timeline that is being written.", GAUGE, timeline},
-    {"weir_segments_shipped", NULL, "Segments that became durable in the replica.", COUNTER, segments},
-    {"weir_shipped_bytes", "bytes", "Bytes of those segments.", COUNTER, shipped_bytes},
-    {"weir_changed_bytes", "bytes", "Bytes of the pages that they stand for.", COUNTER, changed_bytes},
+        lag_seconds, CLOSED_ZERO},
+    {"weir_lag_commits", NULL, "Commits that are read and not shipped.", GAUGE, lag_commits, CLOSED_ZERO},
+    {"weir_local_txid", NULL, "The last commit that was read from the log.", GAUGE, local_txid, CLOSED_TXID},
+    {"weir_shipped_txid", NULL, "The last commit that is durable in the replica.", GAUGE, shipped_txid, CLOSED_TXID},
+    {"weir_shipped_time_seconds", "seconds", "When that commit was made (Unix time).", GAUGE, shipped_time,
+        CLOSED_TIME},
+    {"weir_timeline", NULL, "The timeline that is being written.", GAUGE, timeline, CLOSED_TIMELINE},
+    {"weir_segments_shipped", NULL, "Segments that became durable in the replica.", COUNTER, segments, CLOSED_SEGMENTS},
+    {"weir_shipped_bytes", "bytes", "Bytes of those segments.", COUNTER, shipped_bytes, CLOSED_SHIPPED_BYTES},
+    {"weir_changed_bytes", "bytes", "Bytes of the pages that they stand for.", COUNTER, changed_bytes,
+        CLOSED_CHANGED_BYTES},
     {"weir_replica_requests", NULL, "Requests to the replica, by kind and outcome; what never was is left out.",
-        REQUESTS, NULL},
-    {"weir_replica_sent_bytes", "bytes", "Bodies sent to the replica.", COUNTER, replica_bytes_out},
-    {"weir_replica_received_bytes", "bytes", "Bodies received from the replica.", COUNTER, replica_bytes_in},
-    {"weir_log_bytes", "bytes", "Size of the log in use.", GAUGE, log_bytes},
-    {"weir_log_resets", NULL, "How often the log was started over since weir attached to it.", GAUGE, log_resets},
-    {"weir_spool_bytes", "bytes", "What waits on the local disk.", GAUGE, spooled},
-    {"weir_snapshot_time_seconds", "seconds", "When the last snapshot was taken (Unix time).", GAUGE, snapshot_time},
-    {"weir_snapshot_age_seconds", "seconds", "How old the last snapshot is.", GAUGE, snapshot_age},
-    {"weir_gaps", NULL, "Places of this run where commits cannot be told apart.", COUNTER, gaps},
-    {"weir_gap_time_seconds", "seconds", "The last such place (Unix time).", GAUGE, gap_time},
-    {"weir_resyncs", NULL, "Comparisons of all pages that found a difference.", COUNTER, resyncs},
-    {"weir_failures", NULL, "Times that something began to fail.", COUNTER, failures},
-    {"weir_failure_time_seconds", "seconds", "When something last began to fail (Unix time).", GAUGE, failure_time},
+        REQUESTS, NULL, CLOSED_NONE},
+    {"weir_replica_sent_bytes", "bytes", "Bodies sent to the replica.", COUNTER, replica_bytes_out, CLOSED_NONE},
+    {"weir_replica_received_bytes", "bytes", "Bodies received from the replica.", COUNTER, replica_bytes_in,
+        CLOSED_NONE},
+    {"weir_log_bytes", "bytes", "Size of the log in use.", GAUGE, log_bytes, CLOSED_NONE},
+    {"weir_log_resets", NULL, "How often the log was started over since weir attached to it.", GAUGE, log_resets,
+        CLOSED_NONE},
+    {"weir_spool_bytes", "bytes", "What waits on the local disk.", GAUGE, spooled, CLOSED_NONE},
+    {"weir_snapshot_time_seconds", "seconds", "When the last snapshot was taken (Unix time).", GAUGE, snapshot_time,
+        CLOSED_SNAPSHOT_TIME},
+    {"weir_snapshot_age_seconds", "seconds", "How old the last snapshot is.", GAUGE, snapshot_age, CLOSED_SNAPSHOT_AGE},
+    {"weir_gaps", NULL, "Places of this run where commits cannot be told apart.", COUNTER, gaps, CLOSED_GAPS},
+    {"weir_gap_time_seconds", "seconds", "The last such place (Unix time).", GAUGE, gap_time, CLOSED_NONE},
+    {"weir_resyncs", NULL, "Comparisons of all pages that found a difference.", COUNTER, resyncs, CLOSED_RESYNCS},
+    {"weir_failures", NULL, "Times that something began to fail.", COUNTER, failures, CLOSED_FAILURES},
+    {"weir_failure_time_seconds", "seconds", "When something last began to fail (Unix time).", GAUGE, failure_time,
+        CLOSED_FAILURE_TIME},
 };
 
 /* --- text --------------------------------------------------------------------------------------------------------- */
@@ -261,10 +334,10 @@ static void put_label(const char *name, const char *value, struct buf *out)
     buf_text(out, "\"");
 }
 
-static void put_begin(const char *name, const char *suffix, const struct db *db, struct buf *out)
+static void put_begin(const char *name, const char *suffix, const char *path, struct buf *out)
 {
     buf_printf(out, "%s%s{", name, suffix);
-    put_label("db", db->settings->path, out);
+    put_label("db", path, out);
 }
 
 /* Whole numbers as such; beyond 2^53 the format has doubles anyway. */
@@ -276,12 +349,10 @@ static void put_value(double value, struct buf *out)
         buf_printf(out, " %.3f\n", value);
 }
 
-static void put_states(const struct family *f, const struct db *db, struct buf *out)
+static void put_states(const struct family *f, const char *path, const char *now, struct buf *out)
 {
-    const char *now = status_state(db);
-
     for (unsigned i = 0; status_state_name(i) != NULL; i++) {
-        put_begin(f->name, "", db, out);
+        put_begin(f->name, "", path, out);
         buf_text(out, ",");
         put_label("state", status_state_name(i), out);
         buf_text(out, strcmp(now, status_state_name(i)) == 0 ? "} 1\n" : "} 0\n");
@@ -296,7 +367,7 @@ static void put_requests(const struct family *f, const struct db *db, struct buf
         for (int outcome = 0; outcome < STORE_OUTCOME_COUNT; outcome++) {
             if (counts->outcomes[kind][outcome] == 0)
                 continue;
-            put_begin(f->name, "_total", db, out);
+            put_begin(f->name, "_total", db->settings->path, out);
             buf_printf(out, ",kind=\"%s\",outcome=\"%s\"} %" PRIu64 "\n", store_kind_name(kind),
                 store_outcome_name((enum store_outcome)outcome), counts->outcomes[kind][outcome]);
         }
@@ -309,25 +380,85 @@ void metrics_samples(unsigned family, const struct metrics_database *d, enum met
 
     (void)how; /* samples are the same in both */
     if (f->kind == STATES) {
-        put_states(f, d->db, out);
+        put_states(f, d->db->settings->path, status_state(d->db), out);
     } else if (f->kind == REQUESTS) {
         put_requests(f, d->db, out);
     } else if (f->value(d, &value)) {
-        put_begin(f->name, f->kind == COUNTER ? "_total" : "", d->db, out);
+        put_begin(f->name, f->kind == COUNTER ? "_total" : "", d->db->settings->path, out);
         buf_text(out, "}");
         put_value(value, out);
     }
 }
 
+void metrics_closed(unsigned family, const struct status_closed *c, int64_t now_ms, struct buf *out)
+{
+    const struct family *f = &families[family];
+    double value;
+
+    if (f->kind == STATES) {
+        put_states(f, c->path, c->state, out);
+    } else if (closed_value(f->closed, c, now_ms, &value)) {
+        put_begin(f->name, f->kind == COUNTER ? "_total" : "", c->path, out);
+        buf_text(out, "}");
+        put_value(value, out);
+    }
+}
+
+/* --- folders ------------------------------------------------------------------------------------------------------ */
+
+static const struct family folder_families[] = {
+    {"weir_folder_databases", NULL, "Databases of the folder, by what they are.", FOLDERS, NULL, CLOSED_NONE},
+    {"weir_folder_gone", NULL, "Databases that were deleted or renamed.", COUNTER, NULL, CLOSED_NONE},
+    {"weir_folder_error", NULL, "1 while the folder cannot be searched.", GAUGE, NULL, CLOSED_NONE},
+};
+static const char *const folder_states[METRICS_FOLDER_STATE_COUNT] = {
+    "open", "parked", "starting", "waiting", "failed"};
+
+unsigned metrics_folder_family_count(void)
+{
+    return sizeof folder_families / sizeof folder_families[0];
+}
+
+void metrics_folder_head(unsigned family, enum metrics_format how, struct buf *out)
+{
+    put_head(&folder_families[family], how, out);
+}
+
+static void put_folder_begin(const char *name, const char *suffix, const struct metrics_folder *f, struct buf *out)
+{
+    buf_printf(out, "%s%s{", name, suffix);
+    put_label("dir", f->dir, out);
+    buf_text(out, ",");
+    put_label("pattern", f->pattern, out);
+}
+
+void metrics_folder(unsigned family, const struct metrics_folder *f, struct buf *out)
+{
+    const struct family *m = &folder_families[family];
+
+    for (unsigned i = 0; m->kind == FOLDERS && i < METRICS_FOLDER_STATE_COUNT; i++) {
+        put_folder_begin(m->name, "", f, out);
+        buf_printf(out, ",state=\"%s\"} %" PRIu64 "\n", folder_states[i], f->counts[i]);
+    }
+    if (m->kind == FOLDERS)
+        return;
+    put_folder_begin(m->name, m->kind == COUNTER ? "_total" : "", f, out);
+    buf_printf(out, "} %" PRIu64 "\n", m->kind == COUNTER ? f->gone_count : (uint64_t)f->failed);
+}
+
 void metrics_process(const struct metrics_process *p, enum metrics_format how, struct buf *out)
 {
-    static const struct family build = {"weir_build", NULL, "The version of weir.", GAUGE, NULL},
-                               start = {"weir_start_time_seconds", "seconds", "When the daemon began (Unix time).",
-                                   GAUGE, NULL},
-                               loaded = {"weir_configuration_time_seconds", "seconds",
-                                   "Since when the settings in force are in force (Unix time).", GAUGE, NULL},
-                               failed = {"weir_configuration_error", NULL, "1 when the last reload could not be used.",
-                                   GAUGE, NULL};
+    static const struct family
+        build = {"weir_build", NULL, "The version of weir.", GAUGE, NULL, CLOSED_NONE},
+        start = {"weir_start_time_seconds", "seconds", "When the daemon began (Unix time).", GAUGE, NULL, CLOSED_NONE},
+        loaded = {"weir_configuration_time_seconds", "seconds",
+            "Since when the settings in force are in force (Unix time).", GAUGE, NULL, CLOSED_NONE},
+        failed = {"weir_configuration_error", NULL, "1 when the last reload could not be used.", GAUGE, NULL,
+            CLOSED_NONE},
+        unshown = {"weir_databases_unshown", NULL,
+            "Closed databases of folders beyond the first 1,000, which have no series of their own "
+            "until they are open; weir_folder_databases counts all.",
+            GAUGE, NULL, CLOSED_NONE};
 
     if (how == METRICS_OPEN)
         buf_printf(out, "# HELP %s %s\n# TYPE %s info\n", build.name, build.help, build.name);
@@ -342,6 +473,8 @@ void metrics_process(const struct metrics_process *p, enum metrics_format how, s
     put_value(seconds(p->loaded_ms), out);
     put_head(&failed, how, out);
     buf_printf(out, "%s %d\n", failed.name, (int)p->reload_failed);
+    put_head(&unshown, how, out);
+    buf_printf(out, "%s %" PRIu64 "\n", unshown.name, p->unshown);
 }
 
 void metrics_end(enum metrics_format how, struct buf *out)

@@ -4,7 +4,9 @@
  * Pure: figures to text.
  *
  *     metrics_process(&p, how, out)
- *     for each family f: metrics_head(f, how, out), metrics_samples(f, db, how, out) for each database
+ *     for each family of folders f: metrics_folder_head(f, how, out), metrics_folder(f, folder, out) for each folder
+ *     for each family f: metrics_head(f, how, out), metrics_samples(f, db, how, out) for each open database,
+ *         metrics_closed(f, db, now, out) for each that is not open
  *     metrics_end(how, out)
  *
  * A family is one block, as the format wants it, so that the text can be made in slices over many databases.
@@ -14,6 +16,7 @@
 
 #include "buf.h"
 #include "db.h"
+#include "status.h"
 
 enum metrics_format { METRICS_OPEN, METRICS_CLASSIC };
 
@@ -21,6 +24,24 @@ struct metrics_process {
     int64_t start_ms;
     bool reload_failed;
     int64_t loaded_ms;
+    uint64_t unshown; /* databases without series of their own */
+};
+
+/* A folder and how many of its databases are how. */
+enum metrics_folder_state {
+    METRICS_OPENED,
+    METRICS_PARKED,
+    METRICS_STARTING, /* new, or about to be opened */
+    METRICS_WAITING,  /* for its application to write it */
+    METRICS_FAILED,   /* or fenced */
+};
+enum { METRICS_FOLDER_STATE_COUNT = METRICS_FAILED + 1 };
+
+struct metrics_folder {
+    const char *dir, *pattern;
+    bool failed; /* it cannot be searched */
+    uint64_t counts[METRICS_FOLDER_STATE_COUNT];
+    uint64_t gone_count;
 };
 
 /* What is known of a database beside itself. */
@@ -35,6 +56,10 @@ unsigned metrics_family_count(void);
 void metrics_process(const struct metrics_process *p, enum metrics_format how, struct buf *out);
 void metrics_head(unsigned family, enum metrics_format how, struct buf *out);
 void metrics_samples(unsigned family, const struct metrics_database *d, enum metrics_format how, struct buf *out);
+void metrics_closed(unsigned family, const struct status_closed *c, int64_t now_ms, struct buf *out);
+unsigned metrics_folder_family_count(void);
+void metrics_folder_head(unsigned family, enum metrics_format how, struct buf *out);
+void metrics_folder(unsigned family, const struct metrics_folder *f, struct buf *out);
 void metrics_end(enum metrics_format how, struct buf *out);
 
 #endif

@@ -18,8 +18,8 @@ struct status_closed {
     bool parked;
     const struct err *error; /* NULL: none */
     uint32_t timeline;
-    uint64_t txid, snapshot_txid, resyncs, segments, bytes_shipped, bytes_changed;
-    int64_t time_ms, snapshot_ms;
+    uint64_t txid, snapshot_txid, resyncs, segments, bytes_shipped, bytes_changed, failures, gaps;
+    int64_t time_ms, snapshot_ms, failed_ms;
 };
 json_t *status_closed(const struct status_closed *c);
 /* null for 0 */

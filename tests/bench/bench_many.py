@@ -6,12 +6,13 @@
 
 Idle databases: seconds until all are replicated, then, over --seconds, the process's CPU time, its memory, its descriptors,
 and objects that it wrote.  Then --active of them get one commit a second each, and the lag is the time from a commit to the
-modification time of the first object that appears in its replica afterwards.  Everything at its default settings, in a
-directory; weir finds the databases in their folder, Litestream gets a list.
+modification time of the first object that appears in its replica afterwards.  At last weir is ended and started again.
+Everything at its default settings, in a directory; weir finds the databases in their folder, Litestream gets a list.
 """
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -121,6 +122,37 @@ def lags(folder, commits):
     return found
 
 
+def end(process):
+    """Stop it in order; seconds that it took."""
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(120)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    return time.monotonic() - began
+
+
+def restart(binary, folder, names, o):
+    """A daemon that finds everything as another one has left it: prints what it took."""
+    began = time.monotonic()
+    with open(os.path.join(folder, "log"), "ab") as log:
+        process = subprocess.Popen(command("weir", binary, folder, names), stdout=log, stderr=log)
+    parked = 0
+    try:
+        while parked < len(names) and time.monotonic() - began < o.patience and process.poll() is None:
+            done = subprocess.run([binary, "status", "--json", "-c", os.path.join(folder, "config.yml")], capture_output=True, check=False)
+            with contextlib.suppress(ValueError):
+                parked = sum(item.get("parked", False) for item in json.loads(done.stdout)["databases"])
+            time.sleep(0.1)
+        rss, peak = memory(process.pid)
+        print(f"weir: again: {parked} of {len(names)} known and parked after {time.monotonic() - began:.1f} s, {cpu_seconds(process.pid):.2f} CPU s, "
+              f"RSS {rss:.1f} MB (peak {peak:.1f})", flush=True)
+    finally:
+        end(process)
+
+
 def measure(tool, binary, o):
     """One program: prints what it found."""
     folder = tempfile.mkdtemp(prefix="weir-bench-many-")
@@ -156,12 +188,9 @@ def measure(tool, binary, o):
                       f"p99 {there[int(len(there) * 0.99)] * 1000:.0f} ms, {len(late) - len(there)} not shipped after 5 s; "
                       f"{cpu:.1f} CPU s a minute, RSS {rss:.1f} MB (peak {peak:.1f})", flush=True)
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            print(f"{tool}: ended in {end(process):.1f} s", flush=True)
+        if tool == "weir":
+            restart(binary, folder, names, o)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

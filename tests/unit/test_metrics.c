@@ -77,8 +77,9 @@ static const char *render(struct rig *g, enum metrics_format how)
 
     buf_clear(&g->out);
     metrics_process(
-        &(struct metrics_process){.start_ms = 1700000000250, .loaded_ms = 1700000000000, .reload_failed = true}, how,
-        &g->out);
+        &(struct metrics_process){
+            .start_ms = 1700000000250, .loaded_ms = 1700000000000, .reload_failed = true, .unshown = 11},
+        how, &g->out);
     for (unsigned i = 0; i < metrics_family_count(); i++) {
         metrics_head(i, how, &g->out);
         metrics_samples(i, &d, how, &g->out);
@@ -109,6 +110,7 @@ static void open_format(void **state)
     has(text, "# UNIT weir_start_time_seconds seconds\nweir_start_time_seconds 1700000000.250\n");
     has(text, "weir_configuration_time_seconds 1700000000\n");
     has(text, "weir_configuration_error 1\n");
+    has(text, "\nweir_databases_unshown 11\n");
     has(text, "\nweir_lag_seconds" DB " 2.500\n");
     has(text, "\nweir_lag_commits" DB " 2\n");
     has(text, "\nweir_local_txid" DB " 12\n");
@@ -179,6 +181,101 @@ static void nothing_yet(void **state)
     buf_fini(&g.out);
 }
 
+static const struct status_closed parked_one = {
+    .path = "/srv/t/p.db",
+    .state = "replicating",
+    .parked = true,
+    .timeline = 2,
+    .txid = 17,
+    .snapshot_txid = 9,
+    .resyncs = 3,
+    .segments = 5,
+    .bytes_shipped = 600,
+    .bytes_changed = 7000,
+    .failures = 4,
+    .gaps = 2,
+    .time_ms = 1700000000000,
+    .snapshot_ms = 1600000000000,
+    .failed_ms = 1650000000000,
+};
+
+static const char *render_closed(struct buf *out, const struct status_closed *c)
+{
+    buf_clear(out);
+    for (unsigned i = 0; i < metrics_family_count(); i++)
+        metrics_closed(i, c, 1600000060500, out);
+    return buf_str(out);
+}
+
+/* What a database came to goes on while it is parked; what only an open one has is left out. */
+static void closed(void **state)
+{
+    static const char *const want[] = {"parked", "1", "error", "0", "fenced", "0", "lag_seconds", "0", "lag_commits",
+        "0", "local_txid", "17", "shipped_txid", "17", "shipped_time_seconds", "1700000000", "timeline", "2",
+        "segments_shipped_total", "5", "shipped_bytes_total", "600", "changed_bytes_total", "7000",
+        "snapshot_time_seconds", "1600000000", "snapshot_age_seconds", "60.500", "gaps_total", "2", "resyncs_total",
+        "3", "failures_total", "4", "failure_time_seconds", "1650000000"};
+    CLEANUP(buf_fini) struct buf out;
+    const char *text;
+    size_t lines = 0;
+
+    (void)state;
+    buf_init(&out, 1 << 20);
+    text = render_closed(&out, &parked_one);
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i += 2) {
+        char line[200];
+
+        (void)snprintf(line, sizeof line, "\nweir_%s{db=\"/srv/t/p.db\"} %s\n", want[i], want[i + 1]);
+        has(text, line);
+    }
+    has(text, "weir_state{db=\"/srv/t/p.db\",state=\"replicating\"} 1\n");
+    for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
+        lines++;
+    for (unsigned i = 0; status_state_name(i) != NULL; i++)
+        lines--;
+    assert_int_equal(lines, sizeof want / sizeof want[0] / 2);
+}
+
+static void closed_and_failed(void **state)
+{
+    const struct err error = {.code = E_FENCED};
+    const struct status_closed c = {.path = "x", .state = "fenced", .error = &error};
+    CLEANUP(buf_fini) struct buf out;
+    const char *text;
+
+    (void)state;
+    buf_init(&out, 1 << 20);
+    text = render_closed(&out, &c);
+    has(text, "weir_state{db=\"x\",state=\"fenced\"} 1\n");
+    has(text, "\nweir_error{db=\"x\"} 1\n");
+    has(text, "\nweir_fenced{db=\"x\"} 1\n");
+    has(text, "\nweir_parked{db=\"x\"} 0\n");
+    assert_null(strstr(text, "_time_seconds")); /* no times that never were */
+    assert_null(strstr(text, "_age_seconds"));
+}
+
+static void folders(void **state)
+{
+    const struct metrics_folder f = {
+        .dir = "/srv/\"t\"", .pattern = "*.db", .failed = true, .counts = {1, 2, 3, 4, 5}, .gone_count = 6};
+    CLEANUP(buf_fini) struct buf out;
+
+    (void)state;
+    buf_init(&out, 1 << 20);
+    for (unsigned i = 0; i < metrics_folder_family_count(); i++) {
+        metrics_folder_head(i, METRICS_OPEN, &out);
+        metrics_folder(i, &f, &out);
+    }
+#define FOLDER "{dir=\"/srv/\\\"t\\\"\",pattern=\"*.db\""
+    has(buf_str(&out),
+        "# TYPE weir_folder_databases gauge\nweir_folder_databases" FOLDER
+        ",state=\"open\"} 1\nweir_folder_databases" FOLDER ",state=\"parked\"} 2\nweir_folder_databases" FOLDER
+        ",state=\"starting\"} 3\nweir_folder_databases" FOLDER ",state=\"waiting\"} 4\nweir_folder_databases" FOLDER
+        ",state=\"failed\"} 5\n# HELP");
+    has(buf_str(&out), "# TYPE weir_folder_gone counter\nweir_folder_gone_total" FOLDER "} 6\n");
+    has(buf_str(&out), "weir_folder_error" FOLDER "} 1\n");
+}
+
 /* One and only one of the states is 1, and the families agree with it. */
 static void states(void **state)
 {
@@ -244,6 +341,9 @@ int main(void)
         cmocka_unit_test(open_format),
         cmocka_unit_test(classic_format),
         cmocka_unit_test(nothing_yet),
+        cmocka_unit_test(closed),
+        cmocka_unit_test(closed_and_failed),
+        cmocka_unit_test(folders),
         cmocka_unit_test(states),
         cmocka_unit_test(promtool),
     };

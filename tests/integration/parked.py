@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""parked: what is told and done of databases of folders while they are closed.
+
+The pages of the daemon count them; a log that still shows what happened to it leads to exact history, however late the
+daemon comes back; events that are lost, or not to be had, keep nothing from the replica.
+"""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+
+from config import ConfigDaemon, config, insert, write
+from http_api import HttpDaemon
+from lib.case import tail, wait_until
+from lib.tap import check, equal
+from many import PARK, Folder, make_many
+
+
+class Shown(Folder):
+    """A folder whose daemon listens."""
+
+    def start(self, **options):
+        """Start a daemon."""
+        self.daemon = HttpDaemon(self.case, config(self.entry, http={"listen": "127.0.0.1:0"}), **options).start(ready=False)
+        return self.daemon
+
+    def metric(self, name, **labels):
+        """A figure of /metrics, or None."""
+        text = ",".join(f'{key}="{re.escape(value)}"' for key, value in labels.items())
+        found = re.findall(rf"^{name}{{{text}}} (\S+)$", self.daemon.get("/metrics").text, re.M)
+        check(len(found) < 2, f"{name}{labels} stands {len(found)} times")
+        return float(found[0]) if found else None
+
+    def count(self, state):
+        """How many databases of the folder are so."""
+        return self.metric("weir_folder_databases", dir=self.dir, pattern="*.db", state=state)
+
+
+# --- what is told -----------------------------------------------------------------------------------------------------
+
+
+def pages(case):
+    """Parked ones are in /metrics, counted for their folder, and well for /readyz; a failed one is not."""
+    folder = Shown(case)
+    names = ["a.db", "b.db", "c.db"]
+    for name in names:
+        folder.make(name)
+    daemon = folder.start()
+    for name in names:
+        insert(case, folder.path(name), 2)
+        folder.sync(name)
+    folder.wait_parked(*names)
+    a = folder.path("a.db")
+    shown = folder.of("a.db")
+    equal(folder.metric("weir_state", db=a, state="replicating"), 1, "the state")
+    equal(folder.metric("weir_parked", db=a), 1, "it is parked")
+    for metric, key in (("weir_local_txid", "txid"), ("weir_shipped_txid", "txid"), ("weir_segments_shipped_total", "segments"),
+                        ("weir_shipped_bytes_total", "bytes_shipped"), ("weir_timeline", "timeline")):
+        equal(folder.metric(metric, db=a), shown[key], metric)
+    equal([folder.count(state) for state in ("open", "parked", "starting", "waiting", "failed")], [0, 3, 0, 0, 0], "counts")
+    equal(folder.metric("weir_folder_error", dir=folder.dir, pattern="*.db"), 0, "the folder")
+    equal(daemon.get("/readyz").json(), {"ready": True, "not_ready": 0, "reasons": []}, "/readyz")
+    samples = daemon.get("/api/v1/samples", path=a).json()
+    equal((samples["path"], samples["lag_commits"][-1]), (a, 0), "samples")
+    write(folder.path("empty.db"), "")
+    write(folder.path("text.db"), "this is text, and it is long enough to hold a header of a hundred bytes, if only it had one at all")
+    wait_until(lambda: (folder.count("failed"), folder.count("waiting")) == (1, 1), "a failed and an empty one")
+    ready = daemon.get("/readyz")
+    equal((ready.status, [one["path"] for one in ready.json()["reasons"]]), (503, [folder.path("text.db")]), "/readyz")
+    check("is not a SQLite database" in ready.json()["reasons"][0]["error"], ready.text)
+    equal(folder.metric("weir_error", db=folder.path("text.db")), 1, "its error")
+    equal(folder.metric("weir_state", db=folder.path("text.db"), state="failed"), 1, "its state")
+    for name in ("text.db", "empty.db", "c.db"):
+        os.unlink(folder.path(name))
+    wait_until(lambda: daemon.get("/readyz").status == 200, "nothing is wrong any more")
+    wait_until(lambda: folder.metric("weir_folder_gone_total", dir=folder.dir, pattern="*.db") == 1, "one is gone")
+    equal(folder.metric("weir_parked", db=folder.path("c.db")), None, "one that is gone")
+    insert(case, a, 3)  # counters go on over a waking
+    folder.sync("a.db")
+    folder.wait_parked("a.db")
+    check(folder.metric("weir_segments_shipped_total", db=a) > shown["segments"], "segments")
+    equal(folder.metric("weir_databases_unshown"), None, "it has no labels")
+    check(re.search(r"^weir_databases_unshown 0$", daemon.get("/metrics").text, re.M), "none is left out")
+    daemon.stop()
+
+
+def ready_while_waking(case):
+    """Databases that are woken and parked all the time are never a reason not to be ready."""
+    folder = Shown(case)
+    names = ["a.db", "b.db"]
+    for name in names:
+        folder.make(name)
+    daemon = folder.start()
+    for name in names:
+        folder.sync(name)
+    folder.wait_parked(*names)
+    seen = 0
+    for value in range(2, 12):
+        insert(case, folder.path("a.db"), value)
+        parked = False
+        while not parked:
+            ready = daemon.get("/readyz")
+            equal((ready.status, ready.json()["reasons"]), (200, []), "/readyz")
+            a = folder.of("a.db")
+            parked = a["parked"] and a["txid"] >= value
+            seen += not a["parked"]
+    check(seen > 0, "it was never seen open")
+    daemon.stop()
+
+
+# --- what happened to the log -----------------------------------------------------------------------------------------
+
+
+def stopped(folder, act):
+    """Let something happen while a parked database's daemon does not get the processor."""
+    folder.wait_parked("app.db")
+    os.kill(folder.daemon.pid, signal.SIGSTOP)
+    try:
+        act()
+    finally:
+        os.kill(folder.daemon.pid, signal.SIGCONT)
+    folder.sync("app.db")
+
+
+def log_not_reset(case):
+    """A reader keeps the log from being started over: commits and checkpoints before weir is back are exact."""
+    folder = Folder(case)
+    scene = folder.scene("app")
+    folder.start()
+    folder.sync("app.db")
+    for turn in range(3):
+        scene.commit(2)
+        folder.sync("app.db")
+        with sqlite3.connect(scene.db, isolation_level=None) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM t").fetchall()
+
+            def act(reader=reader, turn=turn):
+                before = os.stat(scene.db).st_mtime_ns
+                scene.commit(3 + turn, size=20000)
+                reader.execute("COMMIT")
+                scene.app.sql("PRAGMA wal_checkpoint(PASSIVE)")
+                check(os.stat(scene.db).st_mtime_ns > before, "nothing was copied")
+
+            stopped(folder, act)
+        reader.close()
+    folder.exact("app.db")
+    scene.close()
+    folder.daemon.stop()
+    scene.verify()
+
+
+def log_reset_once(case):
+    """Started over once, and the end of the old one still lies behind the new commits: exact, checkpoint or not."""
+    folder = Folder(case)
+    scene = folder.scene("app")
+    folder.start()
+    folder.sync("app.db")
+    for turn in range(3):
+        scene.commit(20)  # longer than what is to come
+        folder.sync("app.db")
+
+        def act(turn=turn):
+            scene.commit(1 + turn)
+            scene.app.sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+        stopped(folder, act)
+    folder.exact("app.db")
+    scene.close()
+    folder.daemon.stop()
+    scene.verify()
+
+
+def cases(_options):
+    """All stories."""
+    return [
+        ("pages", pages), ("ready while waking", ready_while_waking), ("the log was not reset", log_not_reset),
+        ("the log was reset once", log_reset_once),
+    ]
