@@ -10,7 +10,11 @@ import os
 import pathlib
 import re
 import shutil
+import signal
+import subprocess
 
+from lib.case import wait_until
+from lib.scene import Scene
 from lib.tap import Skip, check, equal
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -185,10 +189,90 @@ def databases(case):
         equal((done.stdout, done.stderr), ("", ""), "of a file that cannot be used")
 
 
+# --- systemd ---------------------------------------------------------------------------------------------------------
+
+# An exposure of 2.0 of 10; systemd calls that "OK", everything without a sandbox is at 9.
+EXPOSURE = 20
+
+
+def unit(case, name):
+    """A copy that starts the program under test; the template is filled in with a user that there is."""
+    text = pathlib.Path(built(case, "systemd", name)).read_text(encoding="utf-8")
+    text, count = re.subn(r"^ExecStart=\S+", f"ExecStart={case.options.weir}", text, flags=re.MULTILINE)
+    equal(count, 1, "lines with ExecStart")
+    name = name.replace("@", "@root")
+    with open(case.path(name), "w", encoding="utf-8") as file:
+        file.write(text.replace("%i", "root"))
+    return case.path(name)
+
+
+def units(case):
+    """systemd reads them without a word, and finds them locked up."""
+    need("systemd-analyze")
+    for name in ("weir.service", "weir@.service"):
+        path = unit(case, name)
+        done = case.run("systemd-analyze", "verify", "--man=no", path, expect=None)
+        # What other units of this machine lack is told, too.
+        said = [row for row in (done.stdout + done.stderr).splitlines() if "weir" in row]
+        equal(said, [], f"systemd-analyze verify {name}")
+        case.run("systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE}", path)
+    shortest = {"TimeoutStopSec": 31}  # more than the default of shutdown-timeout
+    for key, least in shortest.items():
+        value = int(re.search(rf"^{key}=(\d+)$", pathlib.Path(path).read_text(encoding="utf-8"), re.MULTILINE)[1])
+        check(value >= least, f"{key}={value}")
+
+
+def allowed_calls(path):
+    """The system calls that a unit's filter lets through, sets expanded by systemd itself."""
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    allowed = set()
+    for value in re.findall(r"^SystemCallFilter=(\S+)$", text, re.MULTILINE):
+        calls = expand(value.lstrip("~"))
+        allowed = allowed - calls if value.startswith("~") else allowed | calls
+    return allowed
+
+
+def expand(name):
+    """Of one set, with the sets in it."""
+    found = set()
+    for row in subprocess.run(["systemd-analyze", "syscall-filter", name], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[1:]:
+        word = row.strip()
+        if word.startswith("@"):
+            found |= expand(word)
+        elif word and not word.startswith("#"):
+            found.add(word)
+    return found
+
+
+def system_calls(case):
+    """What the daemon calls, from its start over snapshot and reload to its stop, is in the filter."""
+    need("systemd-analyze")
+    trace = case.path("trace")
+    scene = Scene(case)
+    with open(case.path("weir.yml"), "w", encoding="utf-8") as file:
+        file.write(f"databases:\n  - {{path: {scene.db}, replica: '{scene.replica.url}'}}\nhttp: {{listen: '127.0.0.1:0'}}\n")
+    daemon = case.spawn([need("strace"), "-f", "-qq", "-o", trace, case.options.weir, "replicate", "-c", case.path("weir.yml")],
+                        stderr=subprocess.DEVNULL)
+    wait_until(lambda: case.weir("status", scene.db, expect=None).returncode == 0, "the daemon replicates")
+    scene.commit(20)
+    case.weir("sync", scene.db, "--wait")
+    case.weir("snapshot", scene.db)
+    pid = json.loads(case.weir("status", scene.db, "--json").stdout)["pid"]
+    os.kill(pid, signal.SIGHUP)
+    scene.commit(20)
+    case.weir("sync", scene.db, "--wait")
+    os.kill(pid, signal.SIGTERM)
+    equal(daemon.wait(), 0, "exit status")
+    scene.end()
+    called = set(re.findall(r"^\d+ +(?:<\.\.\. )?([a-z0-9_]+)(?:\(| resumed)", pathlib.Path(trace).read_text(encoding="utf-8", errors="replace"), re.MULTILINE))
+    check({"pwrite64", "fsync", "socket"} <= called, f"the trace is not one of the daemon: {sorted(called)}")
+    equal(called - allowed_calls(built(case, "systemd", "weir.service")), set(), "calls outside of the filter")
+
+
 def cases(_):
     """All of them."""
     return [
         ("manual pages: well made", well_made), ("manual pages: complete", complete), ("keys: the reference is complete", reference),
         ("databases of the configuration", databases), ("completion: bash", bash_completes), ("completion: fish", fish_completes),
-        ("completion: zsh", zsh_reads),
+        ("completion: zsh", zsh_reads), ("systemd: the units", units), ("systemd: system calls", system_calls),
     ]
