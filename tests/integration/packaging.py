@@ -269,10 +269,69 @@ def system_calls(case):
     equal(called - allowed_calls(built(case, "systemd", "weir.service")), set(), "calls outside of the filter")
 
 
+# --- monitoring ------------------------------------------------------------------------------------------------------
+
+MONITORING = ROOT / "docs/examples/monitoring"
+
+
+def families(case):
+    """The names of a daemon's /metrics, and the states that it knows."""
+    scene = Scene(case)
+    with open(case.path("weir.yml"), "w", encoding="utf-8") as file:
+        file.write(f"databases:\n  - {{path: {scene.db}, replica: '{scene.replica.url}'}}\n")
+    daemon = case.spawn([case.options.weir, "replicate", "-c", case.path("weir.yml")], stderr=subprocess.DEVNULL)
+    wait_until(lambda: case.weir("status", scene.db, expect=None).returncode == 0, "the daemon replicates")
+    case.weir("snapshot", scene.db)
+    text = case.run("curl", "-s", "--unix-socket", scene.db + "-weir/control.sock", "http://localhost/metrics").stdout
+    daemon.terminate()
+    equal(daemon.wait(), 0, "exit status")
+    scene.end()
+    return set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)), set(re.findall(r'^weir_state{.*state="([^"]+)"', text, re.MULTILINE))
+
+
+def metric_names(case):
+    """Those of the daemon, of docs/http.md, of the rules and of the dashboard."""
+    known, _ = families(case)
+    section = (ROOT / "docs/http.md").read_text(encoding="utf-8").partition("## Metrics")[2].partition("\n## ")[0]
+    told = {re.sub("{.*", "", name) for row in re.findall(r"^\| (`weir.*?) \|", section, re.MULTILINE) for name in re.findall("`([^`]+)`", row)}
+    equal(told, known, "the metrics of docs/http.md")
+    for name in ("alerts.yml", "grafana.json"):
+        used = set(re.findall(r"\bweir_[a-z_]+", (MONITORING / name).read_text(encoding="utf-8")))
+        check(len(used) > 8, f"{name} uses {used}")
+        equal(used - known, set(), f"metrics of {name} that no daemon has")
+
+
+def alert_rules(case):
+    """Each fires when it should, and an ordinary day is silent; promtool plays it through."""
+    case.run(need("promtool"), "check", "rules", str(MONITORING / "alerts.yml"))
+    case.run("promtool", "test", "rules", str(MONITORING / "alerts_test.yml"))
+    tested = set(re.findall(r"alertname: (\w+)\n +exp_alerts:\n", (MONITORING / "alerts_test.yml").read_text(encoding="utf-8")))
+    equal(tested, alerts(), "alerts that were seen to fire")
+
+
+def alerts():
+    """Their names."""
+    return set(re.findall(r"- alert: (\w+)", (MONITORING / "alerts.yml").read_text(encoding="utf-8")))
+
+
+def runbook(case):
+    """It has an entry for each state and each alert, and for nothing else."""
+    _, states = families(case)
+    text = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
+    for section, names in (("States", states), ("Alerts", alerts())):
+        entries = re.findall(r"^### (\S+)$", text.partition(f"\n## {section}\n")[2].partition("\n## ")[0], re.MULTILINE)
+        equal(sorted(entries), sorted(names), f"the entries of {section}")
+    anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+    equal(set(re.findall(r"\]\(#([^)]+)\)", text)) - anchors, set(), "links that lead nowhere")
+    document = json.loads((MONITORING / "grafana.json").read_text(encoding="utf-8"))
+    equal(len({panel["id"] for panel in document["panels"]}), len(document["panels"]), "panels of the dashboard")
+
+
 def cases(_):
     """All of them."""
     return [
         ("manual pages: well made", well_made), ("manual pages: complete", complete), ("keys: the reference is complete", reference),
         ("databases of the configuration", databases), ("completion: bash", bash_completes), ("completion: fish", fish_completes),
         ("completion: zsh", zsh_reads), ("systemd: the units", units), ("systemd: system calls", system_calls),
+        ("monitoring: names of metrics", metric_names), ("monitoring: alert rules", alert_rules), ("the runbook is complete", runbook),
     ]
