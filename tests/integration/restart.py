@@ -397,6 +397,8 @@ def copied_onto_other_path(case):
     wait_until(lambda: not twin.daemon.alive() or case.weir("sync", twin.db, "--wait", expect=None).returncode == 0
                or not scene.daemon.alive(), "either daemon to give way or to be fenced")
     ours = scene.commit(2)
+    if not case.options.store.conditional and scene.daemon.alive() and twin.daemon.alive():
+        scene.sync()  # such a store shows a writer what is there already, but not which of two came first
     theirs = twin.commit(2)
     wait_until(lambda: not (scene.daemon.alive() and twin.daemon.alive()), "one of two writers of one replica to stop")
     loser, winner, state = (scene, twin, theirs) if not scene.daemon.alive() else (twin, scene, ours)

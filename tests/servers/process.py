@@ -97,6 +97,7 @@ class Server:
     kind = "server"
     needs = {}  # program -> Debian package
     region = "us-east-1"
+    conditional = True  # of several who create one object, one wins
 
     def __init__(self):
         self.dir, self._lock = None, None

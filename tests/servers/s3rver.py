@@ -17,6 +17,7 @@ class S3rver(Server):
     """See the module."""
 
     kind = "s3rver"
+    conditional = False
     needs = {"node": "nodejs", "npm": "npm"}
 
     def __init__(self):

@@ -22,6 +22,7 @@ class Swift(Server):
     """See the module."""
 
     kind = "swift"
+    conditional = False
     needs = {"swift-proxy-server": "swift-proxy", "swift-object-server": "swift-object", "swift-account-server": "swift-account",
              "swift-container-server": "swift-container", "memcached": "memcached"}
 

@@ -87,6 +87,7 @@ class DirStore:
     """Replicas in the folders of the cases."""
 
     kind = "file"
+    conditional = True
 
     def replica(self, case, name):
         """One of a case's replicas."""
@@ -99,7 +100,7 @@ class S3Store:
     kind = "s3"
 
     def __init__(self, server):
-        self.server = server
+        self.server, self.conditional = server, server.conditional
         os.environ.update(server.environment())
         from servers.client import connect  # pylint: disable=import-outside-toplevel
         connect(server).create_bucket(Bucket=BUCKET)
