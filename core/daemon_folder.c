@@ -359,9 +359,9 @@ static void begin_scan(struct daemon_folder *f)
         scan_in(f, SCAN_BLIND_MS);
         return;
     }
-    f->scan_full = now >= f->full_ms;
+    f->scan_full = f->full_ms == 0 || now - f->full_ms >= (f->blind ? SCAN_BLIND_MS : SCAN_MS);
     if (f->scan_full)
-        f->full_ms = now + (f->blind ? SCAN_BLIND_MS : SCAN_MS);
+        f->full_ms = now;
     f->scan = (struct folder_scan){.fs = d->fs, .dir = f->dir, .pattern = f->pattern, .recursive = f->recursive};
     f->scanning = true;
     f->scan_again = false;

@@ -136,6 +136,8 @@ struct daemon_item {
     bool replicated;       /* by this process: what goes wrong from then on is tried again */
     uint64_t due_ms;       /* monotonic: FAILED: the next try; PARKED: retention is due; 0: never */
     uint64_t keep_open_ms; /* AWAKE: not parked earlier than this */
+    uint64_t prune_due_ms; /* monotonic, over all that it is opened and parked; 0: not planned */
+    bool for_prune;        /* AWAKE: opened for that, and parked when it is done */
     uint32_t pause_ms;
     unsigned unsure;                        /* wakings in a row that had to compare all pages: parked later and later */
     struct daemon_wait *waits;              /* owned */
@@ -170,7 +172,7 @@ struct daemon_folder {
     struct rc scan_rc;
     struct err scan_err;
     bool scanning, scan_again, scan_full, scanned;
-    uint64_t full_ms; /* when every database is looked at again */
+    uint64_t full_ms; /* monotonic: when every database was looked at; 0: that is due */
     size_t watch_count;
     bool blind; /* no events for some of it: looked into more often */
     bool told_link, told_skipped;
@@ -401,6 +403,12 @@ void daemon_wait_begin(struct daemon_item *item, struct db *db);
 
 /* --- daemon_look.c */
 void daemon_look_run(struct daemon *d);
+
+/* --- daemon_prune.c */
+/* When is retention to be at work on it next?  0: never. */
+void daemon_prune_plan(struct daemon_item *item);
+/* It was opened for that, which has not been at work yet. */
+bool daemon_prune_awaited(const struct daemon_item *item);
 
 /* --- daemon_queue.c */
 void daemon_queue_limits(struct daemon *d);

@@ -16,7 +16,7 @@ enum {
     UNPARKED_PAUSE_MIN_MS = 10 * 1000, /* a reader that never ends keeps a database from being parked */
     UNPARKED_PAUSE_MAX_MS = 30 * 60 * 1000,
     UNSURE_MAX = 10,
-    RETENTION_OPEN_MS = 15 * 60 * 1000, /* the first run comes ten minutes after a start (db_prune.c) */
+    PRUNE_OPEN_MS = 60 * 60 * 1000, /* longest: the replica may be away */
 };
 
 static int by_path(const void *a, const void *b)
@@ -260,16 +260,6 @@ static void queue(struct daemon_item *item)
     daemon_queue_put(item);
 }
 
-static uint64_t retention_due_ms(const struct daemon_item *item)
-{
-    const struct db_settings *set = &item->folder->settings.set;
-    struct err ignored;
-
-    if (set->retention_interval_ms == 0 || rc_failed(retention_check(&set->retention, &ignored)))
-        return 0;
-    return clock_mono_ms(&clock_real) + set->retention_interval_ms;
-}
-
 static void parked(struct daemon_item *item, const struct park_mark *mark)
 {
     item->state = DAEMON_ITEM_PARKED;
@@ -278,7 +268,8 @@ static void parked(struct daemon_item *item, const struct park_mark *mark)
     item->facts.txid = mark->txid;
     item->facts.time_ms = mark->time_ms;
     item->replicated = true;
-    item->due_ms = retention_due_ms(item);
+    daemon_prune_plan(item);
+    item->due_ms = item->prune_due_ms;
     LOG_DEBUG("parked", F_STR("db", item->path), F_U64("txid", mark->txid));
 }
 
@@ -332,7 +323,8 @@ void daemon_item_retry(struct daemon_item *item)
 {
     item->due_ms = 0;
     if (item->state == DAEMON_ITEM_PARKED) {
-        item->keep_open_ms = clock_mono_ms(&clock_real) + RETENTION_OPEN_MS;
+        item->for_prune = true;
+        item->keep_open_ms = clock_mono_ms(&clock_real) + PRUNE_OPEN_MS;
         queue(item);
     } else if (item->state == DAEMON_ITEM_FAILED) {
         item->state = DAEMON_ITEM_NEW;
@@ -409,6 +401,9 @@ void daemon_item_begun(struct daemon_item *item)
     db->shipper.put_count = item->facts.put_count;
     db->shipper.put_bytes = item->facts.put_bytes;
     db->shipper.raw_bytes = item->facts.raw_bytes;
+    daemon_prune_plan(item);
+    db->prune.begun = item->prune_due_ms != 0; /* it may be opened and parked many times in between */
+    db->prune.due_ms = item->prune_due_ms;
     db->start_count += item->replicated; /* a first start gives up on what a later one tries again */
     daemon_wait_begin(item, db);
 }
@@ -435,6 +430,9 @@ static void take_facts(struct daemon_item *item)
     item->facts.gap_count = item->member->seen.gap_count;
     item->facts.failed_ms = item->member->seen.failed_ms;
     item->replicated = item->replicated || db->timeline != 0;
+    if (db->prune.begun)
+        item->prune_due_ms = db->prune.due_ms;
+    item->for_prune = false;
 }
 
 /* Nobody works on it any more: keep what it came to, and give back the rest. */

@@ -9,6 +9,7 @@
 #include "db_park.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <sys/resource.h>
 
 enum {
@@ -92,11 +93,18 @@ static uint64_t park_after_ms(const struct daemon *d, const struct daemon_member
         return d->queue != NULL ? PRESSED_QUIET_MS : UINT64_MAX;
     if (d->queue != NULL && ms > PRESSED_QUIET_MS)
         return PRESSED_QUIET_MS;
+    if (m->item->for_prune)
+        return 1; /* done, and nothing else was wanted of it */
     if (m->db.resync_count > m->item->facts.resync_count)
         return ms << (m->item->unsure + 1);
     if (m->db.shipped_txid == m->item->facts.txid && ms > FIRST_QUIET_MS)
         return FIRST_QUIET_MS;
     return ms << m->item->unsure;
+}
+
+static bool may_park(const struct daemon_member *m, uint64_t now)
+{
+    return now >= m->item->keep_open_ms || (m->item->for_prune && !daemon_prune_awaited(m->item));
 }
 
 static void park_quiet(struct daemon *d)
@@ -113,7 +121,7 @@ static void park_quiet(struct daemon *d)
         for (struct daemon_member *m = d->members; m != NULL; m = m->next) {
             uint64_t ms = m->item == NULL || m->over || m->leaving ? 0 : db_park_idle_ms(&m->db);
 
-            if (ms > most && ms >= park_after_ms(d, m) && now >= m->item->keep_open_ms) {
+            if (ms > most && ms >= park_after_ms(d, m) && may_park(m, now)) {
                 most = ms;
                 quietest = m;
             }
@@ -147,10 +155,13 @@ void daemon_queue_on_tick(uv_timer_t *timer)
         return;
     open_next(d);
     park_quiet(d);
-    if (d->queue == NULL && !any_open(d))
-        (void)uv_timer_stop(timer); /* nothing to look after: no wake-ups; cannot fail */
-    else
+    if (d->queue != NULL || any_open(d)) {
         tick_in(d, TICK_MS);
+        return;
+    }
+    (void)uv_timer_stop(timer); /* nothing to look after: no wake-ups; cannot fail */
+    /* Between what is kept of each database lie the pages that its opening needed; nobody waits for us now. */
+    (void)malloc_trim(0);
 }
 
 void daemon_queue_kick(struct daemon *d)

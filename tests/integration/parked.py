@@ -5,17 +5,18 @@ The pages of the daemon count them; a log that still shows what happened to it l
 daemon comes back; events that are lost, or not to be had, keep nothing from the replica.
 """
 
+import ctypes
 import json
 import os
 import re
 import signal
 import sqlite3
 
-from config import ConfigDaemon, config, insert, write
+from config import config, insert, write
 from http_api import HttpDaemon
 from lib.case import tail, wait_until
-from lib.tap import check, equal
-from many import PARK, Folder, make_many
+from lib.tap import Skip, check, equal
+from many import Folder
 
 
 class Shown(Folder):
@@ -173,9 +174,145 @@ def log_reset_once(case):
     scene.verify()
 
 
+# --- what is done for them --------------------------------------------------------------------------------------------
+
+
+def retention(case):
+    """Where old states are deleted, a parked database is opened when it is due, and parked again when that is done."""
+    folder = Folder(case, retention={"exact": "1h", "interval": "1s"})
+    folder.make("a.db")
+    folder.start()
+    folder.sync("a.db")
+    a = folder.path("a.db")
+
+    def pruned():
+        folder.make("kick.db")  # has the folder searched now, and not only in a minute
+        for suffix in ("", "-wal", "-shm"):
+            if os.path.exists(folder.path("kick.db") + suffix):
+                os.unlink(folder.path("kick.db") + suffix)
+        return len(re.findall(rf"pruned .*db={re.escape(a)} ", folder.daemon.log()))
+
+    for turn in range(1, 4):
+        wait_until(lambda turn=turn: pruned() >= turn, lambda: f"retention, {turn}\n{tail(folder.daemon.log())}")
+        folder.wait_parked("a.db")
+    insert(case, a, 2)
+    folder.sync("a.db")
+    folder.exact("a.db")
+    folder.daemon.stop()
+    equal(folder.rows("a.db"), [1, 2], "rows")
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+def shipped(folder, names, txids):
+    """Wait, without asking for it, until these databases are further than that."""
+    paths = {folder.path(name): txid for name, txid in zip(names, txids)}
+    folder.wait(lambda d: all(any(item["path"] == path and item["shipped_txid"] > txid for item in d["databases"])
+                              for path, txid in paths.items()), f"shipped: {names}")
+
+
+def events_lost(case):
+    """More events than the kernel keeps: everything is looked at, and what changed is shipped."""
+    folder = Folder(case)
+    names = ["a.db", "b.db", "c.db"]
+    for name in names:
+        folder.make(name)
+    daemon = folder.start()
+    txids = [folder.sync(name) for name in names]
+    folder.wait_parked(*names)
+    with open("/proc/sys/fs/inotify/max_queued_events", encoding="ascii") as file:
+        limit = int(file.read())
+    if limit > 200000:
+        raise Skip("the kernel keeps too many events")
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        for i in range(limit // 2 + 10):
+            path = folder.path(f"noise{i}")
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+            os.unlink(path)
+        for name in names[:2]:
+            insert(case, folder.path(name), 2)
+        os.unlink(folder.path("c.db"))
+        folder.make("d.db")
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+    shipped(folder, ["a.db", "b.db", "d.db"], [*txids[:2], 0])
+    folder.wait(lambda d: [os.path.basename(item["path"]) for item in d["gone"]] == ["c.db"], "c.db is gone")
+    daemon.stop()
+    for name in names[:2]:
+        equal(folder.rows(name), [1, 2], f"rows of {name}")
+
+
+def few_watches(limit):
+    """For the new process: a user namespace in which so many file watches are to be had.  Raises OSError where there is none."""
+    libc, user, group = ctypes.CDLL(None, use_errno=True), os.getuid(), os.getgid()
+    if libc.unshare(0x10000000) != 0:  # CLONE_NEWUSER
+        raise OSError(ctypes.get_errno(), "unshare")
+    for path, text in (("/proc/self/setgroups", "deny"), ("/proc/self/uid_map", f"0 {user} 1"), ("/proc/self/gid_map", f"0 {group} 1"),
+                       ("/proc/sys/user/max_inotify_watches", str(limit))):
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+
+
+def no_watches(case):
+    """No file watches are left, for some or for all: said once, and what changes is shipped all the same."""
+    try:
+        case.run("true", preexec_fn=lambda: few_watches(1))
+    except Exception as error:  # subprocess tells no more than that it went wrong
+        raise Skip(f"no user namespace with a limit of its own: {error}") from None
+    names = ["a.db", "b.db", "c.db"]
+    folder = Folder(case)
+    for name in names:
+        folder.make(name)
+    for limit in (2, 0):
+        daemon = folder.start(name=f"{limit} watches", preexec_fn=lambda limit=limit: few_watches(limit))
+        txids = [folder.sync(name) for name in names]
+        folder.wait_parked(*names)
+        for name in names:
+            insert(case, folder.path(name), 10 + limit)
+        folder.make(f"new{limit}.db")
+        shipped(folder, [*names, f"new{limit}.db"], [*txids, 0])
+        daemon.stop()
+        equal(len(re.findall("file events are to be had", daemon.log())), 1, f"how often it is told with {limit}")
+    for name in names:
+        equal(folder.rows(name), [1, 10, 12], f"rows of {name}")
+
+
+# --- folders in each other's way --------------------------------------------------------------------------------------
+
+
+def two_patterns(case):
+    """Two entries for one folder: each has its databases, and one goes on when the other is taken away."""
+    folder = Shown(case, pattern="*.db")
+    other = json.dumps({**json.loads(folder.entry), "pattern": "*.sqlite", "replica": case.replica("other").url})
+    folder.make("a.db")
+    folder.make("b.sqlite")
+    first = folder.entry
+    text = config(first, other, http={"listen": "127.0.0.1:0"})
+    folder.daemon = daemon = HttpDaemon(case, text).start(ready=False)
+    for name in ("a.db", "b.sqlite"):
+        folder.sync(name)
+    folder.wait_parked("a.db", "b.sqlite")
+    equal([(f["pattern"], f["databases"]) for f in folder.document()["folders"]], [("*.db", 1), ("*.sqlite", 1)], "folders")
+    for pattern in ("*.db", "*.sqlite"):
+        equal(folder.metric("weir_folder_databases", dir=folder.dir, pattern=pattern, state="parked"), 1, pattern)
+    daemon.reload(config(other, http={"listen": "127.0.0.1:0"}))
+    insert(case, folder.path("b.sqlite"), 2)
+    folder.sync("b.sqlite")
+    equal(folder.of("a.db"), None, "the one that was taken away")
+    daemon.reload(config(first, other, http={"listen": "127.0.0.1:0"}))
+    insert(case, folder.path("a.db"), 2)
+    for name in ("a.db", "b.sqlite"):
+        folder.sync(name)
+    daemon.stop()
+    equal(folder.rows("a.db"), [1, 2], "rows of a.db")
+
+
 def cases(_options):
     """All stories."""
     return [
         ("pages", pages), ("ready while waking", ready_while_waking), ("the log was not reset", log_not_reset),
-        ("the log was reset once", log_reset_once),
+        ("the log was reset once", log_reset_once), ("retention", retention), ("events are lost", events_lost), ("no watches", no_watches),
+        ("two patterns", two_patterns),
     ]
