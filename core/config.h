@@ -56,6 +56,7 @@ enum config_db_key {
     CONFIG_DB_FOLD_COUNT,
     CONFIG_DB_FOLD_DELETE_AFTER,
     CONFIG_DB_PARK_AFTER,
+    CONFIG_DB_PRICE,
     CONFIG_DB_KEY_COUNT,
 };
 
@@ -100,6 +101,7 @@ struct config_db {
     uint64_t fold_count; /* segments in a fold; 0 or 1: none */
     uint64_t fold_delete_after_ms;
     uint64_t park_after_ms; /* of databases that are found in a dir; 0: never */
+    char *price;            /* what requests and storage cost (price.h); NULL: the provider's list prices */
 
     struct config_option *options; /* of the replica */
     size_t option_count;

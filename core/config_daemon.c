@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "config_replica.h"
 #include "config_table.h"
+#include "price.h"
 
 /* Keys that mean nothing for the databases of a folder: one that is not there has no name. */
 static const enum config_db_key not_for_folders[] = {
@@ -69,10 +70,22 @@ static struct rc check_retention(const struct config *c, struct err *err)
     return RC_OK;
 }
 
+static struct rc check_prices(const struct config *c, struct err *err)
+{
+    for (size_t i = 0; i < c->db_count; i++) {
+        struct price price = {0};
+
+        if (c->dbs[i].price != NULL)
+            TRY_CTX(price_override(&price, c->dbs[i].price, err), err, "%s", c->dbs[i].at[CONFIG_DB_PRICE]);
+    }
+    return RC_OK;
+}
+
 struct rc config_daemon_check(const struct config *c, const struct fsys *fs, struct err *err)
 {
     TRY(check_supported(c, err));
     TRY(check_retention(c, err));
+    TRY(check_prices(c, err));
     return config_replica_check(c, fs, err);
 }
 

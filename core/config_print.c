@@ -78,6 +78,12 @@ static void put_key(struct printer *p, int indent, const struct config_key *key,
     put_value(p, indent + 2, dot + 1, text, at);
 }
 
+/* A proxy or an endpoint may hold a password. */
+static char *option_text(const struct config_option *o)
+{
+    return config_replica_secret(o->name) ? mem_strdup("<hidden>") : config_replica_redact(o->value);
+}
+
 static void put_replica(struct printer *p, const struct config_db *db)
 {
     CLEANUP(mem_freep) char *url = config_replica_redact(db->replica);
@@ -90,9 +96,7 @@ static void put_replica(struct printer *p, const struct config_db *db)
     put_value(p, 6, "url", url, db->at[CONFIG_DB_REPLICA]);
     for (size_t i = 0; i < db->option_count; i++) {
         const struct config_option *o = &db->options[i];
-        /* A proxy or an endpoint may hold a password. */
-        CLEANUP(mem_freep)
-        char *value = config_replica_secret(o->name) ? mem_strdup("<hidden>") : config_replica_redact(o->value);
+        CLEANUP(mem_freep) char *value = option_text(o);
 
         put_value(p, 6, o->name, value, o->at);
     }
@@ -135,4 +139,60 @@ void config_print_yaml(const struct config *c, bool places, struct buf *out)
     buf_text(out, c->db_count > 0 ? "databases:\n" : "databases: []\n");
     for (size_t i = 0; i < c->db_count; i++)
         put_db(&p, &c->dbs[i]);
+}
+
+/* --- one after the other ------------------------------------------------------------------------------------------ */
+
+struct each {
+    config_print_fn fn;
+    void *ctx;
+};
+
+static void give(const struct each *e, const char *key, const char *value, const char *at)
+{
+    e->fn(e->ctx, key, value, at);
+}
+
+static void give_key(
+    const struct each *e, const char *group, const struct config_key *key, const void *base, const char *at)
+{
+    CLEANUP(mem_freep) char *text = config_table_text(key, base), *name = mem_printf("%s%s", group, key->name);
+
+    if (text != NULL)
+        give(e, name, text, at);
+}
+
+static void give_replica(const struct each *e, const char *group, const struct config_db *db)
+{
+    CLEANUP(mem_freep) char *url = config_replica_redact(db->replica), *name = mem_printf("%sreplica", group);
+
+    give(e, name, url, db->at[CONFIG_DB_REPLICA]);
+    for (size_t i = 0; i < db->option_count; i++) {
+        const struct config_option *o = &db->options[i];
+        CLEANUP(mem_freep) char *option = mem_printf("%s.%s", name, o->name), *value = option_text(o);
+
+        give(e, option, value, o->at);
+    }
+}
+
+static void give_db(const struct each *e, size_t index, const struct config_db *db)
+{
+    CLEANUP(mem_freep) char *group = mem_printf("databases[%zu].", index);
+
+    for (int i = CONFIG_DB_PATH; i < CONFIG_DB_KEY_COUNT; i++) {
+        if (i == CONFIG_DB_REPLICA)
+            give_replica(e, group, db);
+        else if (is_shown(db, i))
+            give_key(e, group, &config_table_db[i], db, db->at[i]);
+    }
+}
+
+void config_print_each(const struct config *c, config_print_fn fn, void *ctx)
+{
+    const struct each e = {fn, ctx};
+
+    for (size_t i = 0; i < CONFIG_TOP_KEY_COUNT; i++)
+        give_key(&e, "", &config_table_top[i], c, c->at[i]);
+    for (size_t i = 0; i < c->db_count; i++)
+        give_db(&e, i, &c->dbs[i]);
 }

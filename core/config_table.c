@@ -122,6 +122,10 @@ const struct config_key config_table_db[CONFIG_DB_KEY_COUNT] = {
         .offset = AT(park_after_ms),
         .max = YEAR_MS,
         .help = "how long a database of a dir is quiet before it is only watched; 0s: never"},
+    [CONFIG_DB_PRICE] = {.name = "price",
+        .type = CONFIG_TEXT,
+        .offset = AT(price),
+        .help = "of 1,000 requests and of a GB for a month, for estimates"},
 };
 
 const struct config_key config_table_top[CONFIG_TOP_KEY_COUNT] = {

@@ -55,6 +55,7 @@ struct s3_call {
     /* The answer. */
     struct err err; /* code E_OK: a success, whose status, headers and data are in `http` */
     char s3_code[S3_XML_CODE_SIZE];
+    bool unknown; /* see s3_error.h */
     uint32_t retry_after_ms;
     struct s3_http_req http;
 

@@ -211,6 +211,7 @@ static void on_http(struct s3_http_req *req)
     if (call->err.code == E_OK && !is_success(call)) {
         rc_ignore(judge(call, &e), "it is the call's answer");
         memcpy(call->s3_code, e.s3_code, sizeof call->s3_code);
+        call->unknown = e.unknown;
         call->retry_after_ms = e.retry_after_ms;
     }
     store_count_end(c->o.counted, call->asking ? STORE_GET : call->kind, call->err.code);

@@ -260,6 +260,7 @@ struct rc s3_error_judge(const struct s3_error_answer *a, struct s3_error *out, 
         m = by_status(a->status);
     *out = (struct s3_error){.code = m->code, .retry_after_ms = retry_after(a->retry_after)};
     memcpy(out->s3_code, e.code, sizeof out->s3_code);
+    out->unknown = m->code == E_DENIED && m->advice != RIGHTS_ADVICE && m != &kms;
     out->action = action_of(a, &e, m, out);
     return tell(a, &e, m, out, err);
 }

@@ -40,6 +40,7 @@ struct s3_error {
     enum s3_action action;
     char region[S3_XML_CODE_SIZE];
     char s3_code[S3_XML_CODE_SIZE];
+    bool unknown;            /* E_DENIED: it is about who we are, not about what we may do */
     uint32_t retry_after_ms; /* 0: the store does not say */
 };
 

@@ -68,6 +68,7 @@ static void free_answer(struct store_req *req)
     req->etag[0] = 0;
     req->retry_after_ms = 0;
     req->sent_twice = false;
+    req->unknown_to_store = false;
     req->store_ms = 0;
     req->swept = 0;
 }
@@ -114,6 +115,7 @@ void store_req_take(struct store_req *outer, struct store_req *inner)
     outer->err = inner->err;
     outer->retry_after_ms = inner->retry_after_ms;
     outer->sent_twice = inner->sent_twice;
+    outer->unknown_to_store = inner->unknown_to_store;
     outer->data = inner->data;
     inner->data = (struct buf){0};
     outer->size = inner->size;
@@ -283,6 +285,17 @@ struct rc store_presign(
     if (s->ops->presign == NULL)
         return rc_raise(err, E_UNSUPPORTED, "%.*s has no links to its objects: that needs S3", 400, s->url);
     return s->ops->presign(s, key, now_ms, seconds, url, err);
+}
+
+bool store_identify(struct store *s, struct store_who *who)
+{
+    assert(who->on_done != NULL);
+    while (s->below != NULL)
+        s = s->below;
+    if (s->ops->identify == NULL)
+        return false;
+    s->ops->identify(s, who);
+    return true;
 }
 
 /* --- submitting --------------------------------------------------------------------------------------------------- */

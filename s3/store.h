@@ -73,6 +73,7 @@ struct store_entry {
 
 struct store;
 struct store_req;
+struct store_who;
 typedef void (*store_done_fn)(struct store_req *req);
 
 struct store_req {
@@ -107,6 +108,7 @@ struct store_req {
     struct err err;              /* err.code is E_OK on success */
     uint32_t retry_after_ms;     /* with a failure: the store asks to wait this long; 0: it does not say */
     bool sent_twice;             /* PUT, E_EXISTS: it went out twice, so the object there may be the very one */
+    bool unknown_to_store;       /* E_DENIED: the store does not take the credentials at all, whatever they may do */
     struct buf data;             /* GET; owned by the request */
     uint64_t size;               /* GET, HEAD: size of the whole object */
     char etag[STORE_ETAG_SIZE];  /* GET, HEAD, PUT: "" where the store has none */
@@ -166,6 +168,8 @@ struct store_ops {
     /* See store_presign(); NULL: this store has no links. */
     struct rc (*presign)(
         struct store *s, const char *key, int64_t now_ms, uint32_t seconds, struct buf *url, struct err *err);
+    /* See store_identify(); NULL: this store asks nobody who he is. */
+    void (*identify)(struct store *s, struct store_who *who);
 };
 
 /* Prepare a request (zeroed, on_done and ctx set); free what its answer owns.  A request that completed may be
@@ -223,6 +227,28 @@ bool store_is_insecure(const struct store *s);
 enum { STORE_PRESIGN_MAX = 604800 }; /* seconds: seven days */
 MUST_USE struct rc store_presign(
     struct store *s, const char *key, int64_t now_ms, uint32_t seconds, struct buf *url, struct err *err);
+
+/*
+ * Who we are to the store, and where in it the replica is; for people.  Nothing is sent to the store itself, but who
+ * gives credentials may be asked.
+ */
+enum { STORE_WHO_SOURCE_SIZE = 256 };
+struct store_who {
+    /* Filled in by the submitter. */
+    void (*on_done)(struct store_who *who); /* on the loop thread; also from inside store_identify() */
+    void *ctx;
+
+    /* The answer. */
+    struct err err;                     /* E_OK, or why there are no credentials */
+    char source[STORE_WHO_SOURCE_SIZE]; /* "environment", "profile default in ~/.aws/credentials" ... */
+    bool anonymous;
+    int64_t expires_ms;   /* of the credentials; 0: never */
+    const char *provider; /* "aws" ..., as in s3_quirk; borrowed from the store, as the next two */
+    const char *bucket, *prefix;
+    bool kms; /* objects are encrypted by a key that needs rights of its own */
+};
+/* Loop thread.  False: nobody has to say who he is here, and on_done is not called. */
+bool store_identify(struct store *s, struct store_who *who);
 
 /* The request's outcome: RC_OK, or its error copied to `err`. */
 MUST_USE struct rc store_result(const struct store_req *req, struct err *err);

@@ -12,6 +12,7 @@
 #include "store_s3_put.h"
 #include "store_s3_sweep.h"
 #include "store_s3_upload.h"
+#include "store_s3_who.h"
 #include "strx.h"
 
 #include <assert.h>
@@ -81,6 +82,7 @@ void store_s3_send(struct s3_op *op, void (*take)(struct s3_op *op))
 struct rc store_s3_result(struct s3_op *op)
 {
     op->req->retry_after_ms = op->call.retry_after_ms;
+    op->req->unknown_to_store = op->call.err.code == E_DENIED && op->call.unknown;
     return s3_call_result(&op->call, &op->req->err);
 }
 
@@ -283,7 +285,12 @@ static void s3_submit(struct store *base, struct store_req *req)
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
 static const struct store_ops s3_ops = {
-    .submit = s3_submit, .stop = s3_stop, .cancel = s3_cancel, .presign = store_s3_presign_link};
+    .submit = s3_submit,
+    .stop = s3_stop,
+    .cancel = s3_cancel,
+    .presign = store_s3_presign_link,
+    .identify = store_s3_who_ask,
+};
 
 static void discard_config(struct s3_config **config)
 {

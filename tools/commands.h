@@ -5,6 +5,7 @@
 
 #include "fsys.h"
 
+int cmd_check(int argc, char **argv, const struct fsys *fs);
 int cmd_export(int argc, char **argv, const struct fsys *fs);
 int cmd_import(int argc, char **argv, const struct fsys *fs);
 int cmd_log(int argc, char **argv, const struct fsys *fs);

@@ -73,17 +73,25 @@ struct rc session_run_with(
     const struct fsys *fs, const char *file, const char *source, session_fn fn, void *ctx, struct err *err)
 {
     CLEANUP(settings_source_fini) struct settings_source from = {0};
+
+    TRY(settings_find(&from, fs, file, source, err));
+    return session_run_at(fs,
+        &(struct session_place){.url = from.url, .options = from.options, .option_count = from.option_count}, fn, ctx,
+        err);
+}
+
+struct rc session_run_at(
+    const struct fsys *fs, const struct session_place *place, session_fn fn, void *ctx, struct err *err)
+{
     struct session s = {.item = {.run = run, .done = on_done}, .fn = fn, .ctx = ctx};
     uv_loop_t loop;
     struct rc rc;
-    int left;
+    int left = uv_loop_init(&loop);
 
-    TRY(settings_find(&from, fs, file, source, err));
-    left = uv_loop_init(&loop);
     if (left != 0)
         return rc_raise(err, E_IO, "start an event loop: %s", uv_strerror(left));
     s.env = store_env_new(&loop, fs);
-    rc = store_open(s.env, from.url, from.options, from.option_count, &s.store, err);
+    rc = store_open(s.env, place->url, place->options, place->option_count, &s.store, err);
     if (!rc_failed(rc)) {
         s.work = work_new(&loop, 0);
         work_job(s.work, &s.item);

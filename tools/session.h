@@ -17,5 +17,13 @@ MUST_USE struct rc session_run(const struct fsys *fs, const char *source, sessio
 /* The same with the configuration that `-c` named; NULL: it was not given. */
 MUST_USE struct rc session_run_with(
     const struct fsys *fs, const char *file, const char *source, session_fn fn, void *ctx, struct err *err);
+/* The same where URL and options are known. */
+struct session_place {
+    const char *url;
+    const struct store_option *options;
+    size_t option_count;
+};
+MUST_USE struct rc session_run_at(
+    const struct fsys *fs, const struct session_place *place, session_fn fn, void *ctx, struct err *err);
 
 #endif

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* --- the table of the real system ------------------------------------------------------------------------------ */
@@ -138,6 +139,24 @@ static int real_clone(const struct fsys *fs, int to, int from)
     return ioctl(to, FICLONE, from);
 }
 
+static int real_space(const struct fsys *fs, const char *path, uint64_t *out)
+{
+    struct statvfs st;
+
+    (void)fs;
+    if (statvfs(path, &st) != 0)
+        return -1;
+    if (__builtin_mul_overflow((uint64_t)st.f_bavail, (uint64_t)st.f_frsize, out))
+        *out = UINT64_MAX;
+    return 0;
+}
+
+static int real_may_change(const struct fsys *fs, const char *folder)
+{
+    (void)fs;
+    return faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS);
+}
+
 const struct fsys fsys_real = {
     .open = real_open,
     .pread = real_pread,
@@ -159,6 +178,8 @@ const struct fsys fsys_real = {
     .give = real_give,
     .write_early = real_write_early,
     .clone = real_clone,
+    .space = real_space,
+    .may_change = real_may_change,
 };
 
 /* --- reading and writing ----------------------------------------------------------------------------------------- */

@@ -46,6 +46,10 @@ struct fsys {
     /* Give the file these permissions, and this owner and group if we may (only root may give files away).  May be
      * NULL. */
     int (*give)(const struct fsys *fs, int fd, uid_t uid, gid_t gid, mode_t mode);
+    /* How many bytes we could still write to the disk that `path` is on.  May be NULL: nobody knows. */
+    int (*space)(const struct fsys *fs, const char *path, uint64_t *out);
+    /* May we make and remove files in this folder?  Nothing is tried.  May be NULL: nobody knows. */
+    int (*may_change)(const struct fsys *fs, const char *folder);
 };
 
 extern const struct fsys fsys_real;

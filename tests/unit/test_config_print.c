@@ -126,6 +126,50 @@ static void test_golden(void **state)
     config_free(c);
 }
 
+struct given {
+    const char *key, *value;
+    bool by_default, found;
+};
+
+static void look_for(void *ctx, const char *key, const char *value, const char *at)
+{
+    assert_null(strstr(value, "S3CRET"));
+    assert_null(strstr(value, "T0KEN"));
+    for (struct given *g = ctx; g->key != NULL; g++)
+        if (strcmp(g->key, key) == 0) {
+            assert_false(g->found);
+            g->found = true;
+            assert_string_equal(value, g->value);
+            assert_int_equal(at == NULL, g->by_default);
+        }
+}
+
+static void test_one_by_one(void **state)
+{
+    struct given given[] = {
+        {"log.level", "warn", false, false},
+        {"log.format", "text", true, false},
+        {"databases[0].path", "/var/lib/app/app.db", false, false},
+        {"databases[0].replica", "s3://backups/app?region=eu-central-1&session-token=<hidden>", false, false},
+        {"databases[0].replica.secret-key", "<hidden>", false, false},
+        {"databases[0].sync.interval", "250ms", false, false},
+        {"databases[0].retention.exact", "1d", false, false},
+        {"databases[1].dir", "/srv/tenants", false, false},
+        {"databases[1].sync.interval", "1s", true, false},
+        {0},
+    };
+    struct config *c = load(source, env);
+
+    (void)state;
+    config_print_each(c, look_for, given);
+    for (struct given *g = given; g->key != NULL; g++)
+        if (!g->found) {
+            print_error("%s\n", g->key);
+            fail();
+        }
+    config_free(c);
+}
+
 static void test_reads_its_own(void **state)
 {
     struct config *c = load(source, env);
@@ -185,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_one_by_one),
         cmocka_unit_test(test_reads_its_own),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_nothing),

@@ -93,6 +93,37 @@ static void test_codes(void **state)
     }
 }
 
+/* Who we are, or what we may do? */
+static void test_unknown(void **state)
+{
+    static const struct {
+        int status;
+        const char *s3_code;
+        bool unknown;
+    } cases[] = {
+        {403, "SignatureDoesNotMatch", true},
+        {403, "InvalidAccessKeyId", true},
+        {400, "ExpiredToken", true},
+        {403, "RequestTimeTooSkewed", true},
+        {401, NULL, true},
+        {403, "AccessDenied", false},
+        {403, NULL, false},
+        {400, "KMS.DisabledException", false},
+        {404, "NoSuchBucket", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct s3_error_answer a = answer(cases[i].status, cases[i].s3_code != NULL ? error_xml(cases[i].s3_code) : "");
+        struct s3_error e;
+        struct err err;
+
+        rc_ignore(s3_error_judge(&a, &e, &err), "another test looks at the code");
+        if (e.unknown != cases[i].unknown)
+            fail_msg("%d %s", cases[i].status, cases[i].s3_code != NULL ? cases[i].s3_code : "-");
+    }
+}
+
 static void test_messages(void **state)
 {
     struct s3_error_answer a = answer(403, error_xml("SignatureDoesNotMatch"));
@@ -217,6 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_messages),
         cmocka_unit_test(test_region),
         cmocka_unit_test(test_clock),
