@@ -97,6 +97,35 @@ static struct rc read_folder(struct folder_scan *s, const char *dir, struct err 
     return RC_OK;
 }
 
+static void forget(char **list, size_t *count, size_t from)
+{
+    while (*count > from)
+        mem_free(list[--*count]);
+}
+
+/* A replica in a directory begins with this object (docs/format.md). */
+static bool is_replica(const struct folder_scan *s, const char *dir)
+{
+    CLEANUP(mem_freep) char *path = mem_printf("%s/weir.json", dir);
+    struct stat st;
+
+    return s->fs->stat(s->fs, path, &st) == 0;
+}
+
+/* A folder below.  Where it is a replica, its objects are no databases, whatever they are called; that is asked behind
+ * the reading, because it may have become one meanwhile. */
+static struct rc read_below(struct folder_scan *s, size_t i, struct err *err)
+{
+    size_t files = s->file_count, folders = s->folder_count;
+
+    TRY(read_folder(s, s->folders[i], err));
+    if (!is_replica(s, s->folders[i]))
+        return RC_OK;
+    forget(s->files, &s->file_count, files);
+    forget(s->folders, &s->folder_count, folders);
+    return RC_OK;
+}
+
 struct rc folder_scan_run(struct folder_scan *s, struct err *err)
 {
     CLEANUP(mem_freep) char *root = mem_printf("%.*s", (int)folder_match_trimmed(s->dir), s->dir);
@@ -110,7 +139,7 @@ struct rc folder_scan_run(struct folder_scan *s, struct err *err)
         if (depth_below(root, s->folders[i]) > FOLDER_SCAN_DEPTH_MAX)
             rc = rc_raise(&why, E_NOSPACE, "%s lies deeper than %d folders", s->folders[i], FOLDER_SCAN_DEPTH_MAX);
         else
-            rc = read_folder(s, s->folders[i], &why);
+            rc = read_below(s, i, &why);
         if (rc_failed(rc) && rc.code != E_NOTFOUND) /* removed since it was listed */
             skip(s, &why);
     }

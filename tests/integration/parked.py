@@ -12,7 +12,7 @@ import re
 import signal
 import sqlite3
 
-from config import config, insert, write
+from config import config, insert, restored_rows, write
 from http_api import HttpDaemon
 from lib.case import tail, wait_until
 from lib.tap import Skip, check, equal
@@ -309,10 +309,32 @@ def two_patterns(case):
     equal(folder.rows("a.db"), [1, 2], "rows of a.db")
 
 
+def replica_inside(case):
+    """The replica lies in the folder itself, and every name matches: what is stored there is never taken for a database."""
+    if case.options.store.kind != "file":
+        raise Skip("only a directory can lie in a folder")
+    folder = Folder(case, recursive=True, pattern="*")
+    url = f"file://{folder.path('backup')}"
+    folder.entry = json.dumps({**json.loads(folder.entry), "replica": url})
+    write(folder.file, config(folder.entry))
+    for name in ("a.db", "sub/b"):
+        folder.make(name)
+    daemon = folder.start()
+    for name in ("a.db", "sub/b"):
+        folder.sync(name)
+    folder.wait_parked("a.db", "sub/b")
+    for value in range(2, 5):
+        insert(case, folder.path("a.db"), value)
+        folder.sync("a.db")
+    folder.wait(lambda d: {item["path"] for item in d["databases"]} == {folder.path("a.db"), folder.path("sub/b")}, "no others")
+    daemon.stop()
+    equal(restored_rows(case, f"{url}/a.db"), [1, 2, 3, 4], "rows")
+
+
 def cases(_options):
     """All stories."""
     return [
         ("pages", pages), ("ready while waking", ready_while_waking), ("the log was not reset", log_not_reset),
         ("the log was reset once", log_reset_once), ("retention", retention), ("events are lost", events_lost), ("no watches", no_watches),
-        ("two patterns", two_patterns),
+        ("two patterns", two_patterns), ("the replica inside", replica_inside),
     ]

@@ -88,6 +88,22 @@ static void test_recursive(void **state)
 }
 
 /* Too deep: told, and the rest is found. */
+static void test_replica(void **state)
+{
+    struct folder_scan s;
+
+    (void)state;
+    run("mkdir -p backup/a.db/t/1 backup/b; touch a.db backup/a.db/weir.json backup/a.db/x.db backup/a.db/t/1/y.db "
+        "backup/b/z.db weir.json");
+    s = scan(true);
+    assert_int_equal(s.file_count, 2);
+    assert_true(has(s.files, s.file_count, "a.db"));
+    assert_true(has(s.files, s.file_count, "backup/b/z.db"));
+    assert_int_equal(
+        s.folder_count, 4); /* the root, backup, and both in there, to see when one is no replica any more */
+    folder_scan_fini(&s);
+}
+
 static void test_depth(void **state)
 {
     struct folder_scan s;
@@ -132,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_flat, setup, teardown),
         cmocka_unit_test_setup_teardown(test_recursive, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_replica, setup, teardown),
         cmocka_unit_test_setup_teardown(test_depth, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
         cmocka_unit_test(test_absent),
