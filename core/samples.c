@@ -133,7 +133,7 @@ json_t *samples_document(const struct samples *s, enum samples_span span, int64_
     int64_t end = now_ms / r->step_ms > r->last ? now_ms / r->step_ms : r->last, first = end - r->count + 1;
     char time[STRX_TIME_SIZE];
     json_t *o = json_pack("{s:I, s:s, s:I}", "step_ms", (json_int_t)r->step_ms, "first_time",
-        strx_format_time(first * r->step_ms, time), "first_ms", (json_int_t)(first * r->step_ms));
+        strx_format_time(first * r->step_ms, time), "first_ms", (json_int_t)first * r->step_ms);
 
     for (int c = 0; c < COLUMN_COUNT; c++) {
         json_t *list = json_array();

@@ -25,11 +25,12 @@ static struct rc check_keys(const struct s3_cred_keys *keys, int64_t expires_ms,
     return RC_OK;
 }
 
-static struct rc sign(const struct s3_config *config, const struct s3_cred_keys *keys, struct s3_sign_input *in,
+static struct rc sign(const struct s3_config *config, const struct s3_cred_keys *keys, const struct s3_sign_input *link,
     uint32_t seconds, struct buf *url, struct err *err)
 {
     CLEANUP(buf_fini) struct buf host, path, query;
     struct s3_sign_param header = {.name = "host"};
+    struct s3_sign_input in = *link;
     const struct s3_sign_key key = {
         .access_key = keys->access_key,
         .secret_key = keys->secret_key,
@@ -42,12 +43,12 @@ static struct rc sign(const struct s3_config *config, const struct s3_cred_keys 
     buf_init(&path, S3_URI_MAX);
     buf_init(&query, S3_URI_MAX);
     TRY(s3_config_host(config, &host, err));
-    TRY(s3_config_path(config, in->path, &path, err));
+    TRY(s3_config_path(config, in.path, &path, err));
     header.value = buf_str(&host);
-    in->path = buf_str(&path);
-    in->headers = &header;
-    in->header_count = 1;
-    TRY(s3_sign_presign(&key, in, seconds, &query, err));
+    in.path = buf_str(&path);
+    in.headers = &header;
+    in.header_count = 1;
+    TRY(s3_sign_presign(&key, &in, seconds, &query, err));
     buf_printf(url, "%s://%s%s?", config->scheme, buf_str(&host), buf_str(&path));
     buf_put(url, query.data, query.size);
     return buf_check(url, "a link", err);

@@ -14,6 +14,6 @@
 enum { STORE_S3_SWEEP_PAGES_MAX = 100 };
 
 void store_s3_sweep_begin(struct s3_op *op);
-void store_s3_sweep_free(struct s3_sweep *sweep); /* fine on NULL */
+void store_s3_sweep_free(struct s3_sweep *w); /* fine on NULL */
 
 #endif

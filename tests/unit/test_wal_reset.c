@@ -134,7 +134,12 @@ static void assert_later(struct wal_world *w, const char *why)
     assert_string_equal(reason, why);
     assert_true(now_ms() - begin < 1000);
     after = index_of(w);
-    assert_memory_equal(&after, &before, sizeof after); /* no commit of ours */
+    /* No commit of ours.  The struct has padding, so its parts are compared. */
+    assert_int_equal(after.change_count, before.change_count);
+    assert_int_equal(after.max_frame, before.max_frame);
+    assert_int_equal(after.page_count, before.page_count);
+    assert_memory_equal(after.frame_cksum, before.frame_cksum, sizeof after.frame_cksum);
+    assert_memory_equal(after.salt, before.salt, sizeof after.salt);
 }
 
 static void others_in_the_way(void **state)
