@@ -25,6 +25,7 @@ static void end_loop(struct daemon *d)
         uv_close((uv_handle_t *)&d->signals[i], NULL);
     uv_close((uv_handle_t *)&d->deadline, NULL);
     uv_close((uv_handle_t *)&d->tick, NULL);
+    daemon_notify_close(d);
     file_watch_stop(d->watch);
     work_stop(d->work);
     store_env_stop(d->env, on_env_stopped, d);
@@ -69,6 +70,7 @@ static void note_items(struct daemon *d, const struct daemon_folder *f)
 static void end(struct daemon *d)
 {
     d->ending = true;
+    daemon_notify_stop(d);
     daemon_child_close(d);
     for (struct daemon_member *m = d->members; m != NULL; m = m->next)
         daemon_member_note(d, m);
@@ -139,6 +141,7 @@ void daemon_stop(struct daemon *d, int number)
         return;
     }
     d->stopping = true;
+    daemon_notify_stop(d);
     if (number != 0)
         LOG_INFO("stopping: shipping what is left", F_I64("signal", number));
     else
@@ -253,6 +256,7 @@ struct rc daemon_run(const struct daemon_source *source, const struct fsys *fs, 
     d.work = work_new(&d.loop, 0);
     d.env = store_env_new(&d.loop, fs);
     start_signals(&d);
+    daemon_notify_begin(&d);
     rc = begin(&d, err);
     if (rc_failed(rc))
         d.worst = *err;

@@ -11,6 +11,7 @@
 #include "history.h"
 #include "http_server.h"
 #include "metrics.h"
+#include "notify.h"
 #include "samples.h"
 #include "status.h"
 
@@ -191,6 +192,14 @@ struct daemon_gone {
 };
 enum { DAEMON_GONE_MAX = 100 };
 
+/* What the service manager was told. */
+struct daemon_notify {
+    struct notify manager;
+    uv_timer_t look, watchdog;
+    bool ready, told_stop, told_failure;
+    char status[1024];
+};
+
 struct daemon {
     const struct daemon_source *source;
     const struct fsys *fs;
@@ -225,6 +234,7 @@ struct daemon {
     struct daemon_history *histories; /* that somebody asked for lately */
     unsigned history_jobs;            /* under way */
     struct daemon_child child;
+    struct daemon_notify notify;
     uv_signal_t signals[DAEMON_SIGNAL_COUNT];
     uv_timer_t deadline;
     bool stopping, ending, http_stopping, signals_closed;
@@ -346,6 +356,16 @@ void daemon_history_answer(struct daemon *d, struct http_call *call);
 void daemon_history_end(struct daemon *d);
 /* The actor has found a gap. */
 void daemon_history_gap(struct daemon_member *m);
+
+/* --- daemon_notify.c; without a service manager none of these does anything, but for begin and close */
+void daemon_notify_begin(struct daemon *d);
+void daemon_notify_on_look(uv_timer_t *timer);
+/* Something looks different. */
+void daemon_notify_news(struct daemon *d);
+/* A reload begins, or is over. */
+void daemon_notify_reload(struct daemon *d, bool begins);
+void daemon_notify_stop(struct daemon *d);
+void daemon_notify_close(struct daemon *d);
 
 /* --- daemon_watch.c */
 /* Of the actor of a member: what changed becomes events, counts and samples. */

@@ -126,7 +126,7 @@ static void apply(struct daemon *d, const struct daemon_settings *settings)
     daemon_check_end(d);
 }
 
-void daemon_reload_run(struct daemon *d)
+static void reload(struct daemon *d)
 {
     const struct daemon_settings *settings = NULL;
     struct err err;
@@ -153,4 +153,11 @@ void daemon_reload_run(struct daemon *d)
     LOG_INFO(
         "configuration loaded again", F_STR("file", d->source->file), F_U64("databases", settings->database_count));
     apply(d, settings);
+}
+
+void daemon_reload_run(struct daemon *d)
+{
+    daemon_notify_reload(d, true);
+    reload(d);
+    daemon_notify_reload(d, false);
 }

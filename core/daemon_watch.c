@@ -9,6 +9,7 @@
 static void add(const struct daemon_member *m, const char *kind, const char *text)
 {
     events_add(&m->daemon->events, clock_wall_ms(&clock_real), kind, m->settings.set.path, text);
+    daemon_notify_news(m->daemon);
 }
 
 static void note_state(struct daemon_member *m, const char *state, const struct err *trouble)

@@ -18,7 +18,7 @@ import subprocess
 import urllib.parse
 
 from config import ConfigDaemon, config, entry, insert, small, write
-from lib.case import tail, wait_until
+from lib.case import PATIENCE, tail, wait_until
 from lib.daemon import Daemon
 from lib.tap import check, equal
 from many import Folder
@@ -347,6 +347,54 @@ def history_parked(case):
     daemon.stop()
 
 
+class Manager:
+    """A service manager: what it was told, line by line."""
+
+    def __init__(self, address):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(address)
+        self.sock.settimeout(PATIENCE)
+
+    def wait(self, *names):
+        """Until a message has all these names; {name: value} of it, and of the messages passed over."""
+        passed = []
+        while True:
+            message = dict(line.split("=", 1) for line in self.sock.recv(4096).decode().split("\n"))
+            if set(names) <= set(message):
+                return message, passed
+            passed.append(message)
+
+
+def service(case):
+    """A service manager is told when everything is attached or has said what is wrong, of reloads, the end, and life."""
+    db, broken = small(case, "a.db"), case.path("broken.db")
+    write(broken, "no database at all" * 100)
+    manager = Manager(case.path("notify"))
+    good = entry(db, case.replica().url)
+    daemon = HttpDaemon(case, config(good, entry(broken, case.replica("two").url), http={"listen": "127.0.0.1:0"}),
+                        env={"NOTIFY_SOCKET": case.path("notify"), "WATCHDOG_USEC": "20000"}).start(ready=False)
+    message, passed = manager.wait("READY")
+    check(broken in message["STATUS"] and "1 with an error" in message["STATUS"], f"{message}")
+    check(not any("STOPPING" in one for one in passed), f"{passed}")
+    equal(daemon.states("-c", daemon.file), {"a.db": "replicating", "broken.db": "failed"}, "states when it was ready")
+    for _ in range(3):
+        manager.wait("WATCHDOG")
+    daemon.reload(config(good, http={"listen": "127.0.0.1:0"}))
+    check(int(manager.wait("RELOADING")[0]["MONOTONIC_USEC"]) > 0, "the time of the reload")
+    manager.wait("READY")
+    check("nothing is wrong" in manager.wait("STATUS")[0]["STATUS"], "the status after the reload")
+    daemon.reload("databases: nonsense\n", "the new configuration is not used")
+    manager.wait("RELOADING")
+    manager.wait("READY")
+    daemon.process.send_signal(signal.SIGTERM)
+    check(int(manager.wait("STOPPING")[0]["EXTEND_TIMEOUT_USEC"]) > 0, "the time for the end")
+    daemon.wait_exit(expect=0)
+    other = HttpDaemon(case, config(good), env={"NOTIFY_SOCKET": "nowhere"}).start(ready=False)
+    other.wait_synced(db)
+    other.stop()
+    check("the service manager does not know" in other.log(), "a socket of no use is told")
+
+
 def told(daemon, db):
     """The state and whether there is an error, as every page tells them; they must agree."""
     for _ in range(50):
@@ -473,6 +521,6 @@ def cases(_options):
     return [
         ("pages", pages), ("commands", commands), ("patience", patience), ("thousands wait", thousands), ("who may ask", guarded),
         ("refused", refused), ("hostile clients", hostile), ("history", history), ("history of what is broken", history_away),
-        ("history of a parked database", history_parked),
+        ("history of a parked database", history_parked), ("service manager", service),
         ("a replica that is away", away), ("broken in every way", broken), ("figures", figures),
     ]
