@@ -215,7 +215,7 @@ static struct http_call *new_call(
 
 static enum MHD_Result send_answer(struct http_call *c)
 {
-    c->conn->deadline_ms = http_server_now_ms() + (c->server->stopping ? HTTP_STOP_MS : HTTP_ANSWER_MS);
+    c->conn->deadline_ms = http_server_now_ms() + (c->server->stopping ? HTTP_STOP_MS : c->server->limits.answer_ms);
     return MHD_queue_response(c->mhd, c->status, c->response);
 }
 
@@ -257,7 +257,7 @@ void http_call_on_completed(void *cls, struct MHD_Connection *mhd, void **state,
     if (c == NULL)
         return;
     *state = NULL;
-    c->conn->deadline_ms = http_server_now_ms() + HTTP_IDLE_MS;
+    c->conn->deadline_ms = http_server_now_ms() + c->server->limits.idle_ms;
     if (c->response != NULL)
         MHD_destroy_response(c->response);
     c->completed = true;

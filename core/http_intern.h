@@ -31,6 +31,7 @@ struct http_conn {
 
 struct http_server {
     uv_loop_t *loop;
+    struct http_limits limits;
     struct MHD_Daemon *mhd;
     uv_poll_t poll;
     uv_timer_t timer;

@@ -122,7 +122,7 @@ static bool accept_one(struct http_listener *l)
     k->listener = l;
     k->guard = l->guard;
     k->fd = fd;
-    k->deadline_ms = http_server_now_ms() + HTTP_HEADER_MS;
+    k->deadline_ms = http_server_now_ms() + s->limits.header_ms;
     l->connection_count++;
     link_conn(&s->accepted, k);
     /* An address of a Unix socket has no name, but a family. */
@@ -199,7 +199,7 @@ static void sweep(struct http_server *s)
 {
     uint64_t now = http_server_now_ms();
 
-    if (now - s->swept_ms < SWEEP_MS)
+    if (now - s->swept_ms < s->limits.look_ms)
         return;
     s->swept_ms = now;
     for (struct http_conn *k = s->conns; k != NULL; k = k->next) {
@@ -262,7 +262,8 @@ static void on_ready(uv_poll_t *handle, int status, int events)
 
 static void pump(struct http_server *s)
 {
-    MHD_UNSIGNED_LONG_LONG wait = SWEEP_MS;
+    const uint64_t look_ms = s->limits.look_ms;
+    MHD_UNSIGNED_LONG_LONG wait = look_ms;
     int rc;
 
     if (s->running || s->mhd == NULL)
@@ -275,9 +276,9 @@ static void pump(struct http_server *s)
         finish(s);
         return;
     }
-    if (MHD_get_timeout(s->mhd, &wait) != MHD_YES || wait > SWEEP_MS)
-        wait = SWEEP_MS;
-    if (wait == SWEEP_MS && !needs_sweep(s)) {
+    if (MHD_get_timeout(s->mhd, &wait) != MHD_YES || wait > look_ms)
+        wait = look_ms;
+    if (wait == look_ms && !needs_sweep(s)) {
         (void)uv_timer_stop(&s->timer); /* stopping a timer cannot fail */
         return;
     }
@@ -309,6 +310,7 @@ struct rc http_server_start(struct http_server **out, uv_loop_t *loop, http_fn f
     struct http_server *s = mem_new(sizeof *s);
     int rc;
 
+    s->limits = (struct http_limits){HTTP_HEADER_MS, HTTP_ANSWER_MS, HTTP_IDLE_MS, SWEEP_MS};
     s->loop = loop;
     s->fn = fn;
     s->ctx = ctx;
@@ -324,6 +326,11 @@ struct rc http_server_start(struct http_server **out, uv_loop_t *loop, http_fn f
     assert(rc == 0);
     *out = s;
     return RC_OK;
+}
+
+void http_server_set_limits(struct http_server *s, const struct http_limits *limits)
+{
+    s->limits = *limits;
 }
 
 void http_server_stop(struct http_server *s, void (*on_stopped)(void *ctx), void *ctx)

@@ -36,6 +36,12 @@ enum {
     HTTP_SLICE_MAX = 1 << 20, /* bytes that a source may give at once */
 };
 
+/* What a client may take its time for. */
+struct http_limits {
+    uint64_t header_ms, answer_ms, idle_ms;
+    uint64_t look_ms; /* they are enforced so exactly */
+};
+
 struct http_server;
 struct http_listener;
 struct http_call;
@@ -51,6 +57,8 @@ struct http_source {
 };
 
 MUST_USE struct rc http_server_start(struct http_server **out, uv_loop_t *loop, http_fn fn, void *ctx, struct err *err);
+/* Other limits than the usual ones, from the next connection and answer on. */
+void http_server_set_limits(struct http_server *s, const struct http_limits *limits);
 /* Takes the descriptor; the guard is borrowed until the server has stopped. */
 struct http_listener *http_server_listen(
     struct http_server *s, int fd, const struct http_guard *guard, unsigned connection_max);

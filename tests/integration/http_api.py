@@ -255,6 +255,8 @@ def refused(case):
 
 def hostile(case):
     """Clients that say nothing, nonsense, or too much: others are served, and the daemon ends in order."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2000)), hard))
     db, daemon = begin(case)
     silent = [socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(40)]
     for text in (b"\0" * 5000, b"GET " + b"/" * 100000, b"POST /api/v1/sync HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 70000,
@@ -265,10 +267,28 @@ def hostile(case):
             except OSError:
                 pass  # hung up on while it talks
     equal(daemon.get("/api/v1/status").json()["databases"][0]["state"], "replicating", "state")
+    # A thousand more, half of them with half a request: those who must wait do not hold the control socket up.
+    for number in range(1000):
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex(("127.0.0.1", daemon.port))
+        silent.append(client)
+        if number % 2:
+            try:
+                client.send(b"GET /api/v1/status HTTP/1.1\r\nHost: ")
+            except OSError:
+                pass  # it waits to be let in
     insert(case, db, 2)
+    equal(at_socket(db, "/api/v1/sync", "POST", path=db, wait=1).json()["ok"], True, "a sync beside a thousand silent clients")
+    silent += [socket.socket(socket.AF_UNIX) for _ in range(500)]
+    for client in silent[-500:]:
+        client.connect(db + "-weir/control.sock")
+    insert(case, db, 3)
+    equal(at_socket(db, "/api/v1/sync", "POST", path=db, wait=1).json()["ok"], True, "a sync beside silent clients of its own")
     daemon.stop()
     for client in silent:
         client.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     check("listening" in daemon.log(), tail(daemon.log()))
 
 

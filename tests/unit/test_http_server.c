@@ -604,6 +604,51 @@ static void what_is_in_the_way(void **state)
     assert_fails(http_listen_tcp(&g, &fd, &err), E_CONFIG);
 }
 
+/* Whoever takes too long is hung up on: with the header, taking the answer, between two requests.  Others are not, who
+ * wait for an answer, however long. */
+static void late(void **state)
+{
+    const struct http_limits forever = {3600000, 3600000, 3600000, 1}, header = {20, 3600000, 3600000, 1},
+                             idle = {3600000, 3600000, 20, 1}, answer = {3600000, 20, 3600000, 1};
+    struct rig g;
+    int fd, waits;
+
+    (void)state;
+    begin(&g);
+    http_server_set_limits(g.server, &header);
+    g.hold = true;
+    waits = connect_unix(&g);
+    say(waits, "GET /waits HTTP/1.1\r\nHost: any\r\n\r\n");
+    TURN_UNTIL(&g, g.held_count == 1);
+    g.hold = false;
+    fd = connect_unix(&g);
+    say(fd, "GET /never HTTP/1.1\r\nHost: ");
+    listen_anew();
+    TURN_UNTIL(&g, hear(fd, "there is nothing to hear"));
+    assert_true(hung_up);
+    (void)close(fd);
+    http_server_set_limits(g.server, &idle);
+    fd = connect_tcp(&g);
+    ask(&g, fd, "GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /a");
+    TURN_UNTIL(&g, hear(fd, "there is nothing more to hear"));
+    assert_true(hung_up);
+    (void)close(fd);
+    http_server_set_limits(g.server, &answer);
+    fd = connect_unix(&g);
+    say(fd, "GET /stream HTTP/1.1\r\nHost: any\r\n\r\n");
+    TURN_UNTIL(&g, g.freed == 1);
+    assert_true(g.streamed < STREAM_SIZE); /* it is not that all was sent */
+    (void)close(fd);
+    http_server_set_limits(g.server, &forever);
+    assert_int_equal(g.gone, 0);
+    answer_text(g.held[--g.held_count], 200, "at last");
+    listen_anew();
+    TURN_UNTIL(&g, hear(waits, "at last"));
+    assert_non_null(strstr(heard, "at last"));
+    (void)close(waits);
+    end(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -615,6 +660,7 @@ int main(void)
         cmocka_unit_test(no_bodies),
         cmocka_unit_test(garbage),
         cmocka_unit_test(slow_and_fast),
+        cmocka_unit_test(late),
         cmocka_unit_test(gone),
         cmocka_unit_test(connection_limit),
         cmocka_unit_test(stops_with_open_calls),
