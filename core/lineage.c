@@ -188,6 +188,13 @@ static struct rc decide_by_file(const struct lineage_facts *f, struct lineage_de
             "restore. To go on from this old one on a timeline of its own: --fork",
             f->path, state_text(mine, f->file_txid, f->file_time_ms), f->file_timeline, f->url,
             state_text(theirs, f->tip_txid, f->tip_time_ms));
+    if (f->replace_unbegun)
+        return rc_raise(err, E_FENCED,
+            "%s: there was nothing at %s when this process began; another writer%s%s has begun a history there since "
+            "(it is at %s now), and this database is no state of it. To get the other's state: weir restore. To keep "
+            "both: replicate this one to another URL",
+            f->path, f->url, f->newest_host[0] != 0 ? " on " : "", f->newest_host,
+            state_text(theirs, f->tip_txid, f->tip_time_ms));
     return rc_raise(err, E_CONFIG,
         "%s: the file (state checksum %016llx) is not a state of the history at %s (which ends at %s, checksum "
         "%016llx), and "

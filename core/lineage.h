@@ -45,7 +45,7 @@ struct lineage_facts {
     /* What the operator allows. */
     bool fork, adopt;
     bool replace_unbegun; /* this process has just found that nothing can be restored there: a timeline without a commit
-                             may be ended, too */
+                             may be ended, too; one that has commits by now is another writer's */
 };
 
 enum lineage_action {

@@ -7,6 +7,7 @@ The application is a Django site with migrations (tests/integration/shop/), whic
 
 import contextlib
 import datetime
+import http.client
 import http.server
 import json
 import os
@@ -144,6 +145,56 @@ def two_tasks(case):
     items = [row[0] for row in looked_at(case, url, "SELECT item FROM orders_order ORDER BY id")]
     equal(items, ["from the old one"] * 3 + ["from the new one"] * 2, "orders in the replica")
     check(look(old.db, "SELECT count(*) FROM orders_order WHERE item LIKE '%too late'")[0][0] <= 1, "orders of the old one, on its disk")
+
+
+def same_moment(case):
+    """Two tasks start at the same moment on two machines, with a history and without one: one stays, the other ends with its reason."""
+    url = case.replica().url
+    for what in ("nothing in the replica", "a history in the replica"):
+        tasks = [Shop(case, disk(case, name) + "/shop.db", url, name=name) for name in ("left", "right")]
+        for task in tasks:
+            task.start()
+        gone = []
+
+        def settled(tasks=tasks, gone=gone):
+            for task in tasks:
+                if task not in gone and not task.alive():
+                    gone.append(task)
+                elif task not in gone and os.path.exists(task.port_file):
+                    with contextlib.suppress(OSError, ValueError, http.client.HTTPException):  # it may be ended at any moment
+                        task.order(f"from the {task.name} one")
+            return len(gone) == 1
+
+        wait_until(settled, "one of them is left")
+        stays = next(task for task in tasks if task not in gone)
+        tell(f"{what}: the {stays.name} one stays, the other ended with {gone[0].exit_code()}: "
+             f"{gone[0].log().strip().splitlines()[-1].replace(case.path(), '')[:240]}")
+        gone[0].wait_exit(expect=FENCED)
+        wait_until(lambda stays=stays: os.path.exists(stays.port_file), "the one that stays serves")
+        stays.order("the last one")
+        stays.sync()
+        orders = stays.orders()[0]
+        check(stays.alive() and numbers(case, url) == orders, f"{orders} orders, another number in the replica")
+        stays.stop()
+
+
+def slower_one(case):
+    """Two tasks find nothing, and one is slower to make its database: it is told that somebody else has begun meanwhile."""
+    url, go = case.replica().url, case.path("go")
+    slow = disk(case, "slow") + "/shop.db"
+    wait = f"while [ ! -e {go} ]; do sleep 0.05; done; sqlite3 {slow} 'CREATE TABLE mine(x)'; trap 'exit 0' TERM; while :; do sleep 0.05; done"
+    slower = Container(case, ["sh", "-c", wait], {"WEIR_DB": slow, "WEIR_REPLICA": url}, name="slower").start().wait_log("the command has begun")
+    shop = Shop(case, disk(case, "fast") + "/shop.db", url, name="faster").open()
+    equal(shop.order("one"), 1, "the number of the order")
+    shop.sync()
+    with open(go, "w", encoding="ascii"):
+        pass
+    slower.wait_exit(expect=FENCED)
+    tell(slower.log().strip().splitlines()[-1].replace(case.path(), ""))
+    check("another writer" in slower.log(), tail(slower.log()))
+    equal(shop.order("two"), 2, "the number of the order")
+    shop.stop()
+    equal(numbers(case, url), 2, "orders in the replica")
 
 
 def same_volume(case):
@@ -371,6 +422,7 @@ def cases(_options):
     """All stories."""
     return [
         ("the example", example), ("deployments", deployments), ("killed at any moment", killed), ("two tasks at once", two_tasks),
+        ("two tasks at the same moment", same_moment), ("the slower of two tasks", slower_one),
         ("two tasks on one volume", same_volume), ("a bad deployment", bad_deployment), ("migrations, a bulk load, VACUUM", heavy_work),
         ("a full disk", full_disk), ("the replica is away", replica_away), ("a hanging application", stubborn), ("a task role that rotates", role),
     ]

@@ -141,6 +141,8 @@ ROW(old_found_adopt, hashed_old(s); s->f.adopt = true;)
 ROW(nowhere, hashed_nowhere(s);)
 ROW(nowhere_fork, hashed_nowhere(s); s->f.fork = true;)
 ROW(nowhere_adopt, hashed_nowhere(s); s->f.adopt = true;)
+ROW(nowhere_begun_meanwhile, hashed_nowhere(s); s->f.replace_unbegun = true;)
+ROW(nowhere_begun_meanwhile_adopt, hashed_nowhere(s); s->f.replace_unbegun = s->f.adopt = true;)
 
 static const struct {
     const char *name;
@@ -218,6 +220,8 @@ static const struct {
     REFUSED(nowhere, E_CONFIG, "000000000000dead", "0000000000000c50", "weir restore", "--adopt"),
     REFUSED(nowhere_fork, E_CONFIG, "000000000000dead", "weir restore", "--adopt"),
     GOOD(nowhere_adopt, ADOPT, 3, 50, 0xc50, "adopted"),
+    REFUSED(nowhere_begun_meanwhile, E_FENCED, "on alpha", "txid 50", "weir restore"),
+    GOOD(nowhere_begun_meanwhile_adopt, ADOPT, 3, 50, 0xc50, "adopted"),
 };
 
 static void every_row(void **state)
