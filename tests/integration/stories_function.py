@@ -11,16 +11,17 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 import time
 
 from bad_input import small_disk
-from lib.case import tail, wait_until
+from lib.case import PATIENCE, tail, wait_until
 from lib.daemon import Daemon, restore_state
 from lib.history import Recorder, fingerprint_file
 from lib.story import Container, Shop, disk, look, looked_at, sound, tell
 from lib.tap import Skip, check, diag, equal
 from operators import fetch, object_url
-from run_cmd import write_program
+from run_cmd import away, url_of, write_program
 from servers import faults
 
 USAGE, NO_BACKUP = 2, 3
@@ -169,6 +170,28 @@ def triggers(case):
     equal(looked_at(case, replica.url, "SELECT count(*) FROM t"), [(18,)], "rows in the replica")
 
 
+def requests_never_wait(case):
+    """While nothing can be shipped every request is answered; whoever asks for it to be shipped gets no promise before it is."""
+    url = url_of(case)
+    begin, mend = away(case)
+    shop = Shop(case, disk(case, "tmp") + "/shop.db", url).open()
+    equal(shop.order("something"), 1, "the number of the order")
+    shop.sync()
+    begin()
+    for number in range(2, 40):
+        equal(shop.order("something"), number, "the number of the order")
+    asked = case.spawn([case.options.weir, "sync", shop.db, "--wait"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_until(lambda: case.weir("status", shop.db, expect=None).returncode == 1, "the status says that something is wrong")
+    check(asked.poll() is None, "weir sync --wait returned, though nothing was shipped")
+    tell("38 requests were answered meanwhile, and one waits for its promise")
+    mend()
+    said = asked.communicate(timeout=PATIENCE)[0]
+    equal(asked.returncode, 0, f"weir sync --wait: {said}")
+    case.forget(asked)
+    equal(looked_at(case, url, "SELECT count(*) FROM orders_order"), [(39,)], "orders in the replica, once it was promised")
+    shop.stop()
+
+
 # --- plain files -------------------------------------------------------------------------------------------------------
 
 
@@ -298,5 +321,6 @@ def cases(_options):
     """All stories."""
     return [
         ("cold starts", cold_starts), ("fifty megabytes", fifty_megabytes), ("frozen between requests", frozen), ("what makes it ship", triggers),
+        ("requests never wait", requests_never_wait),
         ("plain files", adopted), ("missing", missing), ("denied", denied), ("silent", silent), ("too large for the disk", too_large), ("DuckDB", duckdb),
     ]
