@@ -2,6 +2,7 @@
 #include "daemon_intern.h"
 
 #include "alloc.h"
+#include "dashboard.h"
 #include "db_snapshot.h"
 #include "db_sync.h"
 #include "strx.h"
@@ -260,12 +261,24 @@ static void post_snapshot(struct daemon *d, struct http_call *call)
 
 /* --- what is shown ------------------------------------------------------------------------------------------------ */
 
+static void get_dashboard(struct daemon *d, struct http_call *call)
+{
+    (void)d;
+    dashboard_answer(call, http_call_path(call));
+}
+
+/* The dashboard for browsers, which say that they want HTML; for curl the names of the pages. */
 static void get_root(struct daemon *d, struct http_call *call)
 {
+    const char *accept = http_call_header_in(call, "Accept");
     CLEANUP(buf_fini) struct buf text;
 
-    (void)d;
+    if (accept != NULL && strstr(accept, "text/html") != NULL) {
+        get_dashboard(d, call);
+        return;
+    }
     buf_init(&text, 4096);
+    http_call_header(call, "Vary", "Accept");
     buf_text(&text, "weir " WEIR_VERSION "\n\n"
                     "/api/v1/status    where every database stands (path=... one of them)\n"
                     "/api/v1/samples   lag and throughput over time (path=... and span=hour or week)\n"
@@ -310,12 +323,14 @@ static const struct route routes[] = {
     {"/api/v1/snapshot", true, false, post_snapshot, {"path", "timeout", NULL}},
 };
 
+static const struct route dashboard_route = {"/dashboard/", false, true, get_dashboard, {NULL}};
+
 static const struct route *find_route(const char *path)
 {
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
         if (strcmp(routes[i].path, path) == 0)
             return &routes[i];
-    return NULL;
+    return dashboard_has(path) ? &dashboard_route : NULL;
 }
 
 /* The token comes first: whoever has none learns nothing. */

@@ -123,7 +123,9 @@ static void put_head(struct daemon *d, struct buf *out)
 
     buf_text(out, "{\"version\":");
     daemon_http_json(out, version);
-    buf_printf(out, ",\"pid\":%ld,\"configuration\":", (long)getpid());
+    buf_printf(out, ",\"pid\":%ld,\"started\":", (long)getpid());
+    daemon_http_json(out, status_time(d->start_ms));
+    buf_text(out, ",\"configuration\":");
     configuration = status_configuration(d->source->file, d->loaded_ms, &d->reload_error, d->reload_error_ms);
     daemon_http_json(out, configuration);
     buf_text(out, ",\"folders\":");

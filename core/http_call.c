@@ -41,15 +41,20 @@ static void on_watch_closed(uv_handle_t *handle)
 
 static void answer(struct http_call *c, unsigned status, const char *type, struct MHD_Response *response)
 {
+    bool may_store = false;
+
     assert(!c->answered && response != NULL);
     c->answered = true;
     c->status = status;
     c->response = response;
     add_header(response, "Content-Type", type);
-    add_header(response, "Cache-Control", "no-store");
     add_header(response, "X-Content-Type-Options", "nosniff");
-    for (unsigned i = 0; i < c->header_count; i++)
+    for (unsigned i = 0; i < c->header_count; i++) {
         add_header(response, c->headers[i][0], c->headers[i][1]);
+        may_store = may_store || strcmp(c->headers[i][0], "Cache-Control") == 0;
+    }
+    if (!may_store)
+        add_header(response, "Cache-Control", "no-store");
     if (!c->suspended)
         return;
     if (c->watching && !uv_is_closing((uv_handle_t *)&c->watch))

@@ -8,7 +8,7 @@
 
 #include <microhttpd.h>
 
-enum { HTTP_CALL_HEADERS_MAX = 4, HTTP_STOP_MS = 2000 };
+enum { HTTP_CALL_HEADERS_MAX = 8, HTTP_STOP_MS = 2000 };
 
 struct http_listener {
     struct http_server *server;

@@ -78,7 +78,7 @@ bool http_call_is_owner(const struct http_call *c);                           /*
 bool http_call_is_trusted(const struct http_call *c); /* that, or it has the token, or none is asked for */
 void http_call_on_gone(struct http_call *c, void (*on_gone)(void *ctx), void *ctx);
 
-/* For the answer: at most 4; name and value live for ever. */
+/* For the answer: at most 8; name and value live for ever.  Without Cache-Control it is not to be stored. */
 void http_call_header(struct http_call *c, const char *name, const char *value);
 /* Answer; takes the content of the body. */
 void http_call_answer(struct http_call *c, unsigned status, const char *type, struct buf *body);
