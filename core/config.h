@@ -47,6 +47,10 @@ enum config_db_key {
     CONFIG_DB_RETENTION_WEEKLY,
     CONFIG_DB_RETENTION_MONTHLY,
     CONFIG_DB_RETENTION_INTERVAL,
+    CONFIG_DB_DRILL_INTERVAL,
+    CONFIG_DB_DRILL_WINDOW,
+    CONFIG_DB_DRILL_MAX_SIZE,
+    CONFIG_DB_DRILL_RATE,
     CONFIG_DB_RESTORE_IF_MISSING,
     CONFIG_DB_SEED,
     CONFIG_DB_NO_SWITCH,
@@ -93,6 +97,8 @@ struct config_db {
     uint64_t merge_interval_ms, merge_long_interval_ms; /* 0: none */
     uint64_t merge_percent;                             /* 0: no limit */
     uint64_t retention_exact_ms, retention_daily, retention_weekly, retention_monthly, retention_interval_ms;
+    uint64_t drill_interval_ms;                           /* 0: none */
+    uint64_t drill_window_ms, drill_max_size, drill_rate; /* the last two: 0: no limit */
     bool restore_if_missing;
     char *seed; /* NULL: none */
     bool no_switch;

@@ -29,7 +29,7 @@ struct daemon_seen {
     const char *state; /* a literal */
     enum err_code code;
     uint32_t timeline;
-    uint64_t gap_txid, snapshot_count;
+    uint64_t gap_txid, snapshot_count, drill_count;
     uint64_t failure_count, gap_count;
     int64_t failed_ms; /* the last failure; 0: none */
 };
@@ -206,6 +206,7 @@ struct daemon {
     uv_loop_t loop;
     struct work *work;
     struct store_env *env;
+    struct db_drill_turn drill_turn;
     struct http_server *http;
     struct http_guard owner_guard, tcp_guard;
     struct http_listener *control; /* for all, when settings name a socket */

@@ -288,6 +288,10 @@ void daemon_member_take(struct db_settings *now, const struct db_settings *set)
     now->merge_percent = set->merge_percent;
     now->retention = set->retention;
     now->retention_interval_ms = set->retention_interval_ms;
+    now->drill_interval_ms = set->drill_interval_ms;
+    now->drill_window_ms = set->drill_window_ms;
+    now->drill_max_size = set->drill_max_size;
+    now->drill_rate = set->drill_rate;
     now->log_limit = set->log_limit;
     now->park_after_ms = set->park_after_ms;
     now->may_switch = set->may_switch;
@@ -337,6 +341,7 @@ static struct daemon_member *member_new(struct daemon *d, const struct db_settin
     db->work = d->work;
     db->fs = d->fs;
     db->env = d->env;
+    db->drill.turn = &d->drill_turn;
     db->clock = &clock_real;
     db->lane = d->lane++ % work_lane_count(d->work);
     db->on_over = on_over;

@@ -69,6 +69,25 @@ static void note_history(struct daemon_member *m)
     }
 }
 
+static void note_drill(struct daemon_member *m)
+{
+    const struct db_drill *k = &m->db.drill;
+    char text[EVENTS_TEXT_SIZE];
+
+    if (k->news_count == m->seen.drill_count)
+        return;
+    m->seen.drill_count = k->news_count;
+    if (k->err.code != E_OK)
+        (void)snprintf(text, sizeof text, "could not be carried out: %.200s", k->err.msg);
+    else if (k->skipped[0] != 0)
+        (void)snprintf(text, sizeof text, "skipped: %.200s", k->skipped);
+    else if (k->alert.code != E_OK)
+        (void)snprintf(text, sizeof text, "failed: %.250s", k->alert.msg);
+    else
+        (void)snprintf(text, sizeof text, "txid %" PRIu64 " was restored and is whole", k->last.txid);
+    add(m, "drill", text);
+}
+
 static void note_sample(struct daemon_member *m)
 {
     const struct db *db = &m->db;
@@ -97,6 +116,7 @@ void daemon_watch_news(struct db *db)
     note_state(m, status_state(db), trouble);
     note_trouble(m, trouble);
     note_history(m);
+    note_drill(m);
     note_sample(m);
 }
 

@@ -312,8 +312,8 @@ static bool may_close(const struct db *db)
 {
     bool shipped = shipper_idle(&db->shipper) || db->shipper.fenced || db->abandon;
 
-    return !db->in_step && !db->in_snap && !db->in_fence && !db->prune.running && shipped && !db->shipper.in_flight
-           && db->loading == NULL && db->close_item.run == NULL;
+    return !db->in_step && !db->in_snap && !db->in_fence && !db->prune.running && !db->drill.running && shipped
+           && !db->shipper.in_flight && db->loading == NULL && db->close_item.run == NULL;
 }
 
 /* Called again whenever something that was under way has come back. */
@@ -322,7 +322,7 @@ void db_close_live(struct db *db)
     if (db->state == DB_RUNNING)
         move_to(db, DB_CLOSING);
     db->snap_stop = true;
-    db->prune.stop = true;
+    db_prune_stop(db);
     db_sync_unwatch(db);
     (void)uv_timer_stop(&db->timer);
     if (!may_close(db))
@@ -434,7 +434,7 @@ void db_stop(struct db *db)
     case DB_RUNNING:
         move_to(db, DB_STOPPING);
         db->snap_stop = true;
-        db->prune.stop = true;
+        db_prune_stop(db);
         shipper_hurry(&db->shipper);
         db_sync_kick(db);
         break;

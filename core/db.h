@@ -15,6 +15,7 @@
 #ifndef DB_H
 #define DB_H
 
+#include "db_drill.h"
 #include "db_fold.h"
 #include "db_missing.h"
 #include "db_prune.h"
@@ -57,8 +58,10 @@ struct db_settings {
     uint64_t fold_count;               /* segments in a fold; less than 2: none */
     struct retention_policy retention; /* promises nothing: everything is kept */
     uint64_t retention_interval_ms;    /* 0: never */
-    bool of_folder;                /* it was found in a folder: it comes and goes, and is parked when it is quiet ... */
-    uint64_t park_after_ms;        /* ... for so long; 0: never */
+    bool of_folder;             /* it was found in a folder: it comes and goes, and is parked when it is quiet ... */
+    uint64_t park_after_ms;     /* ... for so long; 0: never */
+    uint64_t drill_interval_ms; /* 0: none */
+    uint64_t drill_window_ms, drill_max_size /* 0: no limit */, drill_rate /* bytes a second; 0: no limit */;
     uint64_t fold_delete_after_ms; /* folded ones are not deleted earlier than this after they were shipped */
 };
 
@@ -118,6 +121,7 @@ struct db {
 
     struct db_fold fold;
     struct db_prune prune;
+    struct db_drill drill;
 
     enum fence fence;
     struct work_item fence_item; /* looks for other writers where the store does not keep them out */

@@ -28,14 +28,17 @@ static bool all_well(const struct db *db)
 
 static bool busy(const struct db *db)
 {
-    return db->in_step || db->in_snap || db->in_fence || db->prune.running || db->fold.in_flight || db->waiters != NULL
-           || db->snap_wanted || db->loading != NULL || db->step.state != WAL_READER_QUIET || db->step.paused;
+    return db->in_step || db->in_snap || db->in_fence || db->prune.running || db->drill.running || db->fold.in_flight
+           || db->waiters != NULL || db->snap_wanted || db->loading != NULL || db->step.state != WAL_READER_QUIET
+           || db->step.paused;
 }
 
 uint64_t db_park_idle_ms(const struct db *db)
 {
     uint64_t now = clock_mono_ms(db->clock);
 
+    if (db->drill.alert.code != E_OK)
+        return 0; /* one that is parked tells of nothing */
     if (db->state != DB_RUNNING || busy(db) || !all_shipped(db) || !all_well(db) || now <= db->active_ms)
         return 0;
     return now - db->active_ms;

@@ -126,7 +126,7 @@ void db_prune_if_due(struct db *db)
     struct db_prune *p = &db->prune;
     const uint64_t now_ms = clock_mono_ms(db->clock), interval_ms = db->settings->retention_interval_ms;
 
-    if (!wanted(db->settings) || p->running || db->state != DB_RUNNING)
+    if (!wanted(db->settings) || p->running || db->drill.running || db->state != DB_RUNNING)
         return;
     if (!p->begun || p->due_ms > now_ms + interval_ms) {
         p->begun = true;
@@ -134,4 +134,10 @@ void db_prune_if_due(struct db *db)
     }
     if (now_ms >= p->due_ms && db->shipper.last_error.code == E_OK && db->shipper.spooled_count == 0)
         begin_prune(db);
+}
+
+void db_prune_stop(struct db *db)
+{
+    db->prune.stop = true;
+    db_drill_stop(db);
 }

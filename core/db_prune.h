@@ -28,5 +28,7 @@ struct db_prune {
 };
 
 void db_prune_if_due(struct db *db);
+/* The actor detaches: this gives up, and so does a drill (db_drill.h). */
+void db_prune_stop(struct db *db);
 
 #endif

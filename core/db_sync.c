@@ -304,6 +304,8 @@ static void on_step_done(struct work_item *item)
     }
     db_snapshot_if_due(db);
     db_prune_if_due(db);
+    db_drill_tend(db);
+    db_drill_if_due(db);
     db_fence_look_if_due(db);
     if (db->step.state == WAL_READER_MORE)
         step_in(db, shipper_has_room(&db->shipper) && !db->step.paused ? 0 : TICK_MS);

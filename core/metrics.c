@@ -135,6 +135,18 @@ static bool snapshot_age(const struct metrics_database *d, double *out)
     return d->db->snapshot_ms != 0;
 }
 
+static bool verified_time(const struct metrics_database *d, double *out)
+{
+    *out = seconds(d->db->drill.last.good_ms);
+    return d->db->drill.last.good_ms != 0;
+}
+
+static bool drill_failed(const struct metrics_database *d, double *out)
+{
+    *out = d->db->drill.alert.code != E_OK ? 1 : 0;
+    return d->db->settings->drill_interval_ms != 0 || d->db->drill.last.tried_ms != 0;
+}
+
 static bool gaps(const struct metrics_database *d, double *out)
 {
     return number(d->gap_count, out);
@@ -262,6 +274,10 @@ static const struct family families[] = {
     {"weir_snapshot_time_seconds", "seconds", "When the last snapshot was taken (Unix time).", GAUGE, snapshot_time,
         CLOSED_SNAPSHOT_TIME},
     {"weir_snapshot_age_seconds", "seconds", "How old the last snapshot is.", GAUGE, snapshot_age, CLOSED_SNAPSHOT_AGE},
+    {"weir_last_verified_restore_timestamp_seconds", "seconds",
+        "When a drill last restored a commit and found it whole (Unix time).", GAUGE, verified_time, CLOSED_NONE},
+    {"weir_drill_failed", NULL, "1 when a drill has failed and none went well since.", GAUGE, drill_failed,
+        CLOSED_NONE},
     {"weir_gaps", NULL, "Places of this run where commits cannot be told apart.", COUNTER, gaps, CLOSED_GAPS},
     {"weir_gap_time_seconds", "seconds", "The last such place (Unix time).", GAUGE, gap_time, CLOSED_NONE},
     {"weir_resyncs", NULL, "Comparisons of all pages that found a difference.", COUNTER, resyncs, CLOSED_RESYNCS},

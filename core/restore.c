@@ -414,7 +414,9 @@ static struct rc run(struct restore_job *j, struct restore_target *target, struc
     TRY(choose_txid(j, timeline, &txid, err));
     TRY(restore_reuse_offer(j, txid, err));
     TRY(restore_way_run(j, timeline, txid, err));
-    if (!j->opts->dry_run) {
+    if (j->opts->look != NULL) {
+        TRY(j->opts->look(j->opts->ctx, image_temp_path(j->image), err));
+    } else if (!j->opts->dry_run) {
         restore_reuse_close(j);
         TRY(verify_image(j, err));
         TRY(restore_check_stop(j, err));
@@ -437,9 +439,10 @@ struct rc restore_run(struct work *w, struct store *s, const struct fsys *fs, co
         TRY(restore_target_open(&target, fs, opts->output, opts->held, opts->force || opts->in_place, err));
         j.target = restore_target_path(target);
     }
-    restore_reuse_open(&j);
+    if (opts->look == NULL) /* a look at the replica takes nothing from this machine, and leaves nothing */
+        restore_reuse_open(&j);
     rc = run(&j, target, err);
-    if (rc_failed(rc))
+    if (rc_failed(rc) && opts->look == NULL)
         restore_reuse_leave(&j, rc);
     restore_reuse_close(&j);
     plan_free(j.plan);

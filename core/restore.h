@@ -36,6 +36,9 @@ struct restore_opts {
     unsigned parallel;        /* 0: a default */
     struct local_state *held; /* borrowed: the output's local state, when the caller holds its lock; NULL: it is free */
     const atomic_bool *stop;  /* E_CANCELED once it is set; NULL: never */
+    bool background;          /* its threads have the lowest priority */
+    /* Nothing is published: the file is shown, once its state is proven, and removed.  May be NULL. */
+    struct rc (*look)(void *ctx, const char *path, struct err *err);
     /* Progress: called now and then from the job's thread; may be NULL. */
     void (*on_progress)(void *ctx, const char *stage, uint64_t done, uint64_t total);
     void *ctx;

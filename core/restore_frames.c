@@ -143,6 +143,8 @@ static void run_worker(struct work_item *item)
     struct chunk c = {0};
     uint64_t fetched = 0;
 
+    if (w->frames->job->opts->background)
+        work_background();
     while (!rc_failed(w->rc) && take_chunk(w->frames, &c, fetched)) {
         fetched = c.source->whole.size > 0 ? 0 : c.size;
         w->rc = load_chunk(w, &c, &w->err);

@@ -266,8 +266,21 @@ static struct rc judge(sqlite3 *db, sqlite3_stmt *check, const char *path, const
     return RC_OK;
 }
 
+static int must_stop(void *stop)
+{
+    return *(const atomic_bool *)stop;
+}
+
 struct rc restore_target_check_file(const char *path, bool full, struct err *err)
 {
+    static const atomic_bool never;
+
+    return restore_target_check_until(path, full, &never, err);
+}
+
+struct rc restore_target_check_until(const char *path, bool full, const atomic_bool *stop, struct err *err)
+{
+    enum { STEPS = 10000 }; /* of SQLite's machine between two looks: milliseconds */
     const char *name = full ? "integrity_check" : "quick_check";
     CLEANUP(mem_freep) char *uri = immutable_uri(path);
     CLEANUP(mem_freep) char *sql = mem_printf("PRAGMA %s(1)", name);
@@ -276,8 +289,13 @@ struct rc restore_target_check_file(const char *path, bool full, struct err *err
     struct rc rc;
     int code = sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE, NULL);
 
-    if (code == SQLITE_OK)
+    if (code == SQLITE_OK) {
+        void *ctx;
+
+        memcpy(&ctx, &stop, sizeof ctx); /* SQLite's context is not const; must_stop() takes it back as such */
+        sqlite3_progress_handler(db, STEPS, must_stop, ctx);
         code = sqlite3_prepare_v2(db, sql, -1, &check, NULL);
+    }
     if (code == SQLITE_OK)
         rc = judge(db, check, path, name, err);
     else
@@ -285,6 +303,8 @@ struct rc restore_target_check_file(const char *path, bool full, struct err *err
             db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(code));
     (void)sqlite3_finalize(check); /* repeats the step's result */
     (void)sqlite3_close(db);       /* read-only */
+    if (rc_failed(rc) && *stop)
+        return rc_raise(err, E_CANCELED, "stopping");
     return rc;
 }
 

@@ -31,6 +31,8 @@
 #include "image.h"
 #include "local_state.h"
 
+#include <stdatomic.h>
+
 struct restore_target;
 
 /* `held`: the local state of `path`, when the caller holds its lock; NULL: it is taken when it is needed.
@@ -51,6 +53,9 @@ const char *restore_target_kept(const struct restore_target *t);
 
 /* PRAGMA quick_check, or integrity_check; leaves no side files.  E_CORRUPT with the first finding. */
 MUST_USE struct rc restore_target_check_file(const char *path, bool full, struct err *err);
+
+/* The same, until somebody sets `stop`: E_CANCELED. */
+MUST_USE struct rc restore_target_check_until(const char *path, bool full, const atomic_bool *stop, struct err *err);
 
 /*
  * Replace the target by the image.  Where there was no file, one that has come up meanwhile stays: E_EXISTS.  `content`

@@ -51,7 +51,9 @@ const struct err *status_trouble(const struct db *db)
         return &db->local_error;
     if (db->spool_error.code != E_OK)
         return &db->spool_error;
-    return db->snap_err.code != E_OK ? &db->snap_err : NULL;
+    if (db->snap_err.code != E_OK)
+        return &db->snap_err;
+    return db->drill.alert.code != E_OK ? &db->drill.alert : NULL;
 }
 
 static const char *const derived[] = {"behind", "spooling", "gap"};
@@ -103,6 +105,41 @@ static json_t *retention_object(const struct db *db)
     put(o, "deleted", json_u64(p->deleted_count));
     put(o, "kept_bytes", p->time_ms != 0 ? json_u64(p->kept_bytes) : json_null());
     put(o, "error", p->err.code != E_OK && p->err.code != E_CANCELED ? json_string(p->err.msg) : json_null());
+    return o;
+}
+
+static const char *drill_result(const struct db_drill *k)
+{
+    if (k->alert.code != E_OK)
+        return "failed";
+    return k->last.good_ms != 0 ? "good" : "none";
+}
+
+/* null: there are none. */
+static json_t *drill_object(const struct db *db)
+{
+    const struct db_drill *k = &db->drill;
+    const struct local_drill *last = &k->last;
+    int64_t age_ms = clock_wall_ms(db->clock) - last->good_ms;
+    json_t *o;
+
+    if (db->settings->drill_interval_ms == 0 && last->tried_ms == 0)
+        return json_null();
+    o = json_object();
+    put(o, "result", json_string(drill_result(k)));
+    put(o, "running", json_boolean(k->running));
+    put(o, "verified_time", json_time(last->good_ms));
+    put(o, "verified_age_seconds",
+        last->good_ms != 0 ? json_u64(age_ms > 0 ? (uint64_t)age_ms / 1000 : 0) : json_null());
+    put(o, "timeline", last->good_ms != 0 ? json_u64(last->timeline) : json_null());
+    put(o, "txid", last->good_ms != 0 ? json_u64(last->txid) : json_null());
+    put(o, "commit_time", json_time(last->state_ms));
+    put(o, "failed_time", json_time(last->failed_ms));
+    put(o, "failed_txid", last->failed_ms != 0 ? json_u64(last->failed_txid) : json_null());
+    put(o, "failure", k->alert.code != E_OK ? status_text(k->alert.msg) : json_null());
+    put(o, "skipped", k->skipped[0] != 0 ? status_text(k->skipped) : json_null());
+    put(o, "error", k->err.code != E_OK ? status_text(k->err.msg) : json_null());
+    put(o, "bytes_read", json_u64(k->bytes_read));
     return o;
 }
 
@@ -265,6 +302,7 @@ json_t *status_database(const struct db *db)
     put(o, "merges", json_u64(db->merge_count));
     put(o, "bytes_merged", json_u64(db->merge_bytes));
     put(o, "retention", retention_object(db));
+    put(o, "drill", drill_object(db));
     put(o, "resyncs", json_u64(db->resync_count));
     put(o, "segments", json_u64(db->shipper.put_count));
     put(o, "bytes_shipped", json_u64(db->shipper.put_bytes));

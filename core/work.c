@@ -5,6 +5,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 struct queue {
     struct work_item *first, **last;
@@ -138,6 +141,16 @@ static void start_thread(pthread_t *out, void *(*fn)(void *arg), void *arg)
     rc = pthread_create(out, NULL, fn, arg);
     assert(rc == 0); /* without threads nothing works; a crash is safe */
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void work_background(void)
+{
+    enum { WHO_PROCESS = 1, CLASS_IDLE = 3, CLASS_SHIFT = 13, NICEST = 19 };
+    pid_t thread = gettid();
+
+    /* Neither is needed for anything: where it is refused the work is done all the same. */
+    (void)setpriority(PRIO_PROCESS, (id_t)thread, NICEST);
+    (void)syscall(SYS_ioprio_set, WHO_PROCESS, thread, CLASS_IDLE << CLASS_SHIFT);
 }
 
 /* --- the loop's side ---------------------------------------------------------------------------------------- */

@@ -51,6 +51,9 @@ void work_stop(struct work *w);
 /* Loop thread: run the item in a lane / in a thread of its own. */
 void work_lane(struct work *w, unsigned lane, struct work_item *item);
 void work_job(struct work *w, struct work_item *item);
+/* From a job: its thread gives way to everybody else from now on, as far as the system has priorities.  It inherits
+ * that to no other: the next one asks again. */
+void work_background(void);
 
 /* From a job: run the item in a lane and wait for it. */
 void work_lane_wait(struct work *w, unsigned lane, struct work_item *item);

@@ -29,6 +29,20 @@ static const char *text(const json_t *o, const char *name)
     return s != NULL ? s : "-";
 }
 
+/* What makes it an error is in the error already. */
+static void print_drill(const json_t *drill)
+{
+    if (!json_is_object(drill))
+        return;
+    if (json_is_string(json_object_get(drill, "verified_time")))
+        (void)printf("  verified   txid %" PRIu64 " was restored and is whole, at %s\n", number(drill, "txid"),
+            text(drill, "verified_time"));
+    if (json_is_string(json_object_get(drill, "skipped")))
+        (void)printf("  drill      skipped: %s\n", text(drill, "skipped"));
+    else if (json_is_string(json_object_get(drill, "error")))
+        (void)printf("  drill      could not be carried out: %s\n", text(drill, "error"));
+}
+
 static void print_database(const json_t *db)
 {
     const json_t *lag = json_object_get(db, "lag"), *log = json_object_get(db, "log"),
@@ -51,6 +65,7 @@ static void print_database(const json_t *db)
         (void)printf("  snapshot   txid %" PRIu64 " of %s\n", number(db, "snapshot_txid"), text(db, "snapshot_time"));
     if (json_is_integer(json_object_get(db, "merge_txid")))
         (void)printf("  merge      txid %" PRIu64 " of %s\n", number(db, "merge_txid"), text(db, "merge_time"));
+    print_drill(json_object_get(db, "drill"));
     if (number(db, "resyncs") > 0)
         (void)printf(
             "  gaps       %" PRIu64 " in this run: commits that cannot be told apart\n", number(db, "resyncs"));

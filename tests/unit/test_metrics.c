@@ -58,6 +58,9 @@ static void fill(struct rig *g)
     db->shipped_txid = 10;
     db->shipped_time_ms = 1700000098000;
     db->timeline = 3;
+    db->drill.last.tried_ms = 1700000050000;
+    db->drill.last.good_ms = 1700000040000;
+    db->drill.alert.code = E_CORRUPT;
     db->shipper.put_count = 40;
     db->shipper.put_bytes = 6000;
     db->shipper.raw_bytes = (uint64_t)1 << 54;
@@ -132,6 +135,8 @@ static void open_format(void **state)
     has(text, "\nweir_spool_bytes" DB " 99\n");
     has(text, "\nweir_snapshot_time_seconds" DB " 1700000000\n");
     has(text, "\nweir_snapshot_age_seconds" DB " 100.500\n");
+    has(text, "\nweir_last_verified_restore_timestamp_seconds" DB " 1700000040\n");
+    has(text, "\nweir_drill_failed" DB " 1\n");
     has(text, "\nweir_gaps_total" DB " 1\n");
     has(text, "\nweir_gap_time_seconds" DB " 1600000000.123\n");
     has(text, "\nweir_resyncs_total" DB " 1\n");
@@ -165,8 +170,8 @@ static void classic_format(void **state)
 static void nothing_yet(void **state)
 {
     static const char *const absent[] = {"\nweir_shipped_time_seconds{", "\nweir_snapshot_time_seconds{",
-        "\nweir_snapshot_age_seconds{", "\nweir_gap_time_seconds{", "\nweir_replica_sent_bytes_total{",
-        "\nweir_replica_requests_total{"};
+        "\nweir_snapshot_age_seconds{", "\nweir_gap_time_seconds{", "\nweir_last_verified_restore_",
+        "\nweir_drill_failed{", "\nweir_replica_sent_bytes_total{", "\nweir_replica_requests_total{"};
     struct rig g;
     const char *text;
 
