@@ -89,15 +89,19 @@ void restore_reuse_open(struct restore_job *j)
 {
     struct restore_reuse *r = mem_new(sizeof *r);
     char real[PATH_MAX];
-    const char *target = realpath(j->opts->output, real) != NULL ? real : j->opts->output;
+    const char *target = j->opts->output;
 
     r->left.fd = -1;
     for (size_t i = 0; i < FILES; i++)
         r->files[i].fd = -1;
+    j->reuse = r;
+    if (target == NULL) /* a dry run that only asks what there is */
+        return;
+    if (realpath(target, real) != NULL)
+        target = real;
     open_left(r, j->fs, target);
     if (j->opts->in_place)
         open_old(r, j, target);
-    j->reuse = r;
 }
 
 void restore_reuse_close(struct restore_job *j)
