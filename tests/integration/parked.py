@@ -16,6 +16,7 @@ from config import config, insert, restored_rows, write
 from http_api import HttpDaemon
 from lib.case import tail, wait_until
 from lib.tap import Skip, check, equal
+from lib.workers import Worker
 from many import Folder
 
 
@@ -78,8 +79,11 @@ def pages(case):
     wait_until(lambda: daemon.get("/readyz").status == 200, "nothing is wrong any more")
     wait_until(lambda: folder.metric("weir_folder_gone_total", dir=folder.dir, pattern="*.db") == 1, "one is gone")
     equal(folder.metric("weir_parked", db=folder.path("c.db")), None, "one that is gone")
+    app = Worker(case, a)  # it stays, and so does the log
+    app.sql("SELECT count(*) FROM sqlite_schema")
     insert(case, a, 3)  # counters go on over a waking
     folder.sync("a.db")
+    app.close()
     folder.wait_parked("a.db")
     check(folder.metric("weir_segments_shipped_total", db=a) > shown["segments"], "segments")
     equal(folder.metric("weir_databases_unshown"), None, "it has no labels")
