@@ -278,7 +278,9 @@ def families(case):
     """The names of a daemon's /metrics, and the states that it knows."""
     scene = Scene(case)
     with open(case.path("weir.yml"), "w", encoding="utf-8") as file:
-        file.write(f"databases:\n  - {{path: {scene.db}, replica: '{scene.replica.url}'}}\n")
+        file.write(f"databases:\n  - {{path: {scene.db}, replica: '{scene.replica.url}'}}\n"
+                   f"  - {{dir: {case.path('folder')}, replica: '{case.replica('folder').url}'}}\n")
+    os.mkdir(case.path("folder"))
     daemon = case.spawn([case.options.weir, "replicate", "-c", case.path("weir.yml")], stderr=subprocess.DEVNULL)
     wait_until(lambda: case.weir("status", scene.db, expect=None).returncode == 0, "the daemon replicates")
     case.weir("snapshot", scene.db)
