@@ -46,7 +46,7 @@ export function picker(onPick) {
   const bounds = () => {
     const times = history.timelines.flatMap((one) => [one.begun, one.tip ? one.tip.time : null, one.anchors.length ? one.anchors[0].time : null]).filter((ms) => ms !== null);
     const low = times.length ? Math.min(...times) : now - 3600000, high = Math.max(now, ...times);
-    return [low - Math.max(SPAN_MIN, (high - low) * 0.01), high];
+    return [low - Math.max(500, (high - low) * 0.01), high];
   };
   const x = (time) => MARGIN + ((time - from) / (to - from)) * (width - 2 * MARGIN);
   const timeAt = (px) => Math.round(from + ((px - MARGIN) / (width - 2 * MARGIN)) * (to - from));

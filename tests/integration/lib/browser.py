@@ -141,11 +141,8 @@ class Browser:
         return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
 
     def screenshot(self, path, whole=False):
-        """A PNG of the viewport, or of the whole page."""
-        if not whole:
-            data = self.do("screenshot", method="GET")
-        else:
-            data = self.cdp("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+        """A PNG of the viewport, or of the whole page: for people, who want to see what a test sees."""
+        data = self.cdp("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
         with open(path, "wb") as out:
             out.write(base64.b64decode(data))
 
