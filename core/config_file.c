@@ -44,6 +44,7 @@ void config_file_free_db(struct config_db *db)
     mem_free(db->pattern);
     mem_free(db->replica);
     mem_free(db->seed);
+    mem_free(db->price);
     *db = (struct config_db){0};
 }
 
