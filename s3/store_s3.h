@@ -7,8 +7,8 @@
  * between ours, deletions of many on a store that has no such request, and uploads.
  *
  * Conditional writes.  `create_only` is If-None-Match: *; what the store answers is believed, so a store that ignores
- * the header must be found out before (core/fence.h).  A store that does not know the header answers 501, and the PUT
- * fails with E_UNSUPPORTED; so it does, unsent, where the kind of store or conditional=none say so.  After
+ * the header must be found out before (core/replica/fence.h).  A store that does not know the header answers 501, and
+ * the PUT fails with E_UNSUPPORTED; so it does, unsent, where the kind of store or conditional=none say so.  After
  * store_without_conditions() it is a HEAD and a plain PUT.
  *
  * Uploads.  The final key is known at FINISH only, and a multipart upload cannot be renamed: so it goes to

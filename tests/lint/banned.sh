@@ -29,7 +29,7 @@ deny 'not random: rng' 'rand srand random srandom'
 deny 'memory: alloc, struct buf' 'malloc calloc realloc free' 'core/base/alloc\.c core/base/buf\.c'
 deny 'files: struct fsys' \
   'open openat creat fopen close fclose fsync fdatasync rename renameat unlink unlinkat pwrite ftruncate truncate' \
-  'core/base/fsys\.c wal/wal_conn\.c core/http_listen\.c core/http_server\.c core/file_watch\.c core/notify\.c'
+  'core/base/fsys\.c wal/wal_conn\.c core/http/http_listen\.c core/http/http_server\.c core/work/file_watch\.c core/work/notify\.c'
 
 [ ! -s "$found" ] || {
   cat "$found"

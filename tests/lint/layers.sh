@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# tools -> core -> {wal, snapshot, s3} -> core/base: who may include what, and who may log.  The build holds most of it,
-# by its include paths; this says it in words, and sees what a path cannot (a "../wal/x.h", a library of another layer).
+# tools -> the rooms of core -> {wal, snapshot, s3} -> core/base: who may include what, and who may log.  The build holds
+# most of it, by its include paths; this says it in words, and sees what a path cannot (a "../wal/x.h", a library of
+# another layer).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
@@ -31,8 +32,21 @@ check core/base 'core/base' 'uv curl sqlite3 jansson expat microhttpd'
 check wal 'wal core/base' 'uv curl jansson expat microhttpd'
 check snapshot 'snapshot core/base' 'uv curl jansson expat microhttpd'
 check s3 's3 core/base' 'sqlite3 microhttpd'
-check core 'core wal snapshot s3 core/base' 'curl expat'
-check tools 'tools core wal snapshot s3 core/base' 'expat microhttpd'
+below='wal snapshot s3 core/base'
+check core/work 'core/work s3 core/base' 'sqlite3 curl expat microhttpd'
+check core/local 'core/local core/base' 'uv sqlite3 curl jansson expat microhttpd'
+check core/replica "core/replica core/work $below" 'sqlite3 curl expat microhttpd'
+check core/restore "core/restore core/replica core/local core/work $below" 'curl expat microhttpd'
+for room in retention verify tables follow plain; do
+  check core/$room "core/$room core/restore core/replica core/local core/work $below" 'curl expat microhttpd'
+done
+check core/db "core/db core/plain core/retention core/restore core/replica core/local core/work $below" 'curl expat microhttpd'
+check core/config "core/config core/db core/retention s3 core/base" 'sqlite3 curl expat microhttpd'
+check core/check "core/check core/config core/db core/replica core/local core/work $below" 'curl expat microhttpd'
+check core/http 'core/http core/base' 'sqlite3 curl jansson expat'
+rooms=$(for room in core/*/; do printf '%s ' "${room%/}"; done)
+check core/daemon "${rooms}$below" 'sqlite3 curl expat'
+check tools "tools ${rooms}$below" 'expat microhttpd'
 
 "$here/sources.sh" '*.[ch]' core/base wal snapshot s3 | grep -v '^core/base/slog\.[ch]$' |
   python3 "$here/strip.py" | grep -E '[^[:alnum:]_](LOG_[A-Z]+|slog_[a-z]+)[[:space:]]*\(' |

@@ -4,7 +4,7 @@
 # names no other place to load anything from.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-cd "$here/../../core/dashboard"
+cd "$here/../../core/http/dashboard"
 (cd uplot && sha256sum --quiet --strict -c - <<END
 19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f  uPlot.iife.min.js
 df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04  uPlot.min.css

@@ -4,7 +4,7 @@
  * segment and the local state.  Everything here happens in the database's lane, one call at a time.
  *
  *     WAL -> wal_reader -> wal_capture -> seg_enc -> struct db_segment, handed to the loop, which ships it
- * (core/shipper.h)
+ * (core/db/shipper.h)
  *                              |-> page_hash, local_state
  *
  * and back: db_live_acknowledge() once the replica has it.

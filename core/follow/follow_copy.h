@@ -13,9 +13,9 @@
  *     follow_copy_tend(c, err)                        now and then
  *     follow_copy_close(c)
  *
- * The page-hash index of the copy is in memory, and in its local state `<path>-weir/` (core/local_state.h), whose
+ * The page-hash index of the copy is in memory, and in its local state `<path>-weir/` (core/local/local_state.h), whose
  * position is that of the last transaction: written behind it, so after a crash the file may be ahead, never behind.
- * The state stays that of a restored file, so a writer may take over from it (core/lineage.h).
+ * The state stays that of a restored file, so a writer may take over from it (core/db/lineage.h).
  *
  * A page that a delta builds on must have the hash that the index knows.  So whoever writes to the copy is found out:
  * at the next look at the WAL index, at the next change of the page, or at the next start at the latest.

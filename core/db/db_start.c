@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "catalog.h"
+#include "conflict.h"
 #include "db_copy.h"
 #include "db_lost.h"
 #include "db_park.h"
@@ -40,7 +41,7 @@ static struct rc check_taken(struct story *t, const char *key, const struct db_s
     TRY_CTX(work_store(t->s->work, t->s->store, &req, err), err, "%s", key);
     if (req.data.size == seg->bytes.size && memcmp(req.data.data, seg->bytes.data, req.data.size) == 0)
         return RC_OK;
-    return seg->is_part ? shipper_explain_part(key, err) : shipper_explain_conflict(key, buf_span(&req.data), err);
+    return seg->is_part ? conflict_explain_part(key, err) : conflict_explain(key, buf_span(&req.data), err);
 }
 
 /* Takes the segment. */

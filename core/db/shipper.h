@@ -96,9 +96,4 @@ void shipper_fence(struct shipper *s, const struct err *why);
 /* Drop what is queued (after the request in flight has come back), then on_closed. */
 void shipper_stop(struct shipper *s);
 
-/* A part of a segment has the key of our run, so nobody else can have written it: with other bytes it is E_CORRUPT. */
-MUST_USE struct rc shipper_explain_part(const char *key, struct err *err);
-/* What stands at a log key that should have been ours, in words. */
-MUST_USE struct rc shipper_explain_conflict(const char *key, struct span object, struct err *err);
-
 #endif

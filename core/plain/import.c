@@ -2,9 +2,9 @@
 #include "import.h"
 
 #include "catalog.h"
+#include "conflict.h"
 #include "fence.h"
 #include "import_snap.h"
-#include "shipper.h"
 #include "strx.h"
 #include "timeline.h"
 
@@ -210,7 +210,7 @@ static struct rc put_mark(struct import *m, struct err *err)
     TRY_CTX(work_store(m->work, m->store, &there, err), err, "%s", key);
     if (there.data.size == mark.size && memcmp(there.data.data, mark.data, mark.size) == 0)
         return RC_OK; /* our own: the first answer got lost */
-    return shipper_explain_conflict(key, buf_span(&there.data), err);
+    return conflict_explain(key, buf_span(&there.data), err);
 }
 
 static struct rc put_state(struct import *m, struct err *err)

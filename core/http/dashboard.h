@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dashboard - the page at `/` and its parts: the files in core/dashboard/, which the build puts into the program.
+ * dashboard - the page at `/` and its parts: the files in core/http/dashboard/, which the build puts into the program.
  *
  * They are the same for everybody and hold no data, so they are sent without a token; what they show they ask for with
  * it.  Browsers are told to run nothing else, to ask nobody else, and to show the page in no frame.

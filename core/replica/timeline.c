@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "timeline.h"
 
+#include "conflict.h"
 #include "seal.h"
-#include "shipper.h"
+#include "seg.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -116,7 +117,7 @@ static struct rc judge_taken(const char *key, const struct buf *object, const st
     TRY_CTX(seal_decode(buf_span(object), &seal, err), err, "%s", key);
     if (nonce_equal(&seal.pack.writer, run))
         return RC_OK;
-    return shipper_explain_conflict(key, buf_span(object), err);
+    return conflict_explain(key, buf_span(object), err);
 }
 
 struct rc timeline_seal(struct work *w, struct store *s, const struct nonce *database, const struct nonce *run,

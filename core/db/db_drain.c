@@ -2,6 +2,7 @@
 #include "db_drain.h"
 
 #include "alloc.h"
+#include "conflict.h"
 #include "layout.h"
 #include "seg.h"
 #include "shipper.h"
@@ -23,7 +24,7 @@ static struct rc check_taken(struct db_drain *d, const char *key, bool is_part, 
     TRY_CTX(work_store(d->work, d->store, &req, err), err, "%s", key);
     if (req.data.size == bytes.size && memcmp(req.data.data, bytes.data, bytes.size) == 0)
         return RC_OK;
-    return is_part ? shipper_explain_part(key, err) : shipper_explain_conflict(key, buf_span(&req.data), err);
+    return is_part ? conflict_explain_part(key, err) : conflict_explain(key, buf_span(&req.data), err);
 }
 
 static struct rc put(struct db_drain *d, const struct spool_name *name, struct span bytes, struct err *err)

@@ -3,9 +3,9 @@
  * follow - `weir restore --follow`: a warm copy of a database, kept current from its replica, that others may read all
  * the time (docs/follow.md).
  *
- * The copy is there already (core/restore.h) and stands at a state of the history.  What comes behind that is at one
- * key of the replica: it is asked for, and "no such key" means that nothing is new.  A listing is made only at the
- * start, after a time in which nobody looked (keys may have been folded or pruned away), and where the log does not
+ * The copy is there already (core/restore/restore.h) and stands at a state of the history.  What comes behind that is
+ * at one key of the replica: it is asked for, and "no such key" means that nothing is new.  A listing is made only at
+ * the start, after a time in which nobody looked (keys may have been folded or pruned away), and where the log does not
  * lead on. Where it does not, because a commit is in a snapshot only, was pruned, or is damaged, the newest state is
  * restored to a file of its own and what differs is applied as one transaction.
  *
