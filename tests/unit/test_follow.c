@@ -293,7 +293,7 @@ static void killed(void **state)
 
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    skip(); /* the sanitizer loses its way among the threads of a child of a process that had some */
+    check_skip("the sanitizer loses its way among the threads of a child of a process that had some");
 #endif
     for (unsigned i = 0; i < 2; i++) {
         bool alive = false;

@@ -324,7 +324,7 @@ static void promtool(void **state)
 
     (void)state;
     if (access("/usr/bin/promtool", X_OK) != 0)
-        skip();
+        check_skip("there is no promtool");
     begin(&g);
     fill(&g);
     (void)render(&g, METRICS_CLASSIC);

@@ -759,7 +759,7 @@ static void test_killed(void **state)
 
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    skip(); /* the sanitizer loses its way among the threads of a child of a process that had some */
+    check_skip("the sanitizer loses its way among the threads of a child of a process that had some");
 #endif
     for (n = 1; killed; n++) {
         int status;

@@ -539,7 +539,7 @@ static void test_killed(void **state)
 
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    skip(); /* the sanitizer loses its way among the threads of a child of a process that had some */
+    check_skip("the sanitizer loses its way among the threads of a child of a process that had some");
 #endif
     for (n = 1; killed; n += n < 40 ? 3 : 1) {
         int status;
@@ -704,7 +704,7 @@ static void test_crash_over_old(void **state)
 
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    skip(); /* as above */
+    check_skip("the sanitizer loses its way among the threads of a child of a process that had some");
 #endif
     for (n = 1; killed; n += n < 20 ? 2 : 1) {
         int status;

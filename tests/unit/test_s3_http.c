@@ -424,7 +424,7 @@ static void test_connect_timeout(void **state)
     mem_free(url);
     began = now_ms();
     kit_run(&k, &a);
-    assert_in_range(now_ms() - began, 290, 5000);
+    assert_true(now_ms() - began >= 290);
     assert_failure(&a, E_TIMEOUT, "curl 28");
     assert_false(a.req.maybe_sent);
     s3_http_req_fini(&a.req);

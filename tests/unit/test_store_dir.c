@@ -515,7 +515,7 @@ static void test_not_allowed(void **state)
     assert_int_equal(munmap(t, sizeof *t), 0);
     kit_close(&k);
     if (skipped)
-        skip();
+        check_skip("only root becomes somebody else");
 }
 
 /* A file system of 256 KiB, mounted where only the child sees it. */
@@ -576,7 +576,7 @@ static void test_disk_full(void **state)
     assert_int_equal(munmap(t, sizeof *t), 0);
     store_wait_unscratch(dir);
     if (skipped)
-        skip();
+        check_skip("nothing can be mounted here");
 }
 
 /* --- many at once ------------------------------------------------------------------------------------------------- */

@@ -124,15 +124,14 @@ static void user_version_stays(void **state)
     wal_world_end(&w);
 }
 
+/* Whoever is in the way stays there until the caller ends it, so that this comes back at all says that it gives up. */
 static void assert_later(struct wal_world *w, const char *why)
 {
     struct wal_index_header before = index_of(w), after;
-    uint64_t begin = now_ms();
 
     try_reset(w);
     assert_int_equal(outcome, WAL_RESET_LATER);
     assert_string_equal(reason, why);
-    assert_true(now_ms() - begin < 1000);
     after = index_of(w);
     /* No commit of ours.  The struct has padding, so its parts are compared. */
     assert_int_equal(after.change_count, before.change_count);
@@ -358,15 +357,12 @@ static void lets_a_waiter_through(void **state)
     assert_false(wal_reset_waiter(w.conn));
     for (unsigned i = 0; i < 4; i++) {
         char text[64];
-        uint64_t begin;
 
         assert_int_equal(sql_child_call(&w.app, wal_world_random, i + 1, 5), 0);
         assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
         (void)snprintf(text, sizeof text, "PRAGMA wal_checkpoint(%s)", modes[i % 2]);
-        begin = now_ms();
         sql_child_send(&w.app, 0, text); /* with a busy timeout of 10 seconds */
         while (!wal_reset_waiter(w.conn)) {
-            assert_true(now_ms() - begin < 5000);
             assert_false(sql_child_ready(&w.app));
             (void)usleep(200);
         }
@@ -374,7 +370,6 @@ static void lets_a_waiter_through(void **state)
         assert_true(w.conn->gate_held);
         assert_int_equal(sql_child_wait(&w.app), 0);
         assert_memory_equal(w.app.answer, "0|", 2); /* not busy: it did what it was asked for */
-        assert_true(now_ms() - begin < 2000);
         assert_false(wal_reset_waiter(w.conn));
         assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
         wal_world_check(&w);
@@ -396,24 +391,26 @@ static void closes_after_the_limit(void **state)
     wal_world_attach(&w);
     sql(&w.app, "INSERT INTO t(a) VALUES (1)");
     assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
-    begin = now_ms();
-    assert_ok_err(wal_reset_tend_gate(w.conn, w.reader, 3000000, &err), &err); /* no waiter at all */
-    assert_true(now_ms() - begin < 1000);
+    /* No waiter at all, so this limit of an hour is not for us. */
+    assert_ok_err(wal_reset_tend_gate(w.conn, w.reader, 3600000000, &err), &err);
 
     /* A waiter that cannot get through: it waits for a reader as well. */
     sql(&other, "BEGIN; SELECT count(*) FROM t");
-    sql(&w.app, "PRAGMA busy_timeout=600");
+    sql(&w.app, "PRAGMA busy_timeout=3600000");
     sql_child_send(&w.app, 0, "PRAGMA wal_checkpoint(TRUNCATE)");
-    begin = now_ms();
-    while (!wal_reset_waiter(w.conn) && now_ms() - begin < 500)
+    while (!wal_reset_waiter(w.conn))
         (void)usleep(200);
-    assert_true(wal_reset_waiter(w.conn));
     begin = now_ms();
     assert_ok_err(wal_reset_tend_gate(w.conn, w.reader, 100000, &err), &err);
-    assert_in_range(now_ms() - begin, 99, 400);
+    assert_true(now_ms() - begin >= 99);
     assert_true(w.conn->gate_held);
+    assert_false(sql_child_ready(&w.app));
+
+    sql(&other, "COMMIT");
+    while (!sql_child_ready(&w.app))
+        assert_ok_err(wal_reset_tend_gate(w.conn, w.reader, 100000, &err), &err);
     assert_int_equal(sql_child_wait(&w.app), 0);
-    assert_memory_equal(w.app.answer, "1|", 2);
+    assert_memory_equal(w.app.answer, "0|", 2);
     sql_child_stop(&other);
     assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
     wal_world_check(&w);
@@ -424,7 +421,6 @@ static void closes_after_the_limit(void **state)
 static void nothing_unread_is_let_go(void **state)
 {
     struct wal_world w;
-    uint64_t begin = now_ms();
 
     (void)state;
     wal_world_begin(&w, 4096);
@@ -434,7 +430,7 @@ static void nothing_unread_is_let_go(void **state)
     sql(&w.app, "INSERT INTO t(a) VALUES (2)");
     sql_child_send(&w.app, 0, "PRAGMA wal_checkpoint(TRUNCATE)");
     while (!wal_reset_waiter(w.conn)) {
-        assert_true(now_ms() - begin < 9000);
+        assert_false(sql_child_ready(&w.app));
         (void)usleep(200);
     }
     assert_false(wal_reader_at_end(w.reader));
