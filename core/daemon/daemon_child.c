@@ -301,7 +301,7 @@ static void on_look(uv_timer_t *timer)
 {
     struct daemon *d = timer->data;
 
-    if (d->child.stage == DAEMON_TURN && !d->stopping && !is_taken(d, d->child.settings)) {
+    if (d->child.stage == DAEMON_TURN && !d->stopping && !is_taken(d, d->child.settings) && daemon_listen_turn(d)) {
         LOG_INFO("it is our turn now");
         d->child.stage = DAEMON_BEFORE;
         d->child.begin_ms = clock_mono_ms(&clock_real);
@@ -327,7 +327,7 @@ void daemon_child_begin(struct daemon *d, const struct daemon_settings *settings
     c->settings = settings;
     c->begin_ms = clock_mono_ms(&clock_real);
     start_clock(d, on_look, LOOK_MS, LOOK_MS);
-    if (c->command->standby && is_taken(d, settings))
+    if (c->command->standby && (is_taken(d, settings) || !daemon_listen_turn(d)))
         return;
     c->stage = DAEMON_BEFORE;
     daemon_begin_members(d, settings);

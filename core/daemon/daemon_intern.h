@@ -87,6 +87,7 @@ struct daemon_child {
     uv_timer_t clock;        /* the next look before it begins; afterwards SIGKILL */
     uint64_t begin_ms;       /* monotonic */
     bool told_turn;
+    bool told_address; /* the same of where it listens */
     bool closed;
 };
 
@@ -325,8 +326,10 @@ struct daemon_member *daemon_http_member(struct daemon *d, struct http_call *cal
 void daemon_http_wait(struct db *db, struct http_call *call, bool for_snapshot, uint64_t timeout_ms);
 
 /* --- daemon_listen.c */
-/* Begin to listen at what the settings name for all databases. */
+/* Begin to listen at what the settings name for all databases.  Who stands by need not have it all yet. */
 MUST_USE struct rc daemon_listen_begin(struct daemon *d, const struct daemon_settings *settings, struct err *err);
+/* Is all of it ours?  What is not is tried once more. */
+bool daemon_listen_turn(struct daemon *d);
 /* A reload: what cannot change must be the same; the token may be another one. */
 MUST_USE struct rc daemon_listen_reload(struct daemon *d, const struct daemon_settings *settings, struct err *err);
 void daemon_listen_end(struct daemon *d);

@@ -75,18 +75,41 @@ static struct rc listen_owner(struct daemon *d, const char *path, struct http_li
     return RC_OK;
 }
 
+/* What is not listened at yet. */
+static struct rc listen_at_all(struct daemon *d, struct err *err)
+{
+    if (d->socket_path != NULL && d->control == NULL)
+        TRY(listen_owner(d, d->socket_path, &d->control, err));
+    if (d->http_listen != NULL && d->tcp == NULL)
+        TRY(listen_tcp(d, err));
+    return RC_OK;
+}
+
 struct rc daemon_listen_begin(struct daemon *d, const struct daemon_settings *settings, struct err *err)
 {
+    bool standby = d->child.command != NULL && d->child.command->standby;
+    struct rc rc;
+
     raise_descriptor_limit();
     d->owner_guard.owner_only = true;
+    d->socket_path = copy_text(settings->socket_path);
     d->http_listen = copy_text(settings->http_listen);
     d->token_file = copy_text(settings->token_file);
     TRY(http_server_start(&d->http, &d->loop, daemon_http_call, d, err));
-    if (settings->socket_path != NULL) {
-        d->socket_path = mem_strdup(settings->socket_path);
-        TRY(listen_owner(d, d->socket_path, &d->control, err));
-    }
-    return d->http_listen != NULL ? listen_tcp(d, err) : RC_OK;
+    rc = listen_at_all(d, err);
+    return standby && rc_failed(rc) && err->sys == EADDRINUSE ? RC_OK : rc; /* daemon_listen_turn() tries again */
+}
+
+bool daemon_listen_turn(struct daemon *d)
+{
+    struct err err;
+
+    if (!rc_failed(listen_at_all(d, &err)))
+        return true;
+    if (!d->child.told_address)
+        LOG_INFO("standing by: another process has the address", F_ERR(&err));
+    d->child.told_address = true;
+    return false;
 }
 
 /* A socket that moves would cut off those who wait on it. */

@@ -38,30 +38,70 @@ void http_listen_short_fini(struct http_listen_short *s)
         (void)close(s->dir); /* only a reference to a directory */
 }
 
-static bool bind_and_listen(int fd, const char *short_path)
+static struct sockaddr_un address_of(const char *short_path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    mode_t mask;
-    bool good;
 
     memcpy(addr.sun_path, short_path, strlen(short_path) + 1);
-    mask = umask(0177); /* the socket is for its owner only from its first moment */
-    good = bind(fd, (const struct sockaddr *)&addr, sizeof addr) == 0;
-    (void)umask(mask);
-    return good && listen(fd, HTTP_LISTEN_BACKLOG) == 0;
+    return addr;
+}
+
+/* The socket is for its owner only from its first moment: Linux gives the name the mode that the descriptor has.  A
+ * umask would be that of all threads, which make files and folders meanwhile. */
+static bool bind_and_listen(int fd, const char *short_path)
+{
+    const struct sockaddr_un addr = address_of(short_path);
+
+    return fchmod(fd, 0600) == 0 && bind(fd, (const struct sockaddr *)&addr, sizeof addr) == 0
+           && listen(fd, HTTP_LISTEN_BACKLOG) == 0;
+}
+
+/* The process that listens there; 0: there is none, -1: there is one, and the system does not say which. */
+static pid_t find_listener(const char *short_path)
+{
+    const struct sockaddr_un addr = address_of(short_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct ucred other = {.pid = -1};
+    socklen_t size = sizeof other;
+    pid_t found = 0;
+
+    if (fd < 0)
+        return 0; /* the socket that we want cannot be had either, and that is told */
+    if (connect(fd, (const struct sockaddr *)&addr, sizeof addr) == 0)
+        found = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &other, &size) == 0 && other.pid > 0 ? other.pid : -1;
+    else if (errno == EAGAIN)
+        found = -1;  /* so many wait there that there is no room for us */
+    (void)close(fd); /* nothing was said */
+    return found;
+}
+
+static struct rc make_room(const char *path, const char *short_path, struct err *err)
+{
+    struct stat st;
+    pid_t other;
+
+    if (lstat(path, &st) != 0)
+        return RC_OK; /* what is wrong with it, the bind tells */
+    if (!S_ISSOCK(st.st_mode))
+        return rc_raise(err, E_CONFIG, "control socket %s: there is a file that is not a socket", path);
+    other = find_listener(short_path);
+    if (other > 0)
+        return rc_raise_sys(
+            err, E_FENCED, EADDRINUSE, "control socket %s: process %ld answers there", path, (long)other);
+    if (other < 0)
+        return rc_raise_sys(err, E_FENCED, EADDRINUSE, "control socket %s: another process answers there", path);
+    (void)unlink(path); /* left over from a crash */
+    return RC_OK;
 }
 
 struct rc http_listen_unix(const char *path, int *fd, struct err *err)
 {
     CLEANUP(http_listen_short_fini) struct http_listen_short at = {.dir = -1};
-    struct stat st;
     int made;
 
     if (!http_listen_shorten(path, &at))
         return rc_raise_sys(err, rc_from_errno(errno), errno, "control socket %s", path);
-    if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
-        return rc_raise(err, E_CONFIG, "control socket %s: there is a file that is not a socket", path);
-    (void)unlink(path); /* left over from a crash; the database's lock tells that nobody uses it */
+    TRY(make_room(path, at.path, err));
     made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (made < 0)
         return rc_raise_sys(err, rc_from_errno(errno), errno, "control socket %s", path);

@@ -10,7 +10,7 @@
 
 enum { HTTP_LISTEN_BACKLOG = 1024 }; /* many wait at once for one sync */
 
-/* A left-over socket there is replaced; anything else is not. */
+/* A left-over socket there is replaced; anything else is not.  E_FENCED, with EADDRINUSE: somebody listens there. */
 MUST_USE struct rc http_listen_unix(const char *path, int *fd, struct err *err);
 /* At the guard's address, which gets the port when it asks for any.  E_CONFIG: reachable from other machines without a
  * token. */

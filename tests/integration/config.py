@@ -378,6 +378,21 @@ def sources(case):
     check("no weir process answers" in case.weir("sync", db, *by_file, expect=1).stderr, "sync without a daemon")
 
 
+def started_twice(case):
+    """A second daemon with the same file is refused, and the first one stays within reach."""
+    file, db, sock = case.path("weir.yml"), small(case, "a.db"), case.path("weir.sock")
+    write(file, config(entry(db, case.replica().url), socket=sock))
+    daemon = ConfigDaemon(case, file).start(ready=False)
+    daemon.wait_synced(db)
+    second = ConfigDaemon(case, file, name="second").start(ready=False)
+    second.wait_exit(expect=FENCED)
+    check(f"control socket {sock}: process {daemon.pid} answers there" in second.log(), tail(second.log()))
+    case.weir("status", "-c", file)
+    case.weir("sync", db, "--wait", "-c", file)
+    daemon.stop()
+    check(not os.path.exists(sock), "the socket is left behind")
+
+
 def command_line(case):
     """Databases of the command line instead of the file's; its options over the file's."""
     file, db, other = case.path("weir.yml"), small(case, "a.db"), small(case, "b.db")
@@ -438,6 +453,6 @@ def cases(_options):
         ("a bad one among good ones", bad_among_good), ("a fenced one among good ones", fenced_among_good), ("all bad", all_bad),
         ("reload while writers write", reload_while_writing), ("every commit over reloads", every_commit),
         ("a bad reload", bad_reload), ("an empty place", empty_place), ("another chance", another_chance), ("SIGHUP without a file", no_file),
-        ("environment only", environment_only), ("sources", sources), ("command line", command_line),
+        ("environment only", environment_only), ("sources", sources), ("started twice", started_twice), ("command line", command_line),
         ("unsupported keys", unsupported), ("secrets", secrets),
     ]

@@ -19,6 +19,7 @@ from lib.case import PATIENCE, tail, wait_until
 from lib.daemon import Daemon, log_of, restore
 from lib.tap import Skip, check, equal
 from servers import faults
+from servers.process import free_ports
 
 USAGE, FENCED, NOT_RUNNABLE, NOT_FOUND, BY_SIGNAL = 2, 5, 126, 127, 128
 
@@ -587,6 +588,26 @@ def two_at_once(case):
     equal(restored_rows(case, url), [1, 2, 3, 4], "rows")
 
 
+def two_at_one_address(case):
+    """Who stands by leaves socket and address to the one at work, and has them when it is its turn."""
+    db, url = first_run(case)
+    file, sock, port = case.path("weir.yml"), case.path("weir.sock"), free_ports(1)[0]
+    with open(file, "w", encoding="utf-8") as out:
+        json.dump({"socket": sock, "http": {"listen": f"127.0.0.1:{port}"}, "databases": [{"path": db, "replica": url}]}, out)
+    probe, later = Probe(case, "SIGTERM"), Probe(case, "SIGTERM", name="later")
+    run = Run(case, probe.program, args=("-c", file)).start()
+    probe.wait_ready()
+    standby = Run(case, later.program, args=("--standby", "-c", file), name="standby").start().wait_log("standing by")
+    case.weir("sync", db, "--wait", "-c", file)
+    equal(case.weir("status", db, "-c", file, "--json").stdout.count('"replicating"'), 1, "the one at work answers")
+    run.stop()
+    later.wait_ready()
+    case.weir("sync", db, "--wait", "-c", file)
+    check("it is our turn now" in standby.log(), tail(standby.log()))
+    standby.stop()
+    check(not os.path.exists(sock), "the socket is left behind")
+
+
 def taken_over(case):
     """On two machines the newer one takes over; the older one is told by its next commit, ends its program, exits 5."""
     db, url = first_run(case)
@@ -725,7 +746,7 @@ def cases(_options):
         ("stopped in a restore", stopped_in_restore), ("stopped in a seed", terminated_early), ("seed file", seed_file),
         ("seed program", seed_program), ("bad seeds", bad_seeds), ("seed is killed", seed_killed),
         ("replica away, database missing", away_and_missing), ("replica away, database there", away_and_there),
-        ("replica away at the end", away_at_the_end), ("two at once", two_at_once), ("taken over", taken_over),
+        ("replica away at the end", away_at_the_end), ("two at once", two_at_once), ("two at one address", two_at_one_address), ("taken over", taken_over),
         ("a writer that never began", unbegun), ("environment only", environment_only), ("several databases", several),
         ("weir replicate", replicate_restores), ("task role", task_role),
     ]

@@ -6,6 +6,7 @@
 #include "http_server.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -568,10 +570,42 @@ static void long_path(void **state)
     end(&g);
 }
 
+static unsigned umask_count;
+
+/* In place of the C library's: whoever asks for another mask is noticed. */
+mode_t umask(mode_t mask)
+{
+    umask_count++;
+    return (mode_t)syscall(SYS_umask, mask);
+}
+
+/* Other threads make files and folders meanwhile, which must get the modes that they would have without us. */
+static void only_its_own_mode(void **state)
+{
+    char dir[] = "/tmp/weir-listen-XXXXXX", path[64];
+    mode_t before = umask(0);
+    unsigned asked = umask_count;
+    struct stat st;
+    int fd;
+
+    (void)state;
+    assert_int_equal(asked, 1); /* this test would notice */
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof path, "%s/control", dir);
+    assert_ok_err(http_listen_unix(path, &fd, &err), &err);
+    assert_int_equal(umask_count, asked);
+    assert_int_equal(lstat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    (void)umask(before);
+    (void)close(fd);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void what_is_in_the_way(void **state)
 {
     struct http_guard g;
-    char path[64] = "/tmp/weir-listen-XXXXXX";
+    char path[64] = "/tmp/weir-listen-XXXXXX", want[200];
     int fd, again;
 
     (void)state;
@@ -582,6 +616,11 @@ static void what_is_in_the_way(void **state)
     assert_non_null(strstr(err.msg, "not a socket"));
     assert_int_equal(unlink(path), 0);
     assert_ok_err(http_listen_unix(path, &fd, &err), &err);
+    assert_fails(http_listen_unix(path, &again, &err), E_FENCED); /* somebody answers */
+    (void)snprintf(want, sizeof want, "control socket %s: process %ld answers there: Address already in use", path,
+        (long)getpid());
+    assert_string_equal(err.msg, want);
+    assert_int_equal(err.sys, EADDRINUSE);
     (void)close(fd);
     assert_int_equal(access(path, F_OK), 0);
     assert_ok_err(http_listen_unix(path, &fd, &err), &err); /* left over */
@@ -665,6 +704,7 @@ int main(void)
         cmocka_unit_test(connection_limit),
         cmocka_unit_test(stops_with_open_calls),
         cmocka_unit_test(long_path),
+        cmocka_unit_test(only_its_own_mode),
         cmocka_unit_test(what_is_in_the_way),
     };
 
