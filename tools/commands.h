@@ -14,6 +14,7 @@ int cmd_prune(int argc, char **argv, const struct fsys *fs);
 int cmd_replicate(int argc, char **argv, const struct fsys *fs);
 int cmd_run(int argc, char **argv, const struct fsys *fs);
 int cmd_restore(int argc, char **argv, const struct fsys *fs);
+int cmd_selftest(int argc, char **argv, const struct fsys *fs);
 int cmd_share(int argc, char **argv, const struct fsys *fs);
 int cmd_snapshot(int argc, char **argv, const struct fsys *fs);
 int cmd_status(int argc, char **argv, const struct fsys *fs);

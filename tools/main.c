@@ -14,6 +14,7 @@ static const struct command {
     {"replicate", "follow databases and ship every commit: the daemon", cmd_replicate},
     {"run", "restore what is missing, run a program, ship every commit until it has ended", cmd_run},
     {"check", "try everything that replication needs, and predict what it costs", cmd_check},
+    {"selftest", "write, ship, wipe, restore and compare: does the whole road work here?", cmd_selftest},
     {"restore", "make a database file from a replica, as it was at any commit", cmd_restore},
     {"ls", "what a replica holds: timelines, restorable ranges, snapshots, sizes", cmd_ls},
     {"log", "the commits of a replica, to find the right moment", cmd_log},

@@ -89,7 +89,7 @@ struct rc config_daemon_check(const struct config *c, const struct fsys *fs, str
     return config_replica_check(c, fs, err);
 }
 
-static struct db_settings settings_of(const struct config_db *db)
+struct db_settings config_daemon_database(const struct config_db *db)
 {
     return (struct db_settings){
         .path = db->path,
@@ -137,10 +137,10 @@ void config_daemon_init(struct daemon_settings *out, const struct config *c)
         const struct config_db *db = &c->dbs[i];
 
         if (db->dir == NULL)
-            out->databases[out->database_count++] = settings_of(db);
+            out->databases[out->database_count++] = config_daemon_database(db);
         else
             out->folders[out->folder_count++] = (struct daemon_folder_settings){
-                .set = settings_of(db),
+                .set = config_daemon_database(db),
                 .dir = db->dir,
                 .pattern = db->pattern,
                 .recursive = db->recursive,

@@ -17,6 +17,8 @@ MUST_USE struct rc config_daemon_check(const struct config *c, const struct fsys
 void config_daemon_init(struct daemon_settings *out, const struct config *c);
 void config_daemon_fini(struct daemon_settings *s);
 
+/* Of one database; its texts are borrowed, its options mem_free'd. */
+struct db_settings config_daemon_database(const struct config_db *db);
 /* All zero when none is given. */
 struct retention_policy config_daemon_retention(const struct config_db *db);
 
