@@ -166,6 +166,7 @@ static struct rc judge(struct s3_call *call, struct s3_error *e)
         .skew_ms = skew_of(call),
         .bucket = config->bucket,
         .host = config->host,
+        .right = s3_right_of(call->kind),
     };
 
     return s3_error_judge(&answer, e, &call->err);

@@ -16,8 +16,7 @@ struct meaning {
 };
 
 static const char KEYS_ADVICE[] = "check the access key and the secret key";
-static const char RIGHTS_ADVICE[] = "check that the credentials may s3:ListBucket on the bucket, and s3:GetObject, "
-                                    "s3:PutObject and s3:DeleteObject on its objects";
+static const char RIGHTS_ADVICE[] = "the credentials need";
 static const char KMS_ADVICE[] = "check the KMS key and the rights on it (kms:GenerateDataKey, kms:Decrypt)";
 static const char BUCKET_ADVICE[] = "check bucket and endpoint; weir does not make buckets";
 
@@ -235,15 +234,18 @@ static struct rc tell(const struct s3_error_answer *a, const struct s3_xml_error
     const struct s3_error *out, struct err *err)
 {
     const char *id = a->request_id != NULL ? a->request_id : e->request_id;
-    char where[512] = "";
+    char where[512] = "", right[80] = "";
     struct rc rc;
 
     if (m->code == E_CONFIG || m->code == E_DENIED)
         (void)snprintf(where, sizeof where, " (bucket %.64s at %.256s%s%s)", a->bucket, a->host,
             out->region[0] != 0 ? ", which is in region " : "", out->region);
-    rc = rc_raise(err, m->code, "HTTP status %d%s%s%s%s%s%s%s%.128s%s%s", a->status, e->code[0] != 0 ? " " : "",
+    if (m->advice == RIGHTS_ADVICE)
+        (void)snprintf(right, sizeof right, " %s on %s", a->right != NULL ? a->right->action : "a right that they lack",
+            a->right == NULL || a->right->on_bucket ? "the bucket" : "its objects");
+    rc = rc_raise(err, m->code, "HTTP status %d%s%s%s%s%s%s%s%.128s%s%s%s", a->status, e->code[0] != 0 ? " " : "",
         e->code, e->message[0] != 0 ? ", \"" : "", e->message, e->message[0] != 0 ? "\"" : "", where,
-        id[0] != 0 ? ", request " : "", id, m->advice != NULL ? ": " : "", m->advice != NULL ? m->advice : "");
+        id[0] != 0 ? ", request " : "", id, m->advice != NULL ? ": " : "", m->advice != NULL ? m->advice : "", right);
     err->http = a->status;
     return rc;
 }

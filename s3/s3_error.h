@@ -7,13 +7,14 @@
  * or nothing, so every status has a meaning of its own.
  *
  * Messages hold the HTTP status, the S3 code, the store's words and its request id, which its support asks for; never a
- * credential.  Those of E_DENIED and E_CONFIG say what to look at.
+ * credential.  Those of E_DENIED and E_CONFIG say what to look at; a refusal names the right that the request needs.
  *
  * Pure functions.
  */
 #ifndef S3_ERROR_H
 #define S3_ERROR_H
 
+#include "s3_right.h"
 #include "s3_xml.h"
 
 /* What to do before the request is sent once more, at once. */
@@ -28,11 +29,12 @@ enum s3_action {
 struct s3_error_answer {
     int status;
     struct span body;
-    const char *request_id;    /* header x-amz-request-id, or NULL */
-    const char *region;        /* header x-amz-bucket-region, or NULL */
-    const char *retry_after;   /* header, or NULL */
-    int64_t skew_ms;           /* the store's clock (header Date) minus the one that we signed with; 0: unknown */
-    const char *bucket, *host; /* for messages */
+    const char *request_id;       /* header x-amz-request-id, or NULL */
+    const char *region;           /* header x-amz-bucket-region, or NULL */
+    const char *retry_after;      /* header, or NULL */
+    int64_t skew_ms;              /* the store's clock (header Date) minus the one that we signed with; 0: unknown */
+    const char *bucket, *host;    /* for messages */
+    const struct s3_right *right; /* what the request needs, for messages; or NULL */
 };
 
 struct s3_error {

@@ -157,6 +157,7 @@ static void judge(const struct s3_http_req *http, struct s3_error *e, struct err
         .request_id = s3_http_answer(http, "x-amz-request-id"),
         .retry_after = s3_http_answer(http, "retry-after"),
         .bucket = "of the link",
+        .right = s3_right_of(STORE_GET), /* of those who signed it */
     };
 
     rc_ignore(s3_uri_parse(http->url, &uri, &quoting), "then its host is not told");

@@ -4,6 +4,8 @@
 #include "alloc.h"
 #include "store_s3_batch.h"
 
+#include <string.h>
+
 /* A thousand keys of 1,013 bytes, each with its frame, and characters that have to be escaped. */
 enum { BODY_MAX = 8 << 20 };
 
@@ -89,13 +91,38 @@ static struct rc write_body(struct s3_op *op, struct err *err)
 static struct rc take_result(struct s3_op *op, struct err *err)
 {
     struct s3_xml_error first;
+    enum err_code code;
     size_t failed;
 
     TRY(s3_xml_read_deleted(buf_span(&op->call.http.data), &failed, &first, err));
     if (failed == 0)
         return RC_OK;
-    return rc_raise(err, s3_error_code(first.code), "%zu of them were not deleted, the first is %.200s: %s, \"%s\"",
-        failed, first.key, first.code, first.message);
+    code = s3_error_code(first.code);
+    return rc_raise(err, code, "%zu of them were not deleted, the first is %.200s: %s, \"%s\"%s%s", failed, first.key,
+        first.code, first.message, code == E_DENIED ? ": the credentials need " : "",
+        code == E_DENIED ? s3_right_of(STORE_DELETE)->action : "");
+}
+
+static void on_first(struct s3_op *op)
+{
+    struct rc rc = store_s3_result(op);
+
+    if (rc_failed(rc) && rc.code != E_NOTFOUND) {
+        store_s3_end(op, rc);
+        return;
+    }
+    op->store->no_batch_delete = true;
+    one_by_one(op);
+}
+
+/*
+ * The request as a whole was denied, which on Amazon it never is for want of a right on an object.  Ceph also asks for
+ * s3:DeleteObject on the bucket, where policies give it on objects only: a single deletion tells whether it is that.
+ */
+static void try_first(struct s3_op *op)
+{
+    store_s3_call(op, STORE_DELETE, "DELETE", op->req->keys[0]);
+    store_s3_send(op, on_first);
 }
 
 static void on_all_deleted(struct s3_op *op)
@@ -105,6 +132,10 @@ static void on_all_deleted(struct s3_op *op)
     if (rc.code == E_UNSUPPORTED) { /* not every store has this request */
         op->store->no_batch_delete = true;
         one_by_one(op);
+        return;
+    }
+    if (rc.code == E_DENIED && strcmp(op->call.s3_code, "AccessDenied") == 0) {
+        try_first(op);
         return;
     }
     if (!rc_failed(rc))

@@ -127,7 +127,13 @@ static void on_looked(struct s3_op *op)
 
     if (!rc_failed(rc))
         rc = take_listing(op, &there, err);
-    if (rc_failed(rc) || there) {
+    if (rc.code == E_DENIED) {
+        const struct err list = *err;
+
+        /* Whether the object is there remains unknown, but the right to list is missing for certain. */
+        rc = rc_raise(err, E_DENIED, "refused, and so is the listing that tells whether it is there: %.350s", list.msg);
+        err->http = list.http;
+    } else if (rc_failed(rc) || there) {
         *err = op->denied;
         rc = rc_of(err);
     } else

@@ -7,6 +7,7 @@
 #include "fence.h"
 #include "layout.h"
 #include "s3_config.h"
+#include "s3_right.h"
 #include "strx.h"
 
 #include <errno.h>
@@ -101,25 +102,10 @@ static bool look_at_credentials(struct trying *t)
 
 /* --- rights ------------------------------------------------------------------------------------------------------- */
 
-/* What a verb needs: the name of the right, and whether it is one on the bucket. */
-static const struct right {
-    const char *action, *kms;
-    bool on_bucket, with_prefix;
-} rights[STORE_VERB_COUNT] = {
-    [STORE_PUT] = {"s3:PutObject", "kms:GenerateDataKey", false, false},
-    [STORE_GET] = {"s3:GetObject", "kms:Decrypt", false, false},
-    [STORE_HEAD] = {"s3:GetObject", NULL, false, false},
-    [STORE_LIST] = {"s3:ListBucket", NULL, true, true},
-    [STORE_DELETE] = {"s3:DeleteObject", NULL, false, false},
-    [STORE_UPLOAD_PART] = {"s3:PutObject", "kms:GenerateDataKey", false, false},
-    [STORE_UPLOAD_ABORT] = {"s3:AbortMultipartUpload", NULL, false, false},
-    [STORE_UPLOAD_SWEEP] = {"s3:ListBucketMultipartUploads", NULL, true, false},
-};
-
 /* The smallest statement of a policy that gives this right. */
 static void write_policy(const struct trying *t, enum store_verb verb, char out[POLICY_SIZE])
 {
-    const struct right *right = &rights[verb];
+    const struct s3_right *right = s3_right_of(verb);
     const char *prefix = t->who.prefix, *slash = prefix[0] != 0 ? "/" : "";
     char condition[POLICY_SIZE / 2] = "";
 
@@ -139,7 +125,7 @@ static void write_policy(const struct trying *t, enum store_verb verb, char out[
 static void tell_refusal(
     struct trying *t, const char *name, enum check_result result, enum store_verb verb, const struct err *err)
 {
-    const struct right *right = &rights[verb];
+    const struct s3_right *right = s3_right_of(verb);
     const char *where = strstr(err->msg, " (bucket "); /* which the policy names, and advice on many rights */
     int words = where != NULL && where - err->msg < 300 ? (int)(where - err->msg) : 300;
     char policy[POLICY_SIZE], kms[POLICY_SIZE / 8] = "";
@@ -221,7 +207,7 @@ static bool look_at_list(struct trying *t)
         return false;
     }
     if (judge(t, "list", CHECK_FAILED, &req, &err))
-        check_report_add(t->c->report, "list", CHECK_OK, "%s", t->is_s3 ? rights[STORE_LIST].action : "allowed");
+        check_report_add(t->c->report, "list", CHECK_OK, "%s", t->is_s3 ? s3_right_of(STORE_LIST)->action : "allowed");
     if (t->is_s3 && req.store_ms != 0)
         look_at_clock(t, req.store_ms, before, clock_wall_ms(&clock_real));
     else if (t->is_s3)
@@ -233,7 +219,7 @@ static bool look_at_list(struct trying *t)
 
 static void tell_allowed(struct trying *t, const char *name, enum store_verb verb, const char *more)
 {
-    check_report_add(t->c->report, name, CHECK_OK, "%s%s", t->is_s3 ? rights[verb].action : "allowed", more);
+    check_report_add(t->c->report, name, CHECK_OK, "%s%s", t->is_s3 ? s3_right_of(verb)->action : "allowed", more);
 }
 
 static void try_put(struct trying *t)

@@ -16,10 +16,10 @@ DAYS = 60
 POLICY = ("--exact", "24h", "--daily", "7", "--weekly", "4", "--monthly", "2")
 
 
-def old(case, name="replica"):
+def old(case, name="replica", days=DAYS):
     """A replica of weeks, wherever this run keeps replicas."""
     made = case.path(f"{name}-made")
-    case.run(case.options.program("old_history"), made, str(DAYS))
+    case.run(case.options.program("old_history"), made, str(days))
     replica = case.replica(name)
     for path in sorted(pathlib.Path(made).rglob("*")):
         if path.is_file():

@@ -22,6 +22,7 @@ import threading
 import time
 import urllib.parse
 
+from servers import resign
 from servers.faults import Fault
 from servers.http1 import HEAD_MAX, Head, ProtocolError, body_length, pieces, read_head, split_target
 
@@ -99,7 +100,7 @@ class Exchange:
 
     def __init__(self, connection, head, record):
         self.connection, self.head, self.record = connection, head, record
-        self.secret_key = connection.proxy.secret_key
+        self.secret_key = connection.proxy.secret_of(head)
         self.left = body_length(head)  # of the request's body: 0 once it was read
         self.reusable = (head.get("Connection") or "").lower() != "close"
 
@@ -308,12 +309,18 @@ class FaultProxy:
     def __init__(self, server):
         parts = urllib.parse.urlsplit(server.endpoint)
         self.upstream, self.secret_key = (parts.hostname, parts.port), server.secret_key
+        self.other_secrets = {server.other_access_key: server.other_secret_key} if hasattr(server, "other_access_key") else {}
         self.dns_name = getattr(server, "dns_name", None)
         self.requests, self.rules, self.troubles = [], [], []
         self.port, self._numbers, self._connections = 0, itertools.count(1), {}
         self._loop, self._thread, self._listener, self.hanging = None, None, None, None
 
     # --- life --------------------------------------------------------------------------------------------------
+
+    def secret_of(self, head):
+        """The secret of whoever signed this request."""
+        found = resign.parts(head)
+        return self.other_secrets.get(found[0] if found else None, self.secret_key)
 
     def start(self):
         """Listen on a free port."""

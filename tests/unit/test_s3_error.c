@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "s3_error.h"
+#include "store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -138,6 +139,13 @@ static void test_messages(void **state)
     a.request_id = "from-header";
     assert_fails(s3_error_judge(&a, &e, &err), E_DENIED);
     assert_non_null(strstr(err.msg, ", request from-header: "));
+    a = answer(403, error_xml("AccessDenied"));
+    a.right = s3_right_of(STORE_PUT);
+    assert_fails(s3_error_judge(&a, &e, &err), E_DENIED);
+    assert_non_null(strstr(err.msg, ": the credentials need s3:PutObject on its objects"));
+    a.right = s3_right_of(STORE_LIST);
+    assert_fails(s3_error_judge(&a, &e, &err), E_DENIED);
+    assert_non_null(strstr(err.msg, ": the credentials need s3:ListBucket on the bucket"));
     a = answer(503, "<html>busy</html>");
     assert_fails(s3_error_judge(&a, &e, &err), E_SERVER);
     assert_string_equal(err.msg, "HTTP status 503");

@@ -381,8 +381,8 @@ static void test_delete_many(void **state)
     s3_kit_answer(&k, 200, NULL,
         "<DeleteResult><Error><Key>pre/b/c</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>");
     assert_fails(delete_many(&k, keys, 2), E_DENIED);
-    assert_string_equal(
-        k.err.msg, "delete 2 keys: 1 of them were not deleted, the first is pre/b/c: AccessDenied, \"no\"");
+    assert_string_equal(k.err.msg, "delete 2 keys: 1 of them were not deleted, the first is pre/b/c: AccessDenied, "
+                                   "\"no\": the credentials need s3:DeleteObject");
     s3_kit_answer(&k, 200, NULL, "<Error><Code>InternalError</Code></Error>"); /* an error inside a success */
     assert_fails(delete_many(&k, keys, 2), E_SERVER);
     s3_kit_answer(&k, 200, NULL, "<html/>");
@@ -463,9 +463,46 @@ static void test_denied_but_not_there(void **state)
             assert_string_equal(k.err.msg, "get a: no such object (the store denies it, and lists none)");
         else
             assert_non_null(strstr(k.err.msg, "HTTP status 403 AccessDenied"));
+        if (cases[i].status == 403)
+            assert_non_null(strstr(k.err.msg, "s3:ListBucket on the bucket"));
         store_req_fini(&req);
         s3_kit_end(&k);
     }
+}
+
+struct denying {
+    bool single; /* single deletions, too */
+};
+
+static void answer_denied_batches(void *ctx, const struct http_seen *seen, struct http_answer *answer)
+{
+    const struct denying *d = ctx;
+    bool denied = strcmp(seen->method, "POST") == 0 || d->single;
+
+    answer->status = denied ? 403 : 204;
+    if (denied)
+        answer->body = "<Error><Code>AccessDenied</Code></Error>";
+}
+
+/* Ceph wants the right on the bucket for the deletion of many, where policies give it on the objects. */
+static void test_delete_many_denied(void **state)
+{
+    static const char *const keys[] = {"a", "b", "c"};
+    struct denying denying = {.single = true};
+    struct s3_kit k;
+
+    (void)state;
+    s3_kit_begin(&k, "");
+    http_script_on_request(k.script, answer_denied_batches, &denying);
+    assert_fails(delete_many(&k, keys, 3), E_DENIED);
+    assert_non_null(strstr(k.err.msg, "the credentials need s3:DeleteObject on its objects"));
+    assert_int_equal(http_script_count(k.script), 2); /* one more, not one for each key */
+    denying.single = false;
+    assert_ok_err(delete_many(&k, keys, 3), &k.err);
+    assert_int_equal(http_script_count(k.script), 2 + 2 + 3);
+    assert_ok_err(delete_many(&k, keys, 3), &k.err);
+    assert_int_equal(http_script_count(k.script), 2 + 2 + 3 + 3); /* not asked again */
+    s3_kit_end(&k);
 }
 
 int main(void)
@@ -484,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_delete),
         cmocka_unit_test(test_delete_many),
         cmocka_unit_test(test_delete_many_one_by_one),
+        cmocka_unit_test(test_delete_many_denied),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
