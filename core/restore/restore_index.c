@@ -73,8 +73,9 @@ static struct rc check_meta(const struct restore_job *j, const struct restore_so
             "%s: it says that it is txid %" PRIu64 " of timeline %" PRIu32 ", level %u from txid %" PRIu64, s->key,
             m->txid, m->timeline, m->level, m->base_txid);
     if (j->database_known && !nonce_equal(&m->database, &j->database))
-        return rc_raise(err, E_CORRUPT, "%s: it belongs to database %s, not to %s", s->key,
-            nonce_format(&m->database, theirs), nonce_format(&j->database, mine));
+        return rc_raise(err, E_CORRUPT, "%s: it belongs to database %s, not to %s, which %s names", s->key,
+            nonce_format(&m->database, theirs), nonce_format(&j->database, mine),
+            j->catalog->identity.format != 0 ? LAYOUT_IDENTITY : "timeline.json");
     return RC_OK;
 }
 

@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import resource
+import signal
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -49,6 +50,9 @@ def clean_environment():
             del os.environ[name]
     os.environ.update(LC_ALL="C.UTF-8", TZ="UTC", AWS_CONFIG_FILE="/dev/null", AWS_SHARED_CREDENTIALS_FILE="/dev/null",
                       AWS_EC2_METADATA_DISABLED="true")
+    # A shell without job control begins what runs in the background with these ignored, and so would everything that we begin.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def main():

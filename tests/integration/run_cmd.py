@@ -14,8 +14,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 
-from lib.case import PATIENCE, tail, wait_until
+from lib.case import PATIENCE, children_of, tail, wait_until
 from lib.daemon import Daemon, log_of, restore
 from lib.tap import Skip, check, equal
 from servers import faults
@@ -466,7 +467,7 @@ def seed_killed(case):
     run.process.kill()
     run.kill()
     check(not os.path.exists(db), "half a seed counts as a database")
-    end_sleeps(case)
+    end_orphans(case)
     with open(go, "w", encoding="utf-8"):
         pass
     Run(case, sql(db, "INSERT INTO t VALUES(3)"), db, url, args=("--seed", seed)).start().end()
@@ -474,17 +475,13 @@ def seed_killed(case):
     equal([name for name in os.listdir(db + "-weir") if name == "seed"], [], "scraps of the seed")
 
 
-def end_sleeps(_case):
-    """What a killed seed left running became our child (see become_subreaper)."""
-    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
-        pids = [int(word) for word in file.read().split()]
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
-                if file.read().startswith("sleep\0"):
-                    os.kill(pid, signal.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+def end_orphans(case):
+    """What a killed seed left running became our child (see become_subreaper), and may begin more before it is ended."""
+    own = {process.pid for process in case.processes}
+    while orphans := [pid for pid, _ in children_of(os.getpid()) if pid not in own]:
+        for pid in orphans:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
 
 
 # --- the replica is away ----------------------------------------------------------------------------------------------

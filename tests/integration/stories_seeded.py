@@ -14,7 +14,7 @@ from lib.case import tail, wait_until
 from lib.daemon import log_of
 from lib.story import EXAMPLES, Container, disk, look, looked_at, sound, tell
 from lib.tap import check, equal
-from run_cmd import away, end_sleeps, url_of, write_program
+from run_cmd import away, end_orphans, url_of, write_program
 
 ROWS = 2000
 # What a demo does today: load a document of synthetic rows, here in several transactions, with a place to stop half-way.
@@ -91,7 +91,7 @@ def crashed(case):
             started.wait_exit(expect=128 + signal.SIGTERM)
             tell("stopped half-way through the seed")
         os.unlink(os.path.join(marks, "wait"))
-        end_sleeps(case)
+        end_orphans(case)
         os.unlink(os.path.join(marks, "half"))
         check(not os.path.exists(env["WEIR_DB"]), "half a seed counts as a database")
         case.weir("restore", env["WEIR_REPLICA"], "-o", case.path("none.db"), expect=3)

@@ -49,7 +49,11 @@ static void test_round_trip(void **state)
     assert_int_equal(got.txid, 0);
     assert_ok_err(local_verified_write(&fsys_real, dir, &v, &err), &err);
     local_verified_read(&fsys_real, dir, &got);
-    assert_memory_equal(&got, &v, sizeof v);
+    /* The struct has padding, so its parts are compared. */
+    assert_int_equal(got.timeline, v.timeline);
+    assert_int_equal(got.txid, v.txid);
+    assert_int_equal(got.snapshot_txid, v.snapshot_txid);
+    assert_int_equal(got.time_ms, v.time_ms);
     /* Without local state nothing is begun. */
     assert_ok_err(local_verified_write(&fsys_real, "/nowhere/at-all", &v, &err), &err);
 }

@@ -440,6 +440,30 @@ static void test_older_snapshot_when_one_is_damaged(void **state)
     remove_target();
 }
 
+/* One digit makes weir.json that of another database.  Everything else contradicts it, so it has to be named. */
+static void test_identity_of_another_database(void **state)
+{
+    static const char field[] = "\"database\": \"";
+    char path[PATH_SIZE], *digit, before;
+    struct buf bytes;
+
+    (void)state;
+    path_of(path, LAYOUT_IDENTITY);
+    bytes = read_file(path);
+    digit = memmem(bytes.data, bytes.size, field, strlen(field));
+    assert_non_null(digit);
+    digit += strlen(field);
+    before = *digit;
+    *digit = before == '0' ? '1' : '0';
+    write_file(path, bytes.data, bytes.size);
+    assert_fails(restore((struct restore_opts){.output = NULL}), E_CORRUPT);
+    assert_non_null(strstr(kit.err.msg, ": it belongs to database "));
+    assert_non_null(strstr(kit.err.msg, ", which weir.json names"));
+    *digit = before;
+    write_file(path, bytes.data, bytes.size);
+    buf_fini(&bytes);
+}
+
 /* A snapshot of another writer that was fenced in the middle of it: whole, but not a state of this history. */
 static void test_snapshot_of_another_state(void **state)
 {
@@ -832,6 +856,7 @@ int main(void)
         cmocka_unit_test_setup(test_time_between_fork_and_first_commit, clean),
         cmocka_unit_test_setup(test_damage, clean),
         cmocka_unit_test_setup(test_older_snapshot_when_one_is_damaged, clean),
+        cmocka_unit_test_setup(test_identity_of_another_database, clean),
         cmocka_unit_test_setup(test_snapshot_of_another_state, clean),
         cmocka_unit_test_setup(test_missing_pieces_are_named, clean),
         cmocka_unit_test_setup(test_before_a_damaged_tip, clean),

@@ -94,8 +94,8 @@ class Case:
                         pipe.close()
                     except OSError:
                         pass  # a broken pipe of a process that was killed on purpose
-        # What our processes left behind became our child (see become_subreaper).  A dying one gets a moment.
-        for _ in range(20):
+        # What our processes left behind became our child (see become_subreaper).  A dying one gets time: the machine may be busy.
+        for _ in range(400):
             orphans = children_of(os.getpid())
             if not orphans:
                 return left
