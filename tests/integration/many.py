@@ -65,7 +65,8 @@ class Folder:
 
     def wait(self, condition, what):
         """Until the status is so."""
-        wait_until(lambda: self.daemon.alive() and condition(self.document()), f"{what}\n{tail(self.daemon.log())}", pause=0.05)
+        wait_until(lambda: not self.daemon.alive() or condition(self.document()), lambda: f"{what}\n{tail(self.daemon.log())}", pause=0.05)
+        check(self.daemon.alive(), lambda: f"the daemon ended before: {what}\n{tail(self.daemon.log())}")
 
     def wait_parked(self, *names):
         """Until these databases are parked."""
@@ -79,9 +80,10 @@ class Folder:
         def settled():
             nonlocal done
             done = self.case.weir("sync", self.path(name), "--wait", expect=None)
-            return done.returncode == 0
+            return done.returncode == 0 or not self.daemon.alive()
 
         wait_until(settled, lambda: f"sync of {name}: {done.stderr}\n{tail(self.daemon.log())}")
+        equal(done.returncode, 0, f"exit of sync with {name}: {done.stderr}\n{tail(self.daemon.log())}\n")
         return int(done.stdout.split()[0])
 
     def rows(self, name):
@@ -189,7 +191,7 @@ def entries_and_folders(case):
     folder.sync("a.db")
     folder.wait_parked("a.db", "b.db")
     daemon.reload(config(folder.entry, entry(a, own)))
-    folder.wait(lambda d: any(item["path"] == a and item["url"] == own and item["state"] == "failed" for item in d["databases"]),
+    folder.wait(lambda d: any(item["path"] == a and item["url"] == own.partition("?")[0] and item["state"] == "failed" for item in d["databases"]),
                 "its own entry, with an empty replica")
     daemon.reload(config(folder.entry))
     insert(case, a, 3)
@@ -255,8 +257,7 @@ def bad_among_good(case):
 def same_replica(case):
     """Two databases whose URL comes out the same: the second is refused, and the first is not touched."""
     folder = Folder(case, recursive=True)
-    base = folder.replica.url
-    folder.entry = json.dumps({"dir": folder.dir, "replica": base + "/{name}", "watch": True, "recursive": True, "park-after": PARK})
+    folder.entry = json.dumps({"dir": folder.dir, "replica": folder.url("{name}"), "watch": True, "recursive": True, "park-after": PARK})
     write(folder.file, config(folder.entry))
     folder.make("one/x.db")
     folder.start()
