@@ -336,6 +336,48 @@ static void test_clocks(void **state)
     assert_true(w.report.now_ms < w.h.time_ms - 3600 * PRUNE_WORLD_DAY);
 }
 
+/*
+ * With a short exact part and only weeks or months, a run may take away the commits by which the next one could tell
+ * the time; that one counts from an earlier time, and deletes too little.  But what a run counted from is two days old
+ * two days later, and nothing behind it went meanwhile: so one that counts from the newest commit comes within that
+ * time.
+ */
+static void test_lags_two_days_at_most(void **state)
+{
+    static const struct retention_policy policies[] = {
+        {PRUNE_WORLD_HOUR, {0, 2, 0}}, {PRUNE_WORLD_HOUR, {0, 0, 1}}, {0, {0, 0, 2}}, {PRUNE_WORLD_HOUR, {0, 0, 0}}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        int64_t counted_ms;
+        unsigned lagging = 0, deleting = 0;
+
+        prune_world_fini(&w);
+        prune_world_init(&w, 7 + i);
+        w.merge_ms[0] = 12 * PRUNE_WORLD_DAY;
+        w.merge_ms[1] = w.merge_ms[2] = 0;
+        counted_ms = w.h.time_ms;
+        for (int day = 0; day < 40; day++) {
+            struct prune_opts opts = options();
+
+            prune_world_live(&w, PRUNE_WORLD_DAY);
+            opts.local_ms = w.h.time_ms;
+            opts.policy = policies[i];
+            if (prune_world_prune(&w, &opts, none) != E_OK)
+                fail_msg("%s", w.err.msg);
+            if (w.report.now_ms > w.h.time_ms - PRUNE_WORLD_DAY / 4) {
+                deleting += w.report.deleted > 0;
+                counted_ms = w.h.time_ms;
+            } else {
+                lagging++;
+                assert_true(w.h.time_ms - counted_ms < RETENTION_TRUST_MS + PRUNE_WORLD_DAY);
+            }
+        }
+        assert_in_range(lagging, 2, 12); /* the first day, and behind snapshots */
+        assert_in_range(deleting, 2, 40);
+    }
+}
+
 static void test_leftovers(void **state)
 {
     layout_text orphan, coming, key;
@@ -385,6 +427,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_times_that_were_pruned, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_commits_that_are_cut_off, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clocks, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lags_two_days_at_most, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_leftovers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_zero_policy_is_refused, set_up, tear_down),
     };
