@@ -8,8 +8,9 @@
  *
  *     sim_engine [--seed N] [--seeds COUNT] [--lives N] [--seconds S] [--kept FILE]
  *
- * What is decided follows from the seed, which is printed; what happens between threads does not.  A seed that fails
- * belongs into engine_seeds.txt.  TAP, one line a seed.
+ * Everything follows from the seed, which is printed: what is decided, who goes on when, and each name that is made up
+ * (turns.h).  A seed that fails belongs into engine_seeds.txt.  With WEIR_SIM_TRACE=FILE all that happens is written
+ * down.  TAP, one line a seed.
  */
 #include "engine.h"
 
@@ -247,7 +248,7 @@ static void tell(const struct engine_world *w)
 /* --- a seed ---------------------------------------------------------------------------------------------------------
  */
 
-static bool run_seed(uint64_t seed, long lives)
+static bool run_seed(uint64_t seed, long lives, uint64_t *trace)
 {
     struct engine_world *w = engine_world_new(seed);
     const int64_t begin_ms = (int64_t)atomic_load(&w->clock.wall_ms);
@@ -277,9 +278,11 @@ static bool run_seed(uint64_t seed, long lives)
     (void)printf("# %s; folds of %" PRIu64 "\n", retention_text(&w->policy, policy), w->fold_count);
     (void)printf("# %.1f days, %" PRIu64 " commits, %u timelines; %" PRIu64 " lives, %" PRIu64
                  " of them killed, %" PRIu64 " faults; %" PRIu64 " folds, %" PRIu64 " merges, %" PRIu64
-                 " snapshots, %" PRIu64 " prunes; %" PRIu64 " restores, the newest from %" PRIu64 " objects at most\n",
+                 " snapshots, %" PRIu64 " prunes; %" PRIu64 " restores, the newest from %" PRIu64
+                 " objects at most; trace %016" PRIx64 "\n",
         (double)((int64_t)atomic_load(&w->clock.wall_ms) - begin_ms) / (double)ENGINE_DAY, w->number, w->timeline,
-        w->lives, w->kills, w->faults, w->folds, w->merges, w->snapshots, w->prunes, w->restores, w->most_objects);
+        w->lives, w->kills, w->faults, w->folds, w->merges, w->snapshots, w->prunes, w->restores, w->most_objects,
+        w->trace);
     totals.kills += w->kills;
     totals.faults += w->faults;
     totals.folds += w->folds;
@@ -287,6 +290,7 @@ static bool run_seed(uint64_t seed, long lives)
     totals.snapshots += w->snapshots;
     totals.prunes += w->prunes;
     totals.timelines += w->timeline > 1;
+    *trace = w->trace;
     engine_world_free(w);
     return good;
 }
@@ -346,11 +350,26 @@ static void judge_totals(void)
 
 static void run_one(uint64_t seed, long lives)
 {
-    const bool good = run_seed(seed, lives);
+    uint64_t trace;
+    const bool good = run_seed(seed, lives, &trace);
 
     failures += !good;
     (void)printf("%sok %d - seed %" PRIu64 "\n", good ? "" : "not ", ++number, seed);
     (void)fflush(stdout);
+}
+
+/* Or a seed would not be worth keeping. */
+static void run_twice(void)
+{
+    enum { SEED = 3, LIVES = 5 };
+    uint64_t traces[2];
+    bool good = true;
+
+    for (int i = 0; i < 2; i++)
+        good = run_seed(SEED, LIVES, &traces[i]) && good;
+    good = good && traces[0] == traces[1];
+    failures += !good;
+    (void)printf("%sok %d - the same seed is the same story\n", good ? "" : "not ", ++number);
 }
 
 /* Lines "SEED LIVES"; what does not begin with a digit is a comment. */
@@ -396,6 +415,7 @@ int main(int argc, char **argv)
         return 2;
     }
     run_kept(kept);
+    run_twice();
     run_busy();
     for (long i = 0; seconds > 0 ? time(NULL) - begin < seconds : i < seeds; i++)
         run_one((uint64_t)(seed + i), lives);

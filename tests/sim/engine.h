@@ -18,6 +18,7 @@
 #include "fault_store.h"
 #include "retention.h"
 #include "sql_child.h"
+#include "turns.h"
 #include "virtual_time.h"
 
 #define ENGINE_HOUR INT64_C(3600000)
@@ -53,6 +54,8 @@ struct engine_promise {
 struct engine_world {
     struct virtual_clock clock;
     uint64_t seed, random;
+    struct turns turns;
+    uint64_t trace; /* a hash of all that happened, in its order */
     char dir[64];
     char live[ENGINE_PATH_SIZE], root[ENGINE_PATH_SIZE], db[ENGINE_PATH_SIZE];
 
@@ -87,6 +90,8 @@ void engine_world_free(struct engine_world *w);
 uint64_t engine_pick(struct engine_world *w, uint64_t below);
 /* `fmt` is what is wrong; only the first one is kept. */
 void engine_wrong(struct engine_world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Something happened; paths are cut to what is within the world's folder. */
+void engine_trace(struct engine_world *w, const char *what, const char *path, uint64_t a, uint64_t b);
 
 /* --- the application -----------------------------------------------------------------------------------------------
  */
@@ -98,9 +103,9 @@ void engine_app_name_next(struct engine_world *w);
 void engine_app_open(struct engine_world *w);
 void engine_app_close(struct engine_world *w);
 void engine_app_commit(struct engine_world *w);
-/* Begin something that makes a commit or none, and changes no row.  It may wait for the daemon, which has to go on. */
-void engine_app_odd(struct engine_world *w);
-bool engine_app_is_done(struct engine_world *w);
+/* Try something that makes a commit or none, and changes no row; `what` was drawn.  False: the daemon is in the way,
+ * which has to go on first. */
+bool engine_app_odd(struct engine_world *w, uint64_t what);
 /* The model becomes what the file has, which must be a state that was. */
 void engine_app_adopt(struct engine_world *w);
 /* The process that talked with it was killed, perhaps in the midst of a word. */

@@ -309,8 +309,10 @@ static void judge(struct engine_world *w, const void *arg)
         abort();
     j.work = work_new(&loop, 1);
     work_job(j.work, &j.item);
+    turns_use(NULL, 0);
     while (!j.done)
-        (void)uv_run(&loop, UV_RUN_ONCE);
+        if (!turns_take())
+            engine_wrong(w, "the judge waits for nothing"), j.done = true;
 }
 
 static void ask(struct engine_world *w, const struct order *order)

@@ -15,17 +15,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FENCED_STATUS = 5, REST_STEPS = 3, STEPS_MAX = 5000, GUARD_MS = 2, PATIENCE = 5 };
+enum { FENCED_STATUS = 5, REST_STEPS = 3, STEPS_MAX = 5000, ODD_TRIES = 20 };
 
 struct life {
     struct engine_world *w;
     const struct engine_script *script;
+    struct fsys traced; /* below `disk` */
     struct fault_fsys disk;
     struct fault_store store;
     bool store_made;
     uv_loop_t loop;
-    uv_timer_t guard;
-    bool guarded;
     struct db_settings settings;
     struct db db;
     bool over;
@@ -54,6 +53,7 @@ static void on_dated(struct store_req *inner)
 {
     struct store_req *outer = inner->ctx;
 
+    engine_trace(l.w, "answer", inner->key, inner->err.code, 0);
     if (inner->err.code == E_OK)
         date(inner);
     store_req_take(outer, inner);
@@ -66,6 +66,7 @@ static void submit_dated(struct store *s, struct store_req *req)
 {
     struct store_req *inner;
 
+    engine_trace(l.w, store_verb_name(req->verb), req->key, 0, 0);
     if (req->verb != STORE_PUT && req->verb != STORE_UPLOAD_FINISH) {
         fault_ops->submit(s, req);
         return;
@@ -103,21 +104,6 @@ struct rc __wrap_store_open(struct store_env *env, const char *url, const struct
     return RC_OK;
 }
 
-static void on_guard(uv_timer_t *timer)
-{
-    (void)timer;
-    l.guarded = true;
-}
-
-int __real_uv_timer_start(uv_timer_t *timer, uv_timer_cb callback, uint64_t timeout_ms, uint64_t repeat_ms);
-
-/* Something that another thread does, or for a moment. */
-static void wait_a_moment(void)
-{
-    l.guarded = false;
-    (void)__real_uv_timer_start(&l.guard, on_guard, GUARD_MS, 0);
-    (void)uv_run(&l.loop, UV_RUN_ONCE);
-}
 /* NOLINTEND(bugprone-reserved-identifier) */
 
 /* --- time passes ----------------------------------------------------------------------------------------------------
@@ -140,18 +126,33 @@ static bool at_rest(void)
            && db->shipper.last_error.code == E_OK && db->fold.next.object.size == 0 && db->fold.got == DB_FOLD_NONE;
 }
 
-/* Everything that is under way comes to an end; timers run only when nothing else does. */
+/* Those who can go on do so, and what is due now, in an order that is drawn. */
+static void drain(void)
+{
+    bool more = true;
+
+    while (more && !l.over) {
+        const bool timer_first = engine_pick(l.w, 2) == 0;
+
+        more = timer_first ? virtual_time_fire(0) || turns_take() : turns_take() || virtual_time_fire(0);
+        if (more && engine_pick(l.w, 8) > 0)
+            continue;
+        (void)uv_run(&l.loop, UV_RUN_NOWAIT); /* events of files */
+        more = turns_take() || more;
+    }
+}
+
+/* Everything that is under way comes to an end; later timers run only when nothing else does. */
 static void finish(void)
 {
-    for (unsigned idle = 0; busy() && !l.over;) {
-        if (virtual_time_fire(0))
-            continue;
-        wait_a_moment();
-        idle = l.guarded ? idle + 1 : 0;
-        if (idle >= PATIENCE && virtual_time_fire(INT64_MAX)) /* it waits for a time to come: a retry */
-            idle = 0;
+    drain();
+    for (unsigned steps = 0; busy() && !l.over; steps++) {
+        if (!virtual_time_fire(INT64_MAX) || steps > STEPS_MAX) {
+            engine_wrong(l.w, "the daemon is busy for ever, in state %s", db_state_name(l.db.state));
+            _exit(0);
+        }
+        drain();
     }
-    (void)uv_run(&l.loop, UV_RUN_NOWAIT);
 }
 
 /* Nothing is to be done any more, for some steps in a row. */
@@ -205,6 +206,57 @@ static void pass(int64_t ms)
     }
 }
 
+/* --- what is written down --------------------------------------------------------------------------------------------
+ */
+
+static int traced_open(const struct fsys *fs, const char *path, int flags, mode_t mode)
+{
+    (void)fs;
+    if ((flags & (O_WRONLY | O_RDWR)) != 0)
+        engine_trace(l.w, "open", path, (uint64_t)flags, 0);
+    return fsys_real.open(&fsys_real, path, flags, mode);
+}
+
+static ssize_t traced_pwrite(const struct fsys *fs, int fd, const void *buf, size_t n, off_t off)
+{
+    (void)fs;
+    engine_trace(l.w, "write", "", n, (uint64_t)off);
+    return fsys_real.pwrite(&fsys_real, fd, buf, n, off);
+}
+
+static int traced_rename(const struct fsys *fs, const char *from, const char *to)
+{
+    (void)fs;
+    engine_trace(l.w, "rename", to, 0, 0);
+    return fsys_real.rename(&fsys_real, from, to);
+}
+
+static int traced_rename_new(const struct fsys *fs, const char *from, const char *to)
+{
+    (void)fs;
+    engine_trace(l.w, "rename", to, 1, 0);
+    return fsys_real.rename_new(&fsys_real, from, to);
+}
+
+static int traced_unlink(const struct fsys *fs, const char *path)
+{
+    (void)fs;
+    engine_trace(l.w, "unlink", path, 0, 0);
+    return fsys_real.unlink(&fsys_real, path);
+}
+
+/* Every change of a file, where it happens. */
+static void trace_disk(void)
+{
+    l.traced = fsys_real;
+    l.traced.open = traced_open;
+    l.traced.pwrite = traced_pwrite;
+    l.traced.rename = traced_rename;
+    l.traced.rename_new = traced_rename_new;
+    l.traced.unlink = traced_unlink;
+    l.disk.below = &l.traced;
+}
+
 /* --- a life ---------------------------------------------------------------------------------------------------------
  */
 
@@ -246,10 +298,12 @@ static void begin(void)
     struct err err;
 
     virtual_time_use(&l.w->clock);
+    turns_use(&l.w->turns, 1000 + (int)l.w->lives);
     fault_fsys_init(&l.disk, FAULT_KILL, l.script->kill_at, EIO);
+    trace_disk();
     l.disk.ops = FAULT_CHANGES;
     configure();
-    if (uv_loop_init(&l.loop) != 0 || uv_timer_init(&l.loop, &l.guard) != 0)
+    if (uv_loop_init(&l.loop) != 0)
         abort();
     l.db = nothing;
     l.db.settings = &l.settings;
@@ -277,11 +331,11 @@ static void count(void)
 /* A checkpoint may wait for the daemon to let it pass. */
 static void do_something_odd(void)
 {
-    engine_app_odd(l.w);
-    while (!engine_app_is_done(l.w)) {
+    const uint64_t what = engine_pick(l.w, 1000);
+
+    for (int tries = 0; !engine_app_odd(l.w, what) && tries < ODD_TRIES; tries++) {
         finish();
         (void)virtual_time_fire(ENGINE_HOUR);
-        wait_a_moment();
     }
 }
 
