@@ -3,7 +3,7 @@
 
 #include "alloc.h"
 #include "digest.h"
-#include "snap_frame.h"
+#include "snap_hashes.h"
 #include "verify_report.h"
 
 #include <assert.h>
@@ -44,7 +44,11 @@ struct reader {
     uint64_t at; /* bytes that were taken */
     size_t frame;
     uint64_t sum;
-    uint64_t *hashes; /* owned; NULL: nobody wants them */
+    uint64_t *hashes;          /* owned; of the state's pages; NULL: nobody wants them */
+    struct page_hash *carried; /* owned; what it says itself of its pages; NULL: nothing */
+    struct snap_hashes *table; /* owned; reads them */
+    struct rc carried_rc;      /* E_CORRUPT: what stands there is nothing of the kind */
+    struct err carried_err;
     struct piece pieces[PIECES];
     struct store_req reqs[PIECES];
 };
@@ -58,6 +62,8 @@ static void reader_free(struct reader *r)
         mem_free(r->pieces[i].pages);
         store_req_fini(&r->reqs[i]);
     }
+    snap_hashes_close(r->table);
+    page_hash_free(r->carried);
     snap_index_free(r->index);
     mem_free(r->hashes);
     digest_free(r->digest);
@@ -211,6 +217,24 @@ static void digest_piece(struct reader *r, const struct piece *p)
         r->trailer[p->offset + i - limit] = p->bytes.data[i];
 }
 
+/* Frames are decoded side by side, but what stands in these is one list. */
+static struct rc take_carried(struct reader *r, const struct piece *p, struct err *err)
+{
+    for (size_t i = p->begin; i < p->end && r->table != NULL && !rc_failed(r->carried_rc); i++) {
+        struct snap_index_frame f = snap_index_frame(r->index, i);
+
+        if (i < snap_hashes_first(r->table))
+            continue;
+        r->carried_rc =
+            snap_hashes_take(r->table, i, span_of(p->bytes.data + (f.offset - p->offset), f.size), &r->carried_err);
+        if (rc_failed(r->carried_rc) && r->carried_rc.code != E_CORRUPT) {
+            *err = r->carried_err;
+            return r->carried_rc;
+        }
+    }
+    return RC_OK;
+}
+
 static struct rc take_pieces(struct reader *r, struct err *err)
 {
     struct work_item *items[PIECES];
@@ -239,17 +263,19 @@ static struct rc take_pieces(struct reader *r, struct err *err)
             return r->pieces[i].rc;
         }
         r->sum ^= r->pieces[i].sum;
+        TRY(take_carried(r, &r->pieces[i], err));
     }
     return RC_OK;
 }
 
-/* Page hashes of the base, over which those of a merge are written; of a snapshot only if a merge builds on it. */
+/* Page hashes of the base, over which those of a merge are written; of a snapshot only if a merge builds on it, or it
+ * carries some that they are to be compared with. */
 static struct rc take_base(struct reader *r, const struct state *base, bool wanted, struct err *err)
 {
     const struct snap_meta *m = snap_index_meta(r->index);
     uint64_t pages = 0;
 
-    if (m->level == 0 ? !wanted : base == NULL)
+    if (m->level == 0 ? !wanted && !m->hashed : base == NULL)
         return RC_OK;
     for (size_t i = 0; i < snap_index_frame_count(r->index); i++)
         pages += snap_index_frame(r->index, i).page_count;
@@ -266,7 +292,8 @@ static struct rc take_base(struct reader *r, const struct state *base, bool want
     if (base != NULL)
         memcpy(r->hashes, base->hashes,
             (base->page_count < m->page_count ? base->page_count : m->page_count) * sizeof *r->hashes);
-    return RC_OK;
+    r->carried = page_hash_new();
+    return snap_hashes_open(&r->table, r->index, r->carried, err);
 }
 
 /* What the pages come to.  Of a merge whose base was not read nobody can tell. */
@@ -285,6 +312,27 @@ static struct rc check_sum(const struct reader *r, struct err *err)
     if (sum != m->checksum)
         return rc_raise(err, E_CORRUPT, "the state checksum of %s is %016" PRIx64 ", it says %016" PRIx64,
             m->level > 0 ? "its base with its pages" : "its pages", sum, m->checksum);
+    return RC_OK;
+}
+
+/* Those that it carries are for who has a file that is much like it.  A wrong one costs him a page that he has. */
+static struct rc check_carried(const struct reader *r, struct err *err)
+{
+    if (r->table == NULL)
+        return RC_OK;
+    if (rc_failed(r->carried_rc)) {
+        *err = r->carried_err;
+        return r->carried_rc;
+    }
+    for (uint32_t pgno = 1; pgno <= page_hash_count(r->carried); pgno++) {
+        const uint64_t says = page_hash_get(r->carried, pgno);
+
+        if (says != 0 && says != r->hashes[pgno - 1])
+            return rc_raise(err, E_CORRUPT,
+                "the hash that it carries of page %" PRIu32 " is %016" PRIx64 ", its page has %016" PRIx64
+                "; restores without --in-place are not concerned, the others read more",
+                pgno, says, r->hashes[pgno - 1]);
+    }
     return RC_OK;
 }
 
@@ -357,7 +405,7 @@ static void keep_state(struct state *states, const struct verify_work *t, size_t
 }
 
 static struct rc read_snapshot(
-    struct verify_job *j, struct verify_work *t, size_t i, struct state *states, struct err *err)
+    struct verify_job *j, struct verify_work *t, size_t i, struct state *states, bool again, struct err *err)
 {
     CLEANUP(reader_freep) struct reader *r = NULL;
     struct verify_snap_key *s = &t->snaps[i];
@@ -366,6 +414,7 @@ static struct rc read_snapshot(
     const struct state *base = s->level > 0 ? find_state(states, s->base_txid) : NULL;
     const struct snap_meta *m;
     layout_text key;
+    struct rc rc;
 
     verify_intern_snap_text(t, s, key);
     TRY(reader_new(&r, j, key, s->size, err));
@@ -377,8 +426,10 @@ static struct rc read_snapshot(
     s->page_size = m->page_size;
     s->page_count = m->page_count;
     s->writer = m->writer;
-    keep_state(states, t, i, r);
-    return RC_OK;
+    rc = check_carried(r, err);
+    if (!rc_failed(rc) || again) /* whatever it says, the state is there; the next try needs its base once more */
+        keep_state(states, t, i, r);
+    return rc;
 }
 
 static struct rc read_one(struct verify_job *j, struct verify_work *t, size_t i, struct state *states, struct err *err)
@@ -386,12 +437,12 @@ static struct rc read_one(struct verify_job *j, struct verify_work *t, size_t i,
     const uint64_t before = j->done;
     struct err damage;
     layout_text key;
-    struct rc rc = read_snapshot(j, t, i, states, &damage);
+    struct rc rc = read_snapshot(j, t, i, states, false, &damage);
 
     verify_intern_snap_text(t, &t->snaps[i], key);
     if (verify_intern_is_damage(rc)) { /* once more: it may have been the way */
         j->done = before;
-        rc = read_snapshot(j, t, i, states, &damage);
+        rc = read_snapshot(j, t, i, states, true, &damage);
     }
     if (rc_failed(rc) && !verify_intern_is_damage(rc)) {
         *err = damage;

@@ -777,11 +777,54 @@ static void test_merges_that_lie(void **state)
     kit.h.timeline = 4;
 }
 
+/* What restores over a similar file are told of its pages.  The state itself is there, whatever that is. */
+static void test_page_hashes_that_lie(void **state)
+{
+    const struct make_history_state *base = make_history_find(&kit.h, 1, 10), *end = make_history_find(&kit.h, 1, 12);
+    struct make_history_state other = *make_history_find(&kit.h, 4, 19);
+    layout_text key;
+
+    uint32_t found = 0;
+
+    (void)state;
+    other.time_ms = 1;
+    kit.h.hashed = true;
+    layout_snapshot(key, 4, 19, 1);
+    for (uint32_t wrong = 0; wrong < 3; wrong++) {
+        kit.h.wrong_hash = wrong;
+        make_history_snapshot_of(&kit.h, &other, 1);
+        verify();
+        if (wrong > 0) {
+            assert_finding("snapshot", VERIFY_DAMAGED, key);
+            assert_non_null(strstr(kit.report.findings[0].text, "the hash that it carries of page"));
+        }
+        assert_int_equal(kit.report.finding_count, wrong > 0);
+        assert_restorable_as_reported("snapshot");
+        remove_key(key);
+    }
+    kit.h.timeline = 1;
+    layout_merge(key, 1, 3, 10, 12, end->time_ms);
+    for (uint32_t wrong = 0; wrong <= end->page_count; wrong++) { /* some of them it does not have */
+        kit.h.wrong_hash = wrong;
+        make_history_merge(&kit.h, 3, base, end, end->time_ms);
+        verify();
+        if (kit.report.finding_count > 0)
+            assert_finding("merge", VERIFY_DAMAGED, key);
+        found += kit.report.finding_count > 0;
+        remove_key(key);
+    }
+    assert_in_range(found, 1, end->page_count);
+    kit.h.hashed = false;
+    kit.h.wrong_hash = 0;
+    kit.h.timeline = 4;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_merges_that_lie),
+        cmocka_unit_test(test_page_hashes_that_lie),
         cmocka_unit_test(test_removed),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_turned_bits),
