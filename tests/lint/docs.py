@@ -3,9 +3,10 @@
 """What the documents tell users to type exists: docs.py WEIR [FILE...].
 
 Every `weir COMMAND` in code (fenced, indented, in backquotes, in the arrays of Dockerfiles), with its options and the number
-of its arguments; every configuration, which the program reads; every WEIR_ variable; every file of docs/ that is named.
+of its arguments; every configuration, which the program reads; every WEIR_ variable, every metric, every file that is named.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -89,7 +90,10 @@ class Program:
 def calls(row):
     """The words of each call of weir in a line of code, behind the name."""
     for array in re.findall(r'\["weir"[^\]]*\]', row):
-        yield json.loads(array)[1:]
+        with contextlib.suppress(ValueError):  # an array of a program, with its variables
+            yield json.loads(array)[1:]
+    if re.match(r"\s*(systemctl|journalctl) ", row):
+        return  # there weir is a unit
     for match in re.finditer(r"(?:^|[\s;&|($/=])weir (?=[a-z-])", row):
         if re.search(r"(?:^|\s)-[\w-]+\s*$", row[:match.start() + 1]):
             continue  # the value of somebody else's option
@@ -177,6 +181,12 @@ def wrong_file(text):
             yield name
 
 
+def wrong_metric(name):
+    """What is wrong with it, or None.  That those of docs/http.md are the daemon's is tested beside one that runs."""
+    known = (ROOT / "docs" / "http.md").read_text(encoding="utf-8").partition("## Metrics")[2].partition("\n## ")[0]
+    return None if name in re.findall(r"`(weir_[a-z_]+)", known) else f"docs/http.md has no metric {name}"
+
+
 def complaints(program, path):
     """(line, what) of everything that is wrong in a document."""
     text = path.read_text(encoding="utf-8")
@@ -191,6 +201,10 @@ def complaints(program, path):
             yield line, why
     for match in re.finditer(r"\bWEIR_[A-Z0-9_]+\b", text):
         why = wrong_variable(program, match[0])
+        if why:
+            yield text.count("\n", 0, match.start()) + 1, why
+    for match in re.finditer(r"`(weir_[a-z_]+)[`{]", text if path.name != "s3.md" else ""):  # there it is a name in JSON
+        why = wrong_metric(match[1])
         if why:
             yield text.count("\n", 0, match.start()) + 1, why
     for name in wrong_file(text):
