@@ -8,11 +8,13 @@ keeps writers apart, some that do not, one that says so; `require` refuses these
 
 import json
 import os
+import shutil
 import signal
 import time
 
 from lib.case import tail, wait_until
 from lib.daemon import log_of, restore, restore_all
+from lib.history import fingerprint_file
 from lib.replica import BUCKET, S3Replica
 from lib.scene import Scene
 from lib.tap import Skip, check, diag, equal
@@ -21,7 +23,7 @@ from servers.client import connect
 from servers.process import MissingError
 from servers.swift import Swift
 
-FENCED = 5
+DAMAGED, FENCED = 4, 5
 FAR = ("--sync-interval", "1h")
 LOOK = {"WEIR_TEST_FENCE_LOOK": "100ms"}
 
@@ -209,6 +211,41 @@ def newer_timeline(case):
     equal(new.tip().masked, last.masked, "tip of the newer timeline")
 
 
+def cloned(case):
+    """Two clones of one machine, at a store without conditions, and neither look sees the other's objects: the later ones stay.
+    Whatever is restored is a state that one of them had; what does not fit together is refused."""
+    bucket_only(case)
+    WEAK["refused"][0](case.proxy)
+    old = writer(case, *FAR)
+    old.stop()
+    old.close()
+    new = Scene(case, "new", replica=case.proxied_replica(), create=False)
+    shutil.copyfile(old.db, new.db)
+    shutil.copytree(old.db + "-weir", new.db + "-weir")
+    new.rows = old.rows
+    for scene in (old, new):
+        scene.open()
+    with case.proxy.failing(faults.no_such_key(), kind="HEAD", key="*/t/00000001/log/*"):
+        for scene in (old, new):
+            scene.start(*FAR)
+        for order in ((old, new), (new, old), (old, new)):  # the later one's object stays
+            for scene in order:
+                scene.commit(1)
+                case.weir("sync", scene.db, "--wait", expect=None)
+        for scene in (old, new):
+            scene.end()
+    states = {state.full for scene in (old, new) for state in scene.recorder.states}
+    refused = 0
+    for txid in range(5, 9):
+        target = case.path(f"out-{txid}.db")
+        done = restore(case, old.url, target, "--txid", str(txid), expect=(0, DAMAGED))
+        refused += done.returncode == DAMAGED
+        check(done.returncode == DAMAGED or fingerprint_file(target).full in states, f"txid {txid}: a state that neither had")
+        check(done.returncode == 0 or txid > 5, f"what was there before: {done.stderr}")
+    check(refused > 0, "two logs fit together")
+    case.weir("verify", old.url, expect=DAMAGED)
+
+
 def swift(case):
     """A real server without conditional writes, that says so."""
     bucket_only(case)
@@ -251,4 +288,4 @@ def cases(_options):
     ]
     for name in WEAK:
         found += [(f"{name}: refused", lambda case, n=name: required(case, n)), (f"{name}: warned", lambda case, n=name: warned(case, n))]
-    return found + [("a newer timeline is noticed", newer_timeline), ("Swift", swift)]
+    return found + [("a newer timeline is noticed", newer_timeline), ("two clones", cloned), ("Swift", swift)]

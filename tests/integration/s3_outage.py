@@ -6,15 +6,18 @@ and everything heals by itself.  The stories of `outage` (kill, damage, gap) run
 those that only a network has.
 """
 
+import concurrent.futures
 import os
 import threading
 import time
 
-from lib.case import tail, wait_until
+from http_api import at_socket
+from lib.case import PATIENCE, tail, wait_until
 from lib.scene import Scene
 from lib.tap import Skip, check, diag, equal
 from outage import SMALL_LOG, spooled_files, status_of, write_until_spooled
 from servers import faults
+from servers.tunnel import HttpProxy
 
 LOG_BOUND = 8 << 20      # of a log that is started over at 100 kB; the rest is what one look's delay may add
 RSS_BOUND = 60 << 20     # that an outage may add to the daemon's memory
@@ -241,6 +244,102 @@ def end_while_silent(case, during):
     scene.verify_tip()
 
 
+def history_hangs(case, shipped):
+    """SIGTERM while a page waits for a history that the server never gives: it is told, and does not keep the daemon, whether
+    everything was shipped or not."""
+    scene, _ = away(case, "black hole")
+    scene.url = scene.url.replace("stall-timeout=1s", "stall-timeout=1h")
+    scene.start("--shutdown-timeout", f"{PATIENCE}s" if shipped else "1s")
+    scene.commit(3)
+    scene.sync()
+    rule = case.proxy.add(faults.BlackHole(), times=None, **({"where": lambda record: record.method != "PUT"} if shipped else {}))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(at_socket, scene.db, "/api/v1/history", path=scene.db)
+        wait_until(lambda: rule.met > 0, "a request that hangs")
+        if not shipped:
+            scene.commit(1)
+        scene.stop(expect=0 if shipped else 1)
+        answer = asked.result()
+    equal((answer.status, answer.json()["code"]), (409, "E_CANCELED"), "the answer of a history that was given up")
+    case.proxy.clear()
+    scene.start()
+    scene.end()
+    scene.verify_tip()
+
+
+class Names(HttpProxy):
+    """A name server that says nothing, and a proxy of which only the name is known."""
+
+    def __init__(self, case):
+        super().__init__()
+        self.case, self.file = case, case.path("names-hang")
+        library = case.options.program("slow_names.so")
+        check(os.path.exists(library), f"{library} was not built")
+        self.env = {"LD_PRELOAD": library, "WEIR_TEST_NAMES_HANG": self.file}
+
+    def use(self, scene, timeout):
+        """From here on weir goes through the proxy."""
+        scene.url = f"{scene.replica.url}&proxy=http://proxy.hangs.test:{self.port}&connect-timeout={timeout}"
+
+    def hang(self):
+        """From here on."""
+        with open(self.file, "w", encoding="ascii"):
+            pass
+
+    def end(self, scene):
+        """The names are known again, and all is there."""
+        os.unlink(self.file)
+        if not scene.daemon.alive():
+            scene.start(env=self.env)
+        scene.daemon.wait_ready()
+        check(self.asked, "nobody came through the proxy")
+        scene.end()
+        scene.url = scene.replica.url
+        scene.verify()
+        scene.verify_tip()
+
+
+def names_hang(case):
+    """The name server says nothing while the daemon starts and runs: it answers whoever asks, looks into the log, tells what is
+    wrong, and goes on exactly.  A command ends, and says why."""
+    scene, _ = away(case, "refused")
+    with Names(case) as names:
+        scene.start()
+        scene.commit(3)
+        scene.sync()
+        scene.stop()
+        scene.commit(2)
+        names.use(scene, "500ms")
+        names.hang()
+        listed = case.weir("ls", scene.url, env=names.env, expect=1)
+        check("esolv" in listed.stderr, listed.stderr)
+        scene.start(ready=False, env=names.env)
+        wait_until(lambda: "the replica does not answer" in scene.daemon.log(), f"the daemon to say so: {tail(scene.daemon.log())}")
+        for _ in range(5):
+            shown = case.weir("status", scene.db, "--json", expect=1)
+            check("esolv" in shown.stdout, shown.stdout)
+            scene.commit(2)
+        names.end(scene)
+
+
+def end_while_names_hang(case, begun):
+    """SIGTERM while a name is looked up: over after the time that was allowed, whatever the name server does."""
+    scene, _ = away(case, "refused")
+    with Names(case) as names:
+        if begun:
+            scene.start()
+            scene.commit(3)
+            scene.sync()
+            scene.stop()
+            scene.commit(2)
+        names.use(scene, "5m")
+        names.hang()
+        scene.start("--shutdown-timeout", "1s", ready=False, env=names.env)
+        wait_until(lambda: "starting" in case.weir("status", scene.db, expect=None).stdout, "the daemon to answer")
+        scene.stop(expect=1)
+        names.end(scene)
+
+
 def own_limit(case):
     """upload-rate: weir is slow by its own will, which is no stall and no error."""
     scene, _ = away(case, "refused")
@@ -278,4 +377,9 @@ def cases(options):
     found += [("flapping", flapping), ("a gap", lambda case: gap(case, "slow down")), ("its own limit", own_limit), ("asked to wait", asked_to_wait)]
     found += [(f"a start, {name}", lambda case, n=name: start_while_away(case, n)) for name in ("refused", "slow down", "denied")]
     found += [(f"an end while a request hangs, {during}", lambda case, d=during: end_while_silent(case, d)) for during in ("log", "snapshot")]
+    found += [(f"an end while a history hangs, {what}", lambda case, s=shipped: history_hangs(case, s))
+              for what, shipped in (("all shipped", True), ("something left", False))]
+    found += [("the name server says nothing", names_hang)]
+    found += [(f"an end while the name server says nothing, {what}", lambda case, b=begun: end_while_names_hang(case, b))
+              for what, begun in (("first start", False), ("later start", True))]
     return found + [(f"an end, {name}", lambda case, n=name: end_while_away(case, n)) for name in ("black hole", "denied")]
