@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -257,18 +258,22 @@ static struct rc keep_exact(struct decision *d, const struct retention_line *l, 
 /* --- the floor -----------------------------------------------------------------------------------------------------
  */
 
-/* The last state of each level is what the writer's next merge builds on. */
+/*
+ * What the writer's next merge of each level builds on: the last state that a merge of this level made, or of a higher
+ * one, or a snapshot.
+ */
 static void keep_newest_bases(struct decision *d, const struct retention_line *l)
 {
-    bool seen[256] = {false};
+    unsigned settled = 0; /* levels below have theirs */
 
-    for (size_t i = l->map.base_count; i-- > 0;) {
+    for (size_t i = l->map.base_count; i-- > 0 && settled < UINT_MAX;) {
         const struct plan_base *b = &l->map.bases[i];
+        const unsigned rank = b->level == 0 ? UINT_MAX : b->level;
         struct err ignored;
 
-        if (!retention_points_on_line(l, b) || seen[b->level])
+        if (!retention_points_on_line(l, b) || rank <= settled)
             continue;
-        seen[b->level] = true;
+        settled = rank;
         rc_ignore(keep_point(d, l, b->txid, &ignored), "one that cannot be restored needs nothing");
     }
 }

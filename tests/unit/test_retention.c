@@ -480,6 +480,37 @@ static void test_policies(void **state)
     }
 }
 
+/* A merge of a higher level is what those of lower levels build on, too.  So what a lower level had before it, and a
+ * kill left there beside one of a higher level, is not needed; and that is so at once, not only for the next run. */
+static void test_last_of_each_level(void **state)
+{
+    (void)state;
+    begin(5);
+    w.policy = (struct retention_policy){HOUR, {3, 0, 0}};
+    w.folds = false;
+    for (uint64_t txid = 2; txid <= 10; txid++) {
+        w.now_ms += HOUR;
+        commit();
+        if (txid == 5 || txid == 10)
+            cut();
+    }
+    for (unsigned level = 1; level <= 2; level++)
+        put(
+            (struct layout_key){
+                .kind = LAYOUT_MERGE, .level = level, .base_txid = 1, .txid = 5, .time_ms = w.commits[5].time_ms},
+            20000, 0);
+    put(
+        (struct layout_key){
+            .kind = LAYOUT_MERGE, .level = 2, .base_txid = 1, .txid = 10, .time_ms = w.commits[10].time_ms},
+        20000, 0);
+    w.now_ms += DAY;
+    commit();
+    cut();
+    prune(); /* whose second decision has nothing left to do */
+    assert_int_equal(count_kind(LAYOUT_MERGE), 1);
+    assert_true(w.dropped > 0);
+}
+
 static void test_idle_times(void **state)
 {
     (void)state;
@@ -588,6 +619,7 @@ int main(void)
         cmocka_unit_test(test_half_a_year),
         cmocka_unit_test(test_without_merges),
         cmocka_unit_test(test_policies),
+        cmocka_unit_test(test_last_of_each_level),
         cmocka_unit_test(test_idle_times),
         cmocka_unit_test(test_takeovers),
         cmocka_unit_test(test_nothing_may_be_promised_away),
