@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TIMELINES_MAX = 8, CHANGES_MAX = 3000 };
+enum { TIMELINES_MAX = 8, CHANGES_MAX = 1500 };
 
 static struct {
     uint64_t kills, faults, folds, merges, snapshots, prunes, timelines;
@@ -76,46 +76,6 @@ static struct engine_script script(struct engine_world *w)
 /* --- between two lives ----------------------------------------------------------------------------------------------
  */
 
-static void shell(struct engine_world *w, const char *line)
-{
-    if (system(line) != 0) /* NOLINT(cert-env33-c,concurrency-mt-unsafe): paths of our own, and one thread */
-        engine_wrong(w, "%s", line);
-}
-
-static void lose_state(struct engine_world *w)
-{
-    char line[3 * ENGINE_PATH_SIZE];
-
-    (void)snprintf(line, sizeof line, "rm -rf %s-weir", w->db);
-    shell(w, line);
-    w->lost_state = true;
-}
-
-/* Files and replica as they are now; nobody has them open. */
-static void save(struct engine_world *w)
-{
-    char line[3 * ENGINE_PATH_SIZE];
-
-    (void)snprintf(line, sizeof line, "cp -a %s %s.saved", w->live, w->live);
-    shell(w, line);
-}
-
-static void put_back(struct engine_world *w)
-{
-    char line[4 * ENGINE_PATH_SIZE];
-
-    (void)snprintf(line, sizeof line, "rm -rf %s && cp -a %s.saved %s", w->live, w->live, w->live);
-    shell(w, line);
-}
-
-static void drop_saved(struct engine_world *w)
-{
-    char line[3 * ENGINE_PATH_SIZE];
-
-    (void)snprintf(line, sizeof line, "rm -rf %s.saved", w->live);
-    shell(w, line);
-}
-
 /* A writer that slept through a takeover must find that out before it does any harm. */
 static void wake_the_old(struct engine_world *w, const char *old)
 {
@@ -152,7 +112,7 @@ static void meanwhile(struct engine_world *w)
 {
     switch (pick(w, 9)) {
     case 0:
-        lose_state(w);
+        engine_again_lose_state(w);
         break;
     case 1:
         if (w->timeline > 0 && w->timeline < TIMELINES_MAX)
@@ -177,21 +137,6 @@ static void meanwhile(struct engine_world *w)
 /* --- a kill at every change -----------------------------------------------------------------------------------------
  */
 
-static void remember_only(struct engine_world *w, const struct engine_world *saved)
-{
-    const struct sql_child app = w->app;
-    const uint64_t kills = w->kills, lives = w->lives, restores = w->restores;
-    char wrong[sizeof w->wrong];
-
-    memcpy(wrong, w->wrong, sizeof wrong);
-    memcpy(w, saved, sizeof *w);
-    memcpy(w->wrong, wrong, sizeof wrong);
-    w->app = app;
-    w->kills = kills;
-    w->lives = lives;
-    w->restores = restores;
-}
-
 /*
  * One and the same life (a day in which it folds, merges and prunes), killed at every change that it makes, or at some
  * of them: what is promised restores at once, and after the next life, too.
@@ -200,19 +145,13 @@ static void kill_everywhere(struct engine_world *w, unsigned stride)
 {
     const struct engine_script whole = {.commits = 3, .idle_ms = ENGINE_DAY + 2 * ENGINE_HOUR};
     const struct engine_question some = {0}, rest = {.prune = true};
-    struct engine_world *saved = malloc(sizeof *saved);
+    struct engine_saved *saved = engine_again_save(w);
 
-    if (saved == NULL)
-        abort();
-    engine_app_close(w);
-    memcpy(saved, w, sizeof *saved);
-    save(w);
     for (long n = 1; w->wrong[0] == 0; n += 1 + (long)pick(w, stride)) {
         struct engine_script s = whole;
         enum engine_end end;
 
         s.kill_at = n;
-        engine_app_open(w);
         end = engine_life(w, &s);
         engine_check(w, &some);
         if (end != ENGINE_KILLED)
@@ -221,16 +160,12 @@ static void kill_everywhere(struct engine_world *w, unsigned stride)
             (void)engine_life(w, &whole);
             engine_check(w, &rest);
         }
-        engine_app_close(w);
-        if (w->wrong[0] != 0) {
-            engine_wrong(w, "killed at change %ld", n);
-            break;
-        }
-        remember_only(w, saved);
-        put_back(w);
+        if (w->wrong[0] != 0)
+            engine_wrong_at(w, "killed at change", n);
+        else
+            engine_again_back(w, saved);
     }
-    drop_saved(w);
-    free(saved);
+    engine_again_drop(w, saved);
 }
 
 /* What the daemons said last. */

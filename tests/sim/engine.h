@@ -10,7 +10,8 @@
  * The world lies in memory that all these processes share; so what a life did is known though it was killed.  The first
  * thing that is wrong is kept in `wrong`.
  *
- * engine_app.c is the application and what it knows of its states, engine_life.c the daemon, engine_check.c the judge.
+ * engine_app.c is the application and what it knows of its states, engine_life.c the daemon, engine_check.c the judge,
+ * engine_restore.c restores that are killed, engine_again.c the way back.
  */
 #ifndef ENGINE_H
 #define ENGINE_H
@@ -82,7 +83,8 @@ struct engine_world {
     uint64_t tip;    /* acknowledged */
     bool lost_state; /* the local one, since it last was */
     char wrong[1024];
-    uint64_t lives, kills, restores, merges, snapshots, folds, prunes, faults, most_objects;
+    uint64_t lives, kills, restores, merges, snapshots, folds, prunes, pruned, faults, most_objects;
+    long last_changes, last_requests; /* of the last life that was not killed: where it could have been */
 };
 
 struct engine_world *engine_world_new(uint64_t seed);
@@ -90,6 +92,8 @@ void engine_world_free(struct engine_world *w);
 uint64_t engine_pick(struct engine_world *w, uint64_t below);
 /* `fmt` is what is wrong; only the first one is kept. */
 void engine_wrong(struct engine_world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Where it went wrong, behind what is wrong. */
+void engine_wrong_at(struct engine_world *w, const char *what, long n);
 /* Something happened; paths are cut to what is within the world's folder. */
 void engine_trace(struct engine_world *w, const char *what, const char *path, uint64_t a, uint64_t b);
 
@@ -122,6 +126,7 @@ struct engine_script {
     bool ends_by_kill;           /* else in order */
     enum fault_store_kind fault; /* of the n-th request */
     long fault_at;               /* 0: none */
+    bool fault_forever;          /* from there on; after some of them it is killed */
     const char *db;              /* NULL: the present one */
 };
 enum engine_end { ENGINE_ENDED, ENGINE_KILLED, ENGINE_FENCED };
@@ -135,9 +140,27 @@ struct engine_question {
     bool prune; /* to the end, and look for what is not needed */
 };
 void engine_check(struct engine_world *w, const struct engine_question *q);
+/* The file is the state that the application had there. */
+void engine_judge_file(struct engine_world *w, const char *path, uint32_t timeline, uint64_t txid, const char *why);
 uint64_t engine_object_count(const struct engine_world *w);
 /* A state is restored as the next database; `back`: not the newest, but one so many acknowledged commits ago. */
 void engine_take_over(struct engine_world *w, size_t back);
+
+/* Restore a state of the newest timeline to a file beside the world, and compare; `kill_at` as in a life, and then only
+ * if it was not killed.  Nothing but the file may be left of it. */
+enum engine_end engine_restore(struct engine_world *w, uint64_t txid, bool in_place, long kill_at);
+void engine_restore_drop(struct engine_world *w);
+
+/* --- the same once more ---------------------------------------------------------------------------------------------
+ */
+
+/* The world as it is now, files and replica too; and back to there. */
+struct engine_saved;
+struct engine_saved *engine_again_save(struct engine_world *w);
+void engine_again_back(struct engine_world *w, const struct engine_saved *saved);
+void engine_again_drop(struct engine_world *w, struct engine_saved *saved);
+/* What the daemon keeps beside the database gets lost. */
+void engine_again_lose_state(struct engine_world *w);
 
 /* Run it in a process of its own, which shares the world; its wait status. */
 int engine_apart(struct engine_world *w, void (*fn)(struct engine_world *w, const void *arg), const void *arg);

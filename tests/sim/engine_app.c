@@ -41,6 +41,13 @@ void engine_wrong(struct engine_world *w, const char *fmt, ...)
     va_end(ap);
 }
 
+void engine_wrong_at(struct engine_world *w, const char *what, long n)
+{
+    const size_t used = strlen(w->wrong);
+
+    (void)snprintf(w->wrong + used, sizeof w->wrong - used, " (%s %ld)", what, n);
+}
+
 void engine_trace(struct engine_world *w, const char *what, const char *path, uint64_t a, uint64_t b)
 {
     const size_t n = strlen(w->dir);

@@ -78,13 +78,22 @@ static void judge_place(struct engine_world *w, uint32_t timeline, uint64_t txid
     }
 }
 
+void engine_judge_file(struct engine_world *w, const char *path, uint32_t timeline, uint64_t txid, const char *why)
+{
+    uint64_t number, digest;
+    bool whole;
+
+    if (!read_state(path, &number, &digest, &whole) || !whole || number > w->number || digest != w->digests[number])
+        engine_wrong(
+            w, "txid %" PRIu64 " of timeline %u, %s: not the state of commit %" PRIu64, txid, timeline, why, number);
+    judge_place(w, timeline, txid, number);
+}
+
 static void judge_restore(struct judge *j, uint32_t timeline, uint64_t txid, const char *why)
 {
     const struct restore_opts opts = {
         .output = j->target, .by_txid = true, .txid = txid, .timeline = timeline, .parallel = 1, .force = true};
     struct restore_report report = {0};
-    uint64_t number, digest;
-    bool whole;
     struct err err;
 
     j->w->restores++;
@@ -94,11 +103,7 @@ static void judge_restore(struct judge *j, uint32_t timeline, uint64_t txid, con
     }
     if (report.warning[0] != 0)
         engine_wrong(j->w, "txid %" PRIu64 " of timeline %u, %s: %s", txid, timeline, why, report.warning);
-    if (!read_state(j->target, &number, &digest, &whole) || !whole || number > j->w->number
-        || digest != j->w->digests[number])
-        engine_wrong(
-            j->w, "txid %" PRIu64 " of timeline %u, %s: not the state of commit %" PRIu64, txid, timeline, why, number);
-    judge_place(j->w, timeline, txid, number);
+    engine_judge_file(j->w, j->target, timeline, txid, why);
 }
 
 /* --- what is promised -----------------------------------------------------------------------------------------------
@@ -216,6 +221,17 @@ static bool prune(struct judge *j, bool dry_run, struct prune_report *report)
     return false;
 }
 
+static void tell_more(struct engine_world *w, const struct prune_report *second)
+{
+    const struct retention *d = &second->decision;
+    layout_text key = "";
+
+    if (d->drop_count > 0)
+        layout_text_of(key, &d->drops[0].key);
+    engine_wrong(w, "a second prune found %" PRIu64 " objects to delete and %zu notes to write: %s", second->deleted,
+        d->range_count, key);
+}
+
 /* Documents and notes on what was pruned are not counted as kept. */
 static void judge_rest(struct judge *j, const struct prune_report *first)
 {
@@ -236,7 +252,7 @@ static void judge_rest(struct judge *j, const struct prune_report *first)
         engine_wrong(j->w, "%zu objects are left, %" PRIu64 " were to be kept, and %zu documents and notes", there,
             first->kept.objects, others);
     if (prune(j, false, &second) && (second.deleted != 0 || second.decision.range_count != 0))
-        engine_wrong(j->w, "a second prune found %" PRIu64 " objects to delete", second.deleted);
+        tell_more(j->w, &second);
     prune_fini(&second);
 }
 

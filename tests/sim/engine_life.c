@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FENCED_STATUS = 5, REST_STEPS = 3, STEPS_MAX = 5000, ODD_TRIES = 20 };
+enum { FENCED_STATUS = 5, REST_STEPS = 3, STEPS_MAX = 5000, ODD_TRIES = 20, HOPELESS = 10 };
 
 struct life {
     struct engine_world *w;
@@ -94,7 +94,7 @@ struct rc __wrap_store_open(struct store_env *env, const char *url, const struct
     TRY(__real_store_open(env, url, options, option_count, &below, err));
     fault_store_init(&l.store, &l.loop, below);
     if (l.script->fault_at > 0)
-        fault_store_arm(&l.store, l.script->fault, l.script->fault_at, false);
+        fault_store_arm(&l.store, l.script->fault, l.script->fault_at, l.script->fault_forever);
     fault_ops = l.store.base.ops;
     ops = *fault_ops;
     ops.submit = submit_dated;
@@ -139,6 +139,8 @@ static void drain(void)
             continue;
         (void)uv_run(&l.loop, UV_RUN_NOWAIT); /* events of files */
         more = turns_take() || more;
+        if (l.script->fault_forever && l.store_made && l.store.fired >= HOPELESS)
+            (void)raise(SIGKILL);
     }
 }
 
@@ -301,7 +303,8 @@ static void begin(void)
     turns_use(&l.w->turns, 1000 + (int)l.w->lives);
     fault_fsys_init(&l.disk, FAULT_KILL, l.script->kill_at, EIO);
     trace_disk();
-    l.disk.ops = FAULT_CHANGES;
+    /* An open or a sync changes nothing for who is killed, and what it makes is there before the next change. */
+    l.disk.ops = FAULT_CHANGES & ~(unsigned)(FAULT_OPEN | FAULT_FSYNC);
     configure();
     if (uv_loop_init(&l.loop) != 0)
         abort();
@@ -325,6 +328,7 @@ static void count(void)
     l.w->snapshots += l.db.snapshot_count;
     l.w->folds += l.db.fold.fold_count;
     l.w->prunes += l.db.prune.time_ms != 0;
+    l.w->pruned += l.db.prune.report.deleted;
     l.w->faults += l.store_made ? (uint64_t)l.store.fired : 0;
 }
 
@@ -371,6 +375,8 @@ static void live(struct engine_world *w, const void *arg)
         finish();
         (void)virtual_time_fire(INT64_MAX);
     }
+    w->last_changes = l.disk.calls;
+    w->last_requests = l.store_made ? l.store.requests : 0;
     if (l.db.state == DB_FENCED)
         _exit(FENCED_STATUS);
     if (!l.over || l.db.state != DB_STOPPED)
