@@ -105,7 +105,7 @@ static bool look_at_credentials(struct trying *t)
 /* The smallest statement of a policy that gives this right. */
 static void write_policy(const struct trying *t, enum store_verb verb, char out[POLICY_SIZE])
 {
-    const struct s3_right *right = s3_right_of(verb);
+    const struct s3_right *right = s3_right_of((int)verb);
     const char *prefix = t->who.prefix, *slash = prefix[0] != 0 ? "/" : "";
     char condition[POLICY_SIZE / 2] = "";
 
@@ -125,7 +125,7 @@ static void write_policy(const struct trying *t, enum store_verb verb, char out[
 static void tell_refusal(
     struct trying *t, const char *name, enum check_result result, enum store_verb verb, const struct err *err)
 {
-    const struct s3_right *right = s3_right_of(verb);
+    const struct s3_right *right = s3_right_of((int)verb);
     const char *where = strstr(err->msg, " (bucket "); /* which the policy names, and advice on many rights */
     int words = where != NULL && where - err->msg < 300 ? (int)(where - err->msg) : 300;
     char policy[POLICY_SIZE], kms[POLICY_SIZE / 8] = "";
@@ -219,7 +219,7 @@ static bool look_at_list(struct trying *t)
 
 static void tell_allowed(struct trying *t, const char *name, enum store_verb verb, const char *more)
 {
-    check_report_add(t->c->report, name, CHECK_OK, "%s%s", t->is_s3 ? s3_right_of(verb)->action : "allowed", more);
+    check_report_add(t->c->report, name, CHECK_OK, "%s%s", t->is_s3 ? s3_right_of((int)verb)->action : "allowed", more);
 }
 
 static void try_put(struct trying *t)

@@ -105,6 +105,28 @@ def libraries(case):
         equal(packages - installed, set(), f"libraries that the image of {name} lacks")
 
 
+def seconds(text):
+    """A time of weir's."""
+    number, unit = re.fullmatch(r"(\d+)(ms|s)", text).groups()
+    return int(number) / (1000 if unit == "ms" else 1)
+
+
+def limits(_case):
+    """What the platform gives at the end is more than the application and weir may take together."""
+    env, entry, _ = dockerfile("container")
+    taken = seconds(entry[entry.index("--kill-after") + 1]) + seconds(env["WEIR_SHUTDOWN_TIMEOUT"])
+    task = json.loads(text_of("container", "task.json"))["containerDefinitions"][0]
+    check(taken < task["stopTimeout"], f"container: {taken} s of {task['stopTimeout']}")
+    given = {one["name"]: one["value"] for one in task["environment"]}
+    equal(given.keys(), {"WEIR_REPLICA", "AWS_REGION"}, "what the task adds to the image's environment")
+    env, entry, _ = dockerfile("function")
+    taken = seconds(entry[entry.index("--kill-after") + 1]) + seconds(env["WEIR_SHUTDOWN_TIMEOUT"])
+    check(taken < 2, f"function: {taken} s of the two that platforms give")
+    unit = text_of("instances", "shop-writer.service")
+    taken = seconds(re.search(r"--kill-after (\S+)", started_by(unit))[1]) + seconds(re.search(r"shutdown-timeout: (\S+)", text_of("instances", "weir.yml"))[1])
+    check(taken < int(re.search(r"TimeoutStopSec=(\d+)", unit)[1]), f"instances: {taken} s")
+
+
 def function(case):
     """The function counts visits; it is thrown away after an answer, and a cold start knows all that were confirmed."""
     env, entry, command = dockerfile("function")
@@ -397,5 +419,5 @@ def imported(case, places, out):
 
 def cases(_options):
     """All of them."""
-    return [("libraries of the images", libraries), ("function", function), ("seeded", seeded), ("units", units), ("instances", instances),
+    return [("libraries of the images", libraries), ("limits of time", limits), ("function", function), ("seeded", seeded), ("units", units), ("instances", instances),
             ("operator", operator), ("beside Litestream", side_by_side)]

@@ -12,6 +12,7 @@ import os
 
 from check import Checked
 from lib.case import tail, wait_until
+from lib.daemon import Daemon
 from lib.scene import Scene
 from lib.story import EXAMPLES, tell
 from lib.tap import Skip, check, equal
@@ -167,8 +168,18 @@ def tidied(job, scene):
     wait_until(settled, "segments and small folds are deleted")
 
 
+def takes_over(job):
+    """A new machine: restored, and the history goes on there, behind a seal."""
+    db = job.case.path("taken.db")
+    job.weir("restore", "restore", job.replica.url, "-o", db)
+    daemon = Daemon(job.case, db, job.replica.url, env=job.keys, name="new machine").start(ready=False)
+    if began(job, daemon):
+        job.note("take over", any(key.startswith("t/00000002/log/") for key in job.replica.list()))
+        daemon.stop()
+
+
 def writes(case, replica, keys):
-    """The daemon: a first snapshot in parts, segments, folds of folds, merges, another snapshot, a restart; then a restore."""
+    """The daemon: a first snapshot in parts, segments, folds of folds, merges, another snapshot, a restart; then a restore, and a takeover."""
     job, scene = Job(case, replica, keys), Scene(case, os.path.basename(replica.prefix), replica=replica)
     scene.app.sql(f"CREATE TABLE large AS SELECT randomblob({LARGE}) AS v")
     job.checked(scene.db, ("list uploads",))
@@ -189,6 +200,7 @@ def writes(case, replica, keys):
         kinds = {key.split("/")[2] for key in replica.list() if key.startswith("t/") and key.count("/") > 2}
         check({"log", "fold", "merge", "snap"} <= kinds, f"the job made {kinds}")
         reads(job)
+        takes_over(job)
     return job
 
 
