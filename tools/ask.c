@@ -168,3 +168,29 @@ int ask_print_txid(const struct ask_request *r, const struct fsys *fs)
     (void)printf(r->json ? "{\"txid\":%lld}\n" : "%lld\n", (long long)txid); /* the stream is checked at the end */
     return 0;
 }
+
+int ask_print_triggers(const struct ask_request *r, const struct fsys *fs)
+{
+    CLEANUP(mem_freep) char *database = NULL;
+    CLEANUP(json_decrefp) json_t *answer = NULL;
+    const char *interval, *commits;
+    struct err err;
+    json_t *now;
+
+    if (rc_failed(ask_absolute(r->path, &database, &err)) || rc_failed(ask(r, fs, database, &answer, &err)))
+        return cli_fail(r->command, &err);
+    now = json_object_get(answer, "triggers");
+    interval = json_string_value(json_object_get(now, "interval"));
+    commits = json_string_value(json_object_get(now, "commits"));
+    if (interval == NULL || commits == NULL) {
+        rc_ignore(rc_raise(&err, E_IO, "the daemon does not say what is in force now"), "it is printed");
+        return cli_fail(r->command, &err);
+    }
+    if (r->json)
+        (void)json_dumpf(now, stdout, JSON_COMPACT); /* the stream is checked at the end */
+    else
+        (void)printf(
+            "interval %s, commits %s, until the daemon ends or loads its configuration again", interval, commits);
+    (void)printf("\n");
+    return 0;
+}

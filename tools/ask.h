@@ -35,5 +35,7 @@ struct ask_request {
     bool json;
 };
 int ask_print_txid(const struct ask_request *r, const struct fsys *fs);
+/* The same, and prints the triggers that are in force. */
+int ask_print_triggers(const struct ask_request *r, const struct fsys *fs);
 
 #endif

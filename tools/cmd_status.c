@@ -46,7 +46,7 @@ static void print_drill(const json_t *drill)
 static void print_database(const json_t *db)
 {
     const json_t *lag = json_object_get(db, "lag"), *log = json_object_get(db, "log"),
-                 *error = json_object_get(db, "error");
+                 *error = json_object_get(db, "error"), *triggers = json_object_get(db, "triggers");
     char size[STRX_HUMAN_SIZE];
 
     (void)printf("%s -> %s\n", text(db, "path"), text(db, "url"));
@@ -57,6 +57,11 @@ static void print_database(const json_t *db)
     (void)printf("  shipped    txid %" PRIu64 " of %s\n", number(db, "shipped_txid"), text(db, "shipped_time"));
     (void)printf("  lag        %" PRIu64 " commits, %.1f s\n", number(lag, "commits"),
         json_real_value(json_object_get(lag, "seconds")));
+    if (json_is_object(triggers))
+        (void)printf("  triggers   interval %s, commits %s%s\n", text(triggers, "interval"), text(triggers, "commits"),
+            json_is_true(json_object_get(triggers, "changed"))
+                ? " (by 'weir sync', until the configuration is loaded again)"
+                : "");
     if (log != NULL)
         (void)printf("  log        %s%s%s\n", strx_format_size(number(log, "bytes"), size),
             json_is_string(json_object_get(log, "reset_obstacle")) ? ", cannot be started over: " : "",

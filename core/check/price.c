@@ -149,11 +149,14 @@ static double times(uint64_t interval_ms, double commits)
     return interval_ms == 0 ? 0 : fmin(PRICE_MONTH_S * 1000 / (double)interval_ms, commits);
 }
 
-/* A segment holds what was committed within the interval, or so many commits. */
+/* A segment holds what was committed within the interval, or so many commits.  How often somebody will ask for one
+ * nobody knows. */
 static double segments_per_s(const struct config_db *db, double commits_per_s)
 {
     double rate = db->sync_interval_ms > 0 ? fmin(commits_per_s, 1000.0 / (double)db->sync_interval_ms) : commits_per_s;
 
+    if (db->sync_interval_ms == CONFIG_INTERVAL_OFF)
+        rate = 0;
     if (db->sync_commits > 0)
         rate = fmax(rate, commits_per_s / (double)db->sync_commits);
     return fmin(rate, commits_per_s);

@@ -27,6 +27,7 @@
 
 enum { CONFIG_DBS_MAX = 1000, CONFIG_OPTIONS_MAX = 64 };
 #define CONFIG_FILE_DEFAULT "/etc/weir.yml"
+#define CONFIG_INTERVAL_OFF UINT64_MAX /* sync.interval: off */
 
 /* Keys of one database, in the order of config_table_db. */
 enum config_db_key {
@@ -93,7 +94,8 @@ struct config_db {
     bool watch;     /* new ones are found while running */
     bool recursive; /* below the folder, too */
     char *replica;  /* URL */
-    uint64_t sync_interval_ms, sync_commits /* 0: no limit */, snapshot_interval_ms /* 0: only the first */;
+    uint64_t sync_interval_ms /* or CONFIG_INTERVAL_OFF */, sync_commits /* 0: off */;
+    uint64_t snapshot_interval_ms;                      /* 0: only the first */
     uint64_t merge_interval_ms, merge_long_interval_ms; /* 0: none */
     uint64_t merge_percent;                             /* 0: no limit */
     uint64_t retention_exact_ms, retention_daily, retention_weekly, retention_monthly, retention_interval_ms;

@@ -27,12 +27,15 @@ const struct config_key config_table_db[CONFIG_DB_KEY_COUNT] = {
         .type = CONFIG_DURATION,
         .offset = AT(sync_interval_ms),
         .max = YEAR_MS,
-        .help = "ship at most this long after a commit"},
+        .has_off = true,
+        .off = CONFIG_INTERVAL_OFF,
+        .help = "ship at most this long after a commit; off: when asked to, and at the end"},
     [CONFIG_DB_SYNC_COMMITS] = {.name = "sync.commits",
         .type = CONFIG_COUNT,
         .offset = AT(sync_commits),
         .max = UINT32_MAX,
-        .help = "or when this many commits wait; 0: no limit"},
+        .has_off = true,
+        .help = "or when this many commits wait; off: however many"},
     [CONFIG_DB_SNAPSHOT_INTERVAL] = {.name = "snapshot.interval",
         .type = CONFIG_DURATION,
         .offset = AT(snapshot_interval_ms),
@@ -235,6 +238,10 @@ static struct rc parse_number(const struct config_key *key, const char *text, ui
     struct rc rc;
     uint64_t v = 0;
 
+    if (key->has_off && strcmp(text, "off") == 0) {
+        *out = key->off;
+        return RC_OK;
+    }
     if (key->type == CONFIG_COUNT)
         return strx_u64(text, key->min, key->max, out, err);
     rc = key->type == CONFIG_SIZE ? strx_size(text, &v, err) : strx_duration_ms(text, &v, err);
@@ -331,6 +338,8 @@ char *config_table_text(const struct config_key *key, const void *base)
     const char *word;
     size_t n;
 
+    if (key->has_off && *(const uint64_t *)at == key->off)
+        return mem_strdup("off");
     switch (key->type) {
     case CONFIG_BOOL:
         return mem_strdup(*(const bool *)at ? "true" : "false");

@@ -10,6 +10,8 @@
  *     PATH       absolute                            SIZE       512, 64KiB, 64MB, 1GiB
  *     BOOL       true or false                       COUNT      a whole number
  *     CHOICE     one of a few words                  LISTEN     HOST:PORT, [IPV6]:PORT or :PORT
+ *
+ * Some of the numbers can be switched off as well, by the word "off".
  */
 #ifndef CONFIG_TABLE_H
 #define CONFIG_TABLE_H
@@ -32,6 +34,8 @@ struct config_key {
     enum config_type type;
     size_t offset;      /* of the value: char *, bool, int, uint64_t */
     uint64_t min, max;  /* DURATION, SIZE, COUNT */
+    bool has_off;       /* likewise: "off" is a value, too ... */
+    uint64_t off;       /* ... and this stands for it */
     const char *choice; /* CHOICE: the words, separated by '|', in the order of their numbers */
     const char *help;   /* one line, for the printer */
 };

@@ -6,6 +6,8 @@
 #include "config_table.h"
 #include "price.h"
 
+#include <assert.h>
+
 /* Keys that mean nothing for the databases of a folder: one that is not there has no name. */
 static const enum config_db_key not_for_folders[] = {
     CONFIG_DB_RESTORE_IF_MISSING,
@@ -88,6 +90,8 @@ struct rc config_daemon_check(const struct config *c, const struct fsys *fs, str
     TRY(check_prices(c, err));
     return config_replica_check(c, fs, err);
 }
+
+static_assert(CONFIG_INTERVAL_OFF == DB_INTERVAL_OFF, "settings are handed over as they are");
 
 struct db_settings config_daemon_database(const struct config_db *db)
 {

@@ -181,16 +181,14 @@ struct daemon_member *daemon_http_member(struct daemon *d, struct http_call *cal
     return NULL;
 }
 
-/* A folder's database that is not open: it is opened when that turns out to be necessary. */
-static struct daemon_item *closed_item(struct daemon *d, struct http_call *call)
+struct daemon_item *daemon_http_closed_item(struct daemon *d, struct http_call *call)
 {
     const char *path = http_call_query(call, "path");
 
     return path != NULL ? daemon_item_closed_at(d, path) : NULL;
 }
 
-/* One that is at work, or NULL. */
-static struct daemon_member *working_member(struct daemon *d, struct http_call *call)
+struct daemon_member *daemon_http_working_member(struct daemon *d, struct http_call *call)
 {
     struct daemon_member *m = daemon_http_member(d, call);
     struct err err;
@@ -223,8 +221,8 @@ static bool take_timeout(struct http_call *call, uint64_t *out)
 static void post_sync(struct daemon *d, struct http_call *call)
 {
     const char *wait = http_call_query(call, "wait");
-    struct daemon_item *closed = closed_item(d, call);
-    struct daemon_member *m = closed == NULL ? working_member(d, call) : NULL;
+    struct daemon_item *closed = daemon_http_closed_item(d, call);
+    struct daemon_member *m = closed == NULL ? daemon_http_working_member(d, call) : NULL;
     bool waits = wait != NULL && strcmp(wait, "0") != 0;
     uint64_t timeout_ms;
 
@@ -235,7 +233,7 @@ static void post_sync(struct daemon *d, struct http_call *call)
         return;
     }
     if (closed != NULL) {
-        daemon_item_look_later(closed); /* what it finds is shipped */
+        daemon_trigger_ship_later(closed);
         daemon_http_answer(call, 202, json_pack("{s:b, s:I}", "ok", 1, "txid", (json_int_t)closed->facts.txid));
         return;
     }
@@ -249,8 +247,8 @@ static void post_sync(struct daemon *d, struct http_call *call)
 
 static void post_snapshot(struct daemon *d, struct http_call *call)
 {
-    struct daemon_item *closed = closed_item(d, call);
-    struct daemon_member *m = closed == NULL ? working_member(d, call) : NULL;
+    struct daemon_item *closed = daemon_http_closed_item(d, call);
+    struct daemon_member *m = closed == NULL ? daemon_http_working_member(d, call) : NULL;
     uint64_t timeout_ms;
 
     if (closed != NULL && take_timeout(call, &timeout_ms))
@@ -321,6 +319,7 @@ static const struct route routes[] = {
     {"/readyz", false, true, daemon_show_ready, {NULL}},
     {"/api/v1/sync", true, false, post_sync, {"path", "wait", "timeout", NULL}},
     {"/api/v1/snapshot", true, false, post_snapshot, {"path", "timeout", NULL}},
+    {"/api/v1/triggers", true, false, daemon_trigger_answer, {"path", "interval", "commits", NULL}},
 };
 
 static const struct route dashboard_route = {"/dashboard/", false, true, get_dashboard, {NULL}};

@@ -17,6 +17,7 @@
 
 struct daemon_folder;
 struct daemon_item;
+struct daemon_triggers;
 
 /* A copy of a database's settings that does not depend on where they came from. */
 struct daemon_copy {
@@ -126,13 +127,15 @@ struct daemon_item {
     struct daemon_folder *folder;
     char *path, *url; /* owned */
     enum daemon_item_state state;
-    struct daemon_member *member; /* AWAKE */
-    struct err *error;            /* owned; FAILED, FENCED */
-    struct park_mark mark;        /* PARKED: what its files must look like; EMPTY, FAILED: what they looked like */
+    struct daemon_member *member;     /* AWAKE */
+    struct err *error;                /* owned; FAILED, FENCED */
+    struct park_mark mark;            /* PARKED: what its files must look like; EMPTY, FAILED: what they looked like */
+    struct daemon_triggers *triggers; /* owned; others than the folder's, until a reload; NULL: none */
     struct daemon_item_facts facts;
     struct file_watch_entry watch;
     bool watches_log; /* not the database itself */
     bool look_due, in_look;
+    bool ship_wanted;      /* what its opening finds is to be shipped at once */
     bool seen;             /* by the present scan */
     bool shown;            /* it has series of its own in /metrics also while it is not open */
     bool replicated;       /* by this process: what goes wrong from then on is tried again */
@@ -322,6 +325,10 @@ void daemon_http_answer(struct http_call *call, unsigned status, json_t *o);
 void daemon_http_error(struct http_call *call, unsigned status, const struct err *err);
 /* The member that `path` names; NULL: the call has its answer. */
 struct daemon_member *daemon_http_member(struct daemon *d, struct http_call *call);
+/* One that is at work; NULL: the call has its answer, there is none. */
+struct daemon_member *daemon_http_working_member(struct daemon *d, struct http_call *call);
+/* A folder's database that is not open, or NULL: it is opened when that turns out to be necessary. */
+struct daemon_item *daemon_http_closed_item(struct daemon *d, struct http_call *call);
 /* Let somebody wait for a sync or a snapshot of an open database. */
 void daemon_http_wait(struct db *db, struct http_call *call, bool for_snapshot, uint64_t timeout_ms);
 
@@ -415,6 +422,14 @@ void daemon_item_over(struct daemon_item *item);
 void daemon_item_closed(struct daemon_item *item);
 /* Forget it when nobody holds it any more. */
 void daemon_item_leave(struct daemon_item *item);
+
+/* --- daemon_trigger.c */
+void daemon_trigger_answer(struct daemon *d, struct http_call *call);
+/* What was changed for this one, over the folder's settings. */
+void daemon_trigger_overlay(const struct daemon_item *item, struct db_settings *set);
+void daemon_trigger_forget(struct daemon_item *item);
+/* It is looked at, and what was committed is shipped, whatever the triggers are. */
+void daemon_trigger_ship_later(struct daemon_item *item);
 
 /* --- daemon_wait.c */
 /* Answer when the database is open, or when it is certain that nothing happened. */

@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "config_replica.h"
+#include "db_trigger.h"
 #include "folder_match.h"
 
 #include <assert.h>
@@ -161,6 +162,7 @@ static void item_free(struct daemon_item *item)
     mem_free(item->path);
     mem_free(item->url);
     mem_free(item->error);
+    daemon_trigger_forget(item);
     mem_free(item);
     daemon_folder_check(f);
 }
@@ -263,6 +265,7 @@ static void queue(struct daemon_item *item)
 static void parked(struct daemon_item *item, const struct park_mark *mark)
 {
     item->state = DAEMON_ITEM_PARKED;
+    item->ship_wanted = false;
     item->mark = *mark;
     item->facts.timeline = mark->timeline;
     item->facts.txid = mark->txid;
@@ -302,8 +305,10 @@ static void judge_parked(struct daemon_item *item, const struct park_mark_file *
 {
     if (park_mark_judge(&item->mark, db, log) == PARK_WAKE || !daemon_wait_settle(item))
         queue(item);
-    else
+    else {
+        item->ship_wanted = false; /* nothing was committed */
         watch(item, log->there);
+    }
 }
 
 static void judge_waiting(struct daemon_item *item, const struct park_mark_file *db)
@@ -378,6 +383,7 @@ void daemon_item_wake(struct daemon_item *item)
     unwatch(item);
     set.path = item->path;
     set.url = item->url;
+    daemon_trigger_overlay(item, &set);
     item->state = DAEMON_ITEM_AWAKE;
     m = daemon_member_begin_item(item, &set);
     if (m->over)
@@ -405,6 +411,9 @@ void daemon_item_begun(struct daemon_item *item)
     db->prune.begun = item->prune_due_ms != 0; /* it may be opened and parked many times in between */
     db->prune.due_ms = item->prune_due_ms;
     db->start_count += item->replicated; /* a first start gives up on what a later one tries again */
+    if (item->ship_wanted)
+        db_trigger_ask(db);
+    item->ship_wanted = false;
     daemon_wait_begin(item, db);
 }
 

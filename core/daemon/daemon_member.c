@@ -282,6 +282,7 @@ void daemon_member_take(struct db_settings *now, const struct db_settings *set)
 {
     now->sync_interval_ms = set->sync_interval_ms;
     now->sync_commits = set->sync_commits;
+    now->sync_changed = set->sync_changed;
     now->snapshot_interval_ms = set->snapshot_interval_ms;
     now->merge_interval_ms = set->merge_interval_ms;
     now->merge_long_interval_ms = set->merge_long_interval_ms;

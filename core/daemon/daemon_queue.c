@@ -111,15 +111,20 @@ static void park_quiet(struct daemon *d)
 {
     uint64_t now = clock_mono_ms(&clock_real);
     unsigned parking = 0;
+    size_t open = 0;
+    bool pressed;
 
-    for (const struct daemon_member *m = d->members; m != NULL; m = m->next)
+    for (const struct daemon_member *m = d->members; m != NULL; m = m->next) {
         parking += m->item != NULL && m->leaving;
+        open += m->item != NULL;
+    }
+    pressed = d->queue != NULL && open >= d->open_max;
     while (parking++ < PARKING_MAX) {
         struct daemon_member *quietest = NULL;
         uint64_t most = 0;
 
         for (struct daemon_member *m = d->members; m != NULL; m = m->next) {
-            uint64_t ms = m->item == NULL || m->over || m->leaving ? 0 : db_park_idle_ms(&m->db);
+            uint64_t ms = m->item == NULL || m->over || m->leaving ? 0 : db_park_idle_ms(&m->db, pressed);
 
             if (ms > most && ms >= park_after_ms(d, m) && may_park(m, now)) {
                 most = ms;

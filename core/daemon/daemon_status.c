@@ -56,9 +56,12 @@ void daemon_status_closed(const struct daemon_item *i, const char *url, struct s
 static json_t *closed(const struct daemon_item *i)
 {
     CLEANUP(mem_freep) char *url = config_replica_redact(i->url);
+    struct db_settings set = i->folder->settings.set;
     struct status_closed c;
 
     daemon_status_closed(i, url, &c);
+    daemon_trigger_overlay(i, &set);
+    c.settings = &set;
     return status_closed(&c);
 }
 

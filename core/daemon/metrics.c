@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metrics.h"
 
+#include "metrics_text.h"
+
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 enum kind { GAUGE, COUNTER, STATES, REQUESTS, FOLDERS };
@@ -70,6 +73,15 @@ static bool lag_seconds(const struct metrics_database *d, double *out)
 static bool lag_commits(const struct metrics_database *d, double *out)
 {
     return number(status_lag_commits(d->db), out);
+}
+
+/* Infinity: it is shipped when somebody asks. */
+static bool sync_interval(const struct metrics_database *d, double *out)
+{
+    uint64_t ms = d->db->settings->sync_interval_ms;
+
+    *out = ms == DB_INTERVAL_OFF ? (double)INFINITY : (double)ms / 1000.0;
+    return true;
 }
 
 static bool local_txid(const struct metrics_database *d, double *out)
@@ -253,6 +265,9 @@ static const struct family families[] = {
     {"weir_lag_seconds", "seconds", "Age of what is committed and not shipped; 0 when nothing is missing.", GAUGE,
         lag_seconds, CLOSED_ZERO},
     {"weir_lag_commits", NULL, "Commits that are read and not shipped.", GAUGE, lag_commits, CLOSED_ZERO},
+    {"weir_sync_interval_seconds", "seconds",
+        "How long a commit may wait before it is shipped; +Inf: until somebody asks.", GAUGE, sync_interval,
+        CLOSED_NONE},
     {"weir_local_txid", NULL, "The last commit that was read from the log.", GAUGE, local_txid, CLOSED_TXID},
     {"weir_shipped_txid", NULL, "The last commit that is durable in the replica.", GAUGE, shipped_txid, CLOSED_TXID},
     {"weir_shipped_time_seconds", "seconds", "When that commit was made (Unix time).", GAUGE, shipped_time,
@@ -315,54 +330,10 @@ void metrics_head(unsigned family, enum metrics_format how, struct buf *out)
     put_head(&families[family], how, out);
 }
 
-/* The length of the UTF-8 character that begins here; 0: it is none. */
-static size_t character(const unsigned char *p)
-{
-    size_t size = *p < 0x80                 ? 1
-                  : *p >= 0xc2 && *p < 0xe0 ? 2
-                  : *p >= 0xe0 && *p < 0xf0 ? 3
-                  : *p >= 0xf0 && *p < 0xf5 ? 4
-                                            : 0;
-
-    for (size_t i = 1; i < size; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    return size;
-}
-
-/* A path may hold any bytes, a label only UTF-8. */
-static void put_label(const char *name, const char *value, struct buf *out)
-{
-    buf_printf(out, "%s=\"", name);
-    for (const unsigned char *p = (const unsigned char *)value; *p != 0;) {
-        size_t size = character(p);
-
-        if (*p == '\\' || *p == '"')
-            buf_printf(out, "\\%c", *p);
-        else if (*p == '\n')
-            buf_text(out, "\\n");
-        else if (size == 0)
-            buf_text(out, "?");
-        else
-            buf_put(out, p, size);
-        p += size > 0 ? size : 1;
-    }
-    buf_text(out, "\"");
-}
-
 static void put_begin(const char *name, const char *suffix, const char *path, struct buf *out)
 {
     buf_printf(out, "%s%s{", name, suffix);
-    put_label("db", path, out);
-}
-
-/* Whole numbers as such; beyond 2^53 the format has doubles anyway. */
-static void put_value(double value, struct buf *out)
-{
-    if (value < 9007199254740992.0 && value >= 0 && (double)(uint64_t)value >= value)
-        buf_printf(out, " %" PRIu64 "\n", (uint64_t)value);
-    else
-        buf_printf(out, " %.3f\n", value);
+    metrics_text_label("db", path, out);
 }
 
 static void put_states(const struct family *f, const char *path, const char *now, struct buf *out)
@@ -370,7 +341,7 @@ static void put_states(const struct family *f, const char *path, const char *now
     for (unsigned i = 0; status_state_name(i) != NULL; i++) {
         put_begin(f->name, "", path, out);
         buf_text(out, ",");
-        put_label("state", status_state_name(i), out);
+        metrics_text_label("state", status_state_name(i), out);
         buf_text(out, strcmp(now, status_state_name(i)) == 0 ? "} 1\n" : "} 0\n");
     }
 }
@@ -402,7 +373,7 @@ void metrics_samples(unsigned family, const struct metrics_database *d, enum met
     } else if (f->value(d, &value)) {
         put_begin(f->name, f->kind == COUNTER ? "_total" : "", d->db->settings->path, out);
         buf_text(out, "}");
-        put_value(value, out);
+        metrics_text_value(value, out);
     }
 }
 
@@ -416,7 +387,7 @@ void metrics_closed(unsigned family, const struct status_closed *c, int64_t now_
     } else if (closed_value(f->closed, c, now_ms, &value)) {
         put_begin(f->name, f->kind == COUNTER ? "_total" : "", c->path, out);
         buf_text(out, "}");
-        put_value(value, out);
+        metrics_text_value(value, out);
     }
 }
 
@@ -443,9 +414,9 @@ void metrics_folder_head(unsigned family, enum metrics_format how, struct buf *o
 static void put_folder_begin(const char *name, const char *suffix, const struct metrics_folder *f, struct buf *out)
 {
     buf_printf(out, "%s%s{", name, suffix);
-    put_label("dir", f->dir, out);
+    metrics_text_label("dir", f->dir, out);
     buf_text(out, ",");
-    put_label("pattern", f->pattern, out);
+    metrics_text_label("pattern", f->pattern, out);
 }
 
 void metrics_folder(unsigned family, const struct metrics_folder *f, struct buf *out)
@@ -483,10 +454,10 @@ void metrics_process(const struct metrics_process *p, enum metrics_format how, s
     buf_printf(out, "%s_info{version=\"" WEIR_VERSION "\"} 1\n", build.name);
     put_head(&start, how, out);
     buf_text(out, start.name);
-    put_value(seconds(p->start_ms), out);
+    metrics_text_value(seconds(p->start_ms), out);
     put_head(&loaded, how, out);
     buf_text(out, loaded.name);
-    put_value(seconds(p->loaded_ms), out);
+    metrics_text_value(seconds(p->loaded_ms), out);
     put_head(&failed, how, out);
     buf_printf(out, "%s %d\n", failed.name, (int)p->reload_failed);
     put_head(&unshown, how, out);

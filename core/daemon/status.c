@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "config_replica.h"
+#include "config_table.h"
 #include "strx.h"
 
 #include <assert.h>
@@ -58,11 +59,17 @@ const struct err *status_trouble(const struct db *db)
 
 static const char *const derived[] = {"behind", "spooling", "gap"};
 
+/* In the spool because nobody has asked for it yet. */
+static bool waits_on_purpose(const struct db *db)
+{
+    return db->settings->sync_interval_ms == DB_INTERVAL_OFF && db->shipper.last_error.code == E_OK;
+}
+
 const char *status_state(const struct db *db)
 {
     if (db->in_gap)
         return "gap";
-    if (db->state == DB_RUNNING && db->spool_bytes > 0)
+    if (db->state == DB_RUNNING && db->spool_bytes > 0 && !waits_on_purpose(db))
         return "spooling";
     if (db->state == DB_RUNNING && db->shipper.last_error.code != E_OK)
         return "behind";
@@ -210,6 +217,19 @@ static json_t *gap_object(const struct db *db)
     return o;
 }
 
+json_t *status_triggers(const struct db_settings *set)
+{
+    const struct config_db db = {.sync_interval_ms = set->sync_interval_ms, .sync_commits = set->sync_commits};
+    CLEANUP(mem_freep) char *interval = config_table_text(&config_table_db[CONFIG_DB_SYNC_INTERVAL], &db);
+    CLEANUP(mem_freep) char *commits = config_table_text(&config_table_db[CONFIG_DB_SYNC_COMMITS], &db);
+    json_t *o = json_object();
+
+    put(o, "interval", json_string(interval));
+    put(o, "commits", json_string(commits));
+    put(o, "changed", json_boolean(set->sync_changed));
+    return o;
+}
+
 static json_t *lag_object(const struct db *db)
 {
     json_t *o = json_object();
@@ -262,6 +282,7 @@ json_t *status_closed(const struct status_closed *c)
     put(o, "shipped_txid", json_u64(c->txid));
     put(o, "shipped_time", json_time(c->time_ms));
     put(o, "lag", json_pack("{s:i, s:f}", "commits", 0, "seconds", 0.0));
+    put(o, "triggers", c->settings != NULL ? status_triggers(c->settings) : json_null());
     put(o, "snapshot_txid", c->snapshot_txid != 0 ? json_u64(c->snapshot_txid) : json_null());
     put(o, "snapshot_time", json_time(c->snapshot_ms));
     put(o, "resyncs", json_u64(c->resyncs));
@@ -291,6 +312,7 @@ json_t *status_database(const struct db *db)
     put(o, "shipped_txid", json_u64(db->shipped_txid));
     put(o, "shipped_time", json_time(db->shipped_time_ms));
     put(o, "lag", lag_object(db));
+    put(o, "triggers", status_triggers(db->settings));
     put(o, "log", log_object(db));
     put(o, "spool", spool_object(db));
     put(o, "gap", gap_object(db));

@@ -15,6 +15,7 @@ json_t *status_database(const struct db *db);
 /* One that is not open: it is parked, or failed, or is to be opened. */
 struct status_closed {
     const char *path, *url, *state;
+    const struct db_settings *settings; /* of which the triggers are told; NULL where nobody looks at them */
     bool parked;
     const struct err *error; /* NULL: none */
     uint32_t timeline;
@@ -22,6 +23,8 @@ struct status_closed {
     int64_t time_ms, snapshot_ms, failed_ms;
 };
 json_t *status_closed(const struct status_closed *c);
+/* What makes a database ship, as the configuration would have it. */
+json_t *status_triggers(const struct db_settings *set);
 /* null for 0 */
 json_t *status_time(int64_t ms);
 /* The configuration file, when it was loaded, and what the last reload complained about (code E_OK: nothing). */

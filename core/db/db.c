@@ -7,6 +7,7 @@
 #include "db_snapshot.h"
 #include "db_spool.h"
 #include "db_sync.h"
+#include "db_trigger.h"
 #include "slog.h"
 
 #include <assert.h>
@@ -123,8 +124,7 @@ bool db_is_shipped(const struct db *db)
     return db->shipped_txid == db->txid && db->error.code == E_OK && !db->abandon;
 }
 
-/* --- starting -------------------------------------------------------------------------------------------------------
- */
+/* --- starting ----------------------------------------------------------------------------------------------------- */
 
 static void on_retry(uv_timer_t *timer)
 {
@@ -175,7 +175,7 @@ static void started(struct db *db)
     db->live->spool = db->spool;
     db->spool_bytes = spool_bytes(db->spool);
     db->spool_error.code = E_OK;
-    db->log_bytes = 0;
+    db->log_bytes = db->open_commits = db->open_frames = db->open_bytes = 0;
     db->timeline = db->live->timeline;
     shipper_follow(&db->shipper, db->live->timeline, &db->live->run);
     db->shipped_txid = db->start.shipped.txid;
@@ -286,8 +286,7 @@ static void begin_start(struct db *db)
     work_job(db->work, &db->start_item);
 }
 
-/* --- detaching
- * -------------------------------------------------------------------------------------------------------- */
+/* --- detaching ---------------------------------------------------------------------------------------------------- */
 
 static void on_live_closed(struct work_item *item)
 {
@@ -321,6 +320,7 @@ void db_close_live(struct db *db)
 {
     if (db->state == DB_RUNNING)
         move_to(db, DB_CLOSING);
+    db_trigger_apply(db); /* what was read of it is shipped before it is attached anew */
     db->snap_stop = true;
     db_prune_stop(db);
     db_sync_unwatch(db);
@@ -367,8 +367,7 @@ static void on_dropped(void *ctx)
     db_close_live(ctx);
 }
 
-/* --- from outside
- * --------------------------------------------------------------------------------------------------------- */
+/* --- from outside ------------------------------------------------------------------------------------------------- */
 
 static void open_handles(struct db *db)
 {

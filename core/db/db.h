@@ -39,13 +39,16 @@ enum db_state {
     DB_STOPPED,
 };
 
+#define DB_INTERVAL_OFF UINT64_MAX /* commits are not shipped because time goes by */
+
 struct db_settings {
     char *path; /* owned by whoever owns the settings */
     char *url;
     const struct store_option *options; /* of the replica, apart from its URL; borrowed */
     size_t option_count;
-    uint64_t sync_interval_ms;
-    uint64_t sync_commits;                              /* 0: no limit */
+    uint64_t sync_interval_ms;                          /* or DB_INTERVAL_OFF */
+    uint64_t sync_commits;                              /* 0: however many */
+    bool sync_changed;                                  /* by somebody who asked: it lasts until a reload */
     uint64_t snapshot_interval_ms;                      /* 0: only the first, on demand, and when merges have grown */
     uint64_t merge_interval_ms, merge_long_interval_ms; /* 0: none */
     uint64_t merge_percent; /* of the log's bytes, that a level of merges may have; 0: no limit */
@@ -84,6 +87,14 @@ struct db_waiter {
     struct db_waiter *next;
 };
 
+/* What was let through to the replica (db_trigger.h). */
+struct db_trigger {
+    uint64_t through_txid; /* up to here; what is shipped is anyway */
+    bool asked;            /* for everything that is committed, of which the txid is not known yet */
+    bool let;              /* something was let through since the last look for merges that are due */
+    bool at_limit;         /* it was told */
+};
+
 struct db {
     const struct db_settings *settings; /* borrowed */
     uv_loop_t *loop;
@@ -119,6 +130,7 @@ struct db {
     bool watching;
     unsigned open_handles;
 
+    struct db_trigger trigger;
     struct db_fold fold;
     struct db_prune prune;
     struct db_drill drill;
@@ -169,7 +181,7 @@ struct db {
     uint32_t timeline;
     uint64_t txid, shipped_txid;
     int64_t time_ms, shipped_time_ms;
-    uint64_t log_bytes, open_commits;
+    uint64_t log_bytes, open_commits, open_frames, open_bytes;
     uint64_t break_count, reset_count; /* of this attachment */
     const char *reset_obstacle;
     uint64_t snapshot_txid;

@@ -153,6 +153,7 @@ static void set_base(struct db_live *l, const struct seg_enc_opts *opts)
 {
     l->open_base_txid = opts->base_txid;
     l->open_base_checksum = opts->base_checksum;
+    l->open_begin = l->cap.frame_count;
     l->open_parts = 0;
 }
 
@@ -181,6 +182,8 @@ struct rc db_live_follow(struct db_live *l, const struct wal_resume *how, const 
         .pos = pos->wal,
         .image_count = page_hash_count(l->hashes),
     };
+    l->open_begin = 0;
+    l->safe = pos->wal;
     return RC_OK;
 }
 
@@ -308,6 +311,16 @@ static struct rc copy_rest(void *ctx, bool *all, struct err *err)
     return RC_OK;
 }
 
+/* A crash behind the reset finds its way by the old log's end (wal_resume.h), as long as the new one has not come up to
+ * the place that we know.  So that is to be far along, and not at the log's begin. */
+static bool may_reset(const struct db_live *l)
+{
+    const struct wal_pos *at = wal_reader_pos(l->reader);
+    bool same = l->safe.valid && memcmp(l->safe.salt, at->salt, sizeof at->salt) == 0;
+
+    return !l->careful || (same && l->safe.frame >= DB_LIVE_RESET_FRAMES / 2) || wal_reader_broken(l->reader);
+}
+
 static struct rc reset_log(struct db_live *l, struct err *err)
 {
     enum wal_reset_outcome outcome;
@@ -317,7 +330,7 @@ static struct rc reset_log(struct db_live *l, struct err *err)
 
     bool wanted = wal_reader_log_frames(l->reader) >= DB_LIVE_RESET_FRAMES || wal_reader_broken(l->reader);
 
-    if (!wanted || now < l->reset_due_us)
+    if (!wanted || now < l->reset_due_us || !may_reset(l))
         return RC_OK;
     TRY(wal_reset_try(l->conn, copy_rest, l, reset_hold_us(l), &outcome, &reason, err));
     if (outcome == WAL_RESET_DONE) {
@@ -420,6 +433,7 @@ struct rc db_live_step(struct db_live *l, struct db_step *step, struct err *err)
     step->paused = l->hold || l->quiesce || l->enough;
     set_goal(l, step);
     l->cap.to_commit = step->stopping;
+    l->careful = step->careful;
     if (!step->paused)
         TRY(capture(l, step, err));
     look_at_goal(l, step);
@@ -435,6 +449,8 @@ struct rc db_live_step(struct db_live *l, struct db_step *step, struct err *err)
     step->time_ms = l->cap.time_ms;
     step->log_frames = wal_reader_log_frames(l->reader);
     step->open_commits = seg_enc_commit_count(l->enc);
+    step->open_frames = l->cap.frame_count - l->open_begin;
+    step->open_bytes = seg_enc_stored_size(l->enc);
     step->reset_count = l->reset_count;
     step->reset_obstacle = l->reset_obstacle;
     step->break_count = wal_reader_breaks(l->reader);

@@ -70,6 +70,9 @@ struct db_live {
     uint32_t goal;             /* commit counter of the WAL index */
     bool enough;
 
+    struct wal_pos safe; /* what the local state counts as ours ends there */
+    uint64_t open_begin; /* frames that were read before the open segment */
+    bool careful;        /* the log is not started over before that is near its end */
     uint32_t reset_pause_ms;
     uint64_t reset_due_us;
     uint64_t reset_count;
@@ -105,6 +108,7 @@ struct db_step {
     unsigned parts_done; /* parts that are durable in the replica since the last step */
     bool want_goal;      /* tell when everything that is committed at this moment has been read */
     bool stopping;       /* and then read no further */
+    bool careful;        /* what is not shipped must outlive this process: see db_trigger.h */
     bool to_spool;       /* finished segments go to the local disk first ... */
     struct db_segment *waiting; /* ... beginning with these, which wait for their upload; they stay the caller's */
     /* Out. */
@@ -116,13 +120,14 @@ struct db_step {
     uint64_t txid;
     int64_t time_ms;
     uint32_t log_frames;
-    uint64_t open_commits;      /* in the segment that is still open */
-    uint64_t break_count;       /* places where SQLite broke the chain of checksums */
-    uint64_t reset_count;       /* of the log, by us */
-    const char *reset_obstacle; /* why the last try did not work; NULL: it did */
-    uint64_t frame_count;       /* frames that were read */
-    struct err local_err;       /* the local state could not be written (code E_OK: it could) */
-    struct err spool_err;       /* likewise the spool */
+    uint64_t open_commits;            /* in the segment that is still open */
+    uint64_t open_frames, open_bytes; /* of the log, read into it; stored so far */
+    uint64_t break_count;             /* places where SQLite broke the chain of checksums */
+    uint64_t reset_count;             /* of the log, by us */
+    const char *reset_obstacle;       /* why the last try did not work; NULL: it did */
+    uint64_t frame_count;             /* frames that were read */
+    struct err local_err;             /* the local state could not be written (code E_OK: it could) */
+    struct err spool_err;             /* likewise the spool */
     uint64_t spool_bytes;
 };
 

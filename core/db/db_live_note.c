@@ -41,6 +41,8 @@ void db_live_note_acknowledged(struct db_live *l, struct db_step *step)
             rc = local_state_acknowledge(l->local, s->mark, &s->pos, &step->local_err);
         last = s;
     }
+    if (last != NULL && !rc_failed(rc))
+        l->safe = last->pos.wal;
     note(l, step, rc, last);
 }
 
@@ -80,5 +82,7 @@ void db_live_note_spooled(struct db_live *l, struct db_step *step, struct db_seg
     }
     if (last != NULL && !rc_failed(rc))
         rc = local_state_sync(l->local, &step->local_err);
+    if (last != NULL && !rc_failed(rc))
+        l->safe = last->pos.wal;
     note(l, step, rc, last);
 }

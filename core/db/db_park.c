@@ -2,6 +2,7 @@
 #include "db_park.h"
 
 #include "alloc.h"
+#include "db_trigger.h"
 #include "slog.h"
 
 #include <string.h>
@@ -20,6 +21,12 @@ static bool all_shipped(const struct db *db)
            && shipper_idle(&db->shipper) && db->spool_bytes == 0;
 }
 
+/* What is not is in the queue only because nobody asked for it: it is shipped before the database is parked. */
+static bool only_waits(const struct db *db)
+{
+    return db_trigger_waits(db) && db->acknowledged == NULL && db->parts_done == 0 && !db->shipper.in_flight;
+}
+
 static bool all_well(const struct db *db)
 {
     return db->error.code == E_OK && db->local_error.code == E_OK && db->shipper.last_error.code == E_OK
@@ -33,13 +40,14 @@ static bool busy(const struct db *db)
            || db->step.paused;
 }
 
-uint64_t db_park_idle_ms(const struct db *db)
+uint64_t db_park_idle_ms(const struct db *db, bool pressed)
 {
     uint64_t now = clock_mono_ms(db->clock);
 
     if (db->drill.alert.code != E_OK)
         return 0; /* one that is parked tells of nothing */
-    if (db->state != DB_RUNNING || busy(db) || !all_shipped(db) || !all_well(db) || now <= db->active_ms)
+    if (db->state != DB_RUNNING || busy(db) || !(all_shipped(db) || (pressed && only_waits(db))) || !all_well(db)
+        || now <= db->active_ms)
         return 0;
     return now - db->active_ms;
 }

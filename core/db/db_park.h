@@ -12,8 +12,9 @@
 
 #include "db.h"
 
-/* How long nothing has happened; 0: it is not quiet, or something is under way. */
-uint64_t db_park_idle_ms(const struct db *db);
+/* How long nothing has happened; 0: it is not quiet, or something is under way.  What waits to be asked for
+ * (db_trigger.h) keeps a database open, but not when others press for its place. */
+uint64_t db_park_idle_ms(const struct db *db, bool pressed);
 /* Stop, and leave a mark: `marked` tells whether that could be done. */
 void db_park_begin(struct db *db);
 

@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "db_sync.h"
+#include "db_trigger.h"
 #include "slog.h"
 
 /* --- what to build on ----------------------------------------------------------------------------------------------
@@ -233,6 +234,7 @@ static void made(struct db *db)
             F_U64("base_txid", s->base_txid), F_U64("level", s->level), F_U64("pages", s->pages_done),
             F_U64("bytes", s->stored_bytes));
     }
+    db_trigger_let(db, s->meta.txid); /* the log that leads to it */
     answer_snapshot(db, &fine);
 }
 
@@ -309,6 +311,8 @@ void db_snapshot_if_due(struct db *db)
 
     if (db->in_snap || db->state != DB_RUNNING)
         return;
+    if (db->snap_wanted ? !db_trigger_is_through(db) : !db_trigger_may_merge(db))
+        return;
     if (!db->snap_wanted)
         level = merge_due(&db->ledger, &settings, clock_wall_ms(db->clock), db->txid);
     if (level >= 0)
@@ -323,5 +327,6 @@ void db_snapshot_wait(struct db *db, struct db_waiter *w)
     w->next = db->waiters;
     db->waiters = w;
     db->snap_wanted = true;
+    db_trigger_ask(db); /* the log up to there goes first */
     db_sync_kick(db);
 }

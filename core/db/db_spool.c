@@ -2,6 +2,7 @@
 #include "db_spool.h"
 
 #include "alloc.h"
+#include "db_trigger.h"
 #include "slog.h"
 
 #include <assert.h>
@@ -27,10 +28,12 @@ void db_spool_close(struct db *db)
 
 static bool replica_stuck(const struct db *db)
 {
-    return !db->shipper.fenced && (db->shipper.last_error.code != E_OK || !shipper_has_room(&db->shipper));
+    const struct shipper *s = &db->shipper;
+
+    return !s->fenced && (s->last_error.code != E_OK || (!shipper_has_room(s) && !shipper_holds(s)));
 }
 
-static bool spool_usable(const struct db *db)
+bool db_spool_works(const struct db *db)
 {
     return db->settings->spool_limit > 0
            && (db->spool_error.code == E_OK || clock_mono_ms(db->clock) >= db->spool_retry_ms);
@@ -41,23 +44,41 @@ static bool must_spool(const struct db *db)
     bool wanted = db->log_bytes > db->settings->log_limit || db->shipper.spooled_count > 0
                   || (db->state == DB_STOPPING && db->shipper.last_error.code != E_OK);
 
-    return wanted && replica_stuck(db) && spool_usable(db);
+    return wanted && replica_stuck(db) && db_spool_works(db);
+}
+
+bool db_spool_must_keep(const struct db *db)
+{
+    return db_trigger_waits(db) && db_spool_works(db) && (db_trigger_must_spool(db) || shipper_holds(&db->shipper));
+}
+
+/* Without an interval the queue may have been full because nobody asked: then it counts only if capturing stands still.
+ */
+static bool is_blocked(const struct db *db)
+{
+    return replica_stuck(db)
+           && (db->settings->sync_interval_ms != DB_INTERVAL_OFF || db->shipper.last_error.code != E_OK
+               || db->step.state == WAL_READER_MORE);
 }
 
 bool db_spool_exhausted(const struct db *db)
 {
-    return db->log_bytes > db->settings->log_limit && replica_stuck(db) && !db->step.to_spool && !spool_usable(db);
+    return db->log_bytes > db->settings->log_limit && is_blocked(db) && !db->step.to_spool && !db_spool_works(db);
 }
 
 void db_spool_before(struct db *db)
 {
-    if (!must_spool(db))
+    bool stuck = must_spool(db);
+
+    db->step.careful = db_trigger_waits(db) && db_spool_works(db);
+    if (!stuck && !db_spool_must_keep(db))
         return;
-    if (!db->spooling)
+    if (stuck && !db->spooling)
         LOG_WARN("the replica does not take what the log holds: segments go to the local disk until it does",
             F_STR("db", db->settings->path), F_U64("log_bytes", db->log_bytes),
             F_U64("limit_bytes", db->settings->spool_limit));
-    db->spooling = true;
+    db->spooling = db->spooling || stuck;
+    db->step.due = db->step.due || db_trigger_must_spool(db);
     db->step.to_spool = true;
     db->step.may_finish = true;
     db->step.waiting = shipper_pause(&db->shipper);
@@ -75,6 +96,8 @@ void db_spool_after(struct db *db)
         shipper_resume(&db->shipper);
     }
     db->spool_bytes = db->step.spool_bytes;
+    if (!db->spooling && db->settings->sync_interval_ms != DB_INTERVAL_OFF)
+        db->spool_error.code = E_OK; /* nothing is to go there any more */
     if (!db->spooling || db->spool_bytes > 0 || replica_stuck(db))
         return;
     LOG_INFO("the spool is shipped", F_STR("db", db->settings->path));

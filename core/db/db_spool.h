@@ -7,6 +7,8 @@
  * its limit are segments finished into the spool, so that the log can be started over; from then on, until the replica
  * has caught up, everything passes through the spool in order.  When the spool is full, too, exact history stops
  * (db_spool_exhausted): the database is compared with the replica's last state once it answers again.
+ *
+ * What is not to be shipped before somebody asks for it (db_trigger.h) waits here, too.
  */
 #ifndef DB_SPOOL_H
 #define DB_SPOOL_H
@@ -19,6 +21,11 @@ void db_spool_close(struct db *db);
 /* Around a step: freeze the queue and let the lane spool what waits there, if that is due; take note of the outcome. */
 void db_spool_before(struct db *db);
 void db_spool_after(struct db *db);
+
+/* It takes what comes, as far as is known. */
+bool db_spool_works(const struct db *db);
+/* What waits to be asked for is to go there now. */
+bool db_spool_must_keep(const struct db *db);
 
 /* The log is at its limit, the replica takes nothing and the spool can take no more. */
 bool db_spool_exhausted(const struct db *db);

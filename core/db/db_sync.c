@@ -5,6 +5,7 @@
 #include "db_fold.h"
 #include "db_snapshot.h"
 #include "db_spool.h"
+#include "db_trigger.h"
 #include "slog.h"
 
 #include <assert.h>
@@ -101,6 +102,7 @@ static void settle_waiters(struct db *db)
 static void set_targets(struct db *db, uint64_t txid)
 {
     db->goal_pending = false;
+    db_trigger_let(db, txid);
     for (struct db_waiter *w = db->waiters; w != NULL; w = w->next) {
         if (!w->for_snapshot && w->target == 0 && w->seen)
             w->target = txid;
@@ -121,7 +123,8 @@ static bool set_goal(struct db *db)
 {
     if (db->goal_pending)
         return false;
-    db->goal_pending = db->state == DB_STOPPING;
+    db->goal_pending = db->state == DB_STOPPING || db->trigger.asked;
+    db->trigger.asked = false;
     for (struct db_waiter *w = db->waiters; w != NULL; w = w->next) {
         if (w->for_snapshot || w->target != 0)
             continue;
@@ -138,6 +141,7 @@ void db_sync_wait(struct db *db, struct db_waiter *w)
     w->target = 0;
     w->next = db->waiters;
     db->waiters = w;
+    db_trigger_ask(db); /* it is done also when nobody waits for it any more */
     db_sync_kick(db);
 }
 
@@ -149,15 +153,10 @@ static void run_step(struct work_item *item)
     struct db *db = item->owner;
 
     db->identity = wal_conn_check(db->live->conn);
+    if (db->identity != WAL_CONN_SAME)
+        db->step.due = db->step.may_finish = true; /* nobody can read it again: ship what was read of it */
     db->job_rc = db_live_step(db->live, &db->step, &db->step_err);
     db_fold_in_lane(db);
-}
-
-static uint64_t due_in_ms(const struct db *db)
-{
-    uint64_t now = clock_mono_us(db->clock), due = db->shipper.last_put_us + db->settings->sync_interval_ms * 1000;
-
-    return db->shipper.last_put_us == 0 || due <= now ? 0 : (due - now + 999) / 1000;
 }
 
 static void next_step(struct db *db)
@@ -184,8 +183,10 @@ static void next_step(struct db *db)
     if (db->quiet_ms > QUIET_MAX_MS)
         db->quiet_ms = QUIET_MAX_MS;
     pause = db->quiet_ms;
-    if (db->step.open_commits > 0 && shipper_has_room(&db->shipper) && due_in_ms(db) < pause)
-        pause = due_in_ms(db);
+    if (db_spool_must_keep(db))
+        pause = 0;
+    else if (db->step.open_commits > 0 && shipper_has_room(&db->shipper) && db_trigger_due_in_ms(db) < pause)
+        pause = db_trigger_due_in_ms(db);
     step_in(db, pause);
 }
 
@@ -205,6 +206,8 @@ static void publish(struct db *db)
     db->txid = db->step.txid;
     db->time_ms = db->step.time_ms;
     db->open_commits = db->step.open_commits;
+    db->open_frames = db->step.open_frames;
+    db->open_bytes = db->step.open_bytes;
     db->reset_count = db->step.reset_count;
     db->reset_obstacle = db->step.reset_obstacle;
     db->log_bytes = (uint64_t)db->step.log_frames * (WAL_FMT_FRAME_HEADER_SIZE + db->live->conn->page_size);
@@ -302,6 +305,8 @@ static void on_step_done(struct work_item *item)
         db_close_live(db);
         return;
     }
+    db_trigger_read(db, db_spool_works(db));
+    db_trigger_apply(db);
     db_snapshot_if_due(db);
     db_prune_if_due(db);
     db_drill_tend(db);
@@ -313,20 +318,31 @@ static void on_step_done(struct work_item *item)
         next_step(db);
 }
 
+static bool is_due(const struct db *db)
+{
+    bool asked = db->settings->sync_interval_ms == DB_INTERVAL_OFF ? db->goal_pending : anybody_waits(db);
+
+    return asked || db->state == DB_STOPPING || db_trigger_due_in_ms(db) == 0;
+}
+
 static void take_step(struct db *db)
 {
+    bool want_goal;
+
     if (db->state != DB_RUNNING && db->state != DB_STOPPING)
         return;
     if (db->in_step) {
         db->again = true;
         return;
     }
+    want_goal = set_goal(db);
+    db_trigger_apply(db);
     db->step = (struct db_step){
-        .commit_limit = db->settings->sync_commits,
+        .commit_limit = db_trigger_commit_limit(db),
         .may_finish = shipper_has_room(&db->shipper),
         .stopping = db->state == DB_STOPPING,
-        .want_goal = set_goal(db),
-        .due = anybody_waits(db) || db->state == DB_STOPPING || due_in_ms(db) == 0,
+        .want_goal = want_goal,
+        .due = is_due(db),
         .acknowledged = db->acknowledged,
         .parts_done = db->parts_done,
         .local_err = db->local_error,
@@ -353,6 +369,7 @@ void db_sync_kick(struct db *db)
 void db_sync_begin(struct db *db)
 {
     db->close_item.run = NULL;
+    db->trigger.asked = db->trigger.asked || db->goal_pending;
     db->goal_pending = false;
     db->quiet_ms = 0;
     db->active_ms = clock_mono_ms(db->clock);

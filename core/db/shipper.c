@@ -40,7 +40,7 @@ static void drop_queue(struct shipper *s)
         s->first = next;
     }
     s->last = &s->first;
-    s->segment_count = s->spooled_count = 0;
+    s->segment_count = s->spooled_count = s->memory_count = 0;
     s->waiting = false;
     (void)uv_timer_stop(&s->retry); /* stopping a timer cannot fail */
 }
@@ -83,6 +83,8 @@ static void count(struct shipper *s, const struct db_segment *seg, int by)
 
     if (!seg->is_part)
         *n += (unsigned)by;
+    if (!seg->spooled)
+        s->memory_count += (unsigned)by;
 }
 
 static void shipped(struct shipper *s)
@@ -275,7 +277,8 @@ static void send_first(struct shipper *s)
     struct db_segment *seg = s->first;
     layout_text key;
 
-    if (seg == NULL || s->in_flight || s->waiting || s->fenced || s->closing || s->paused || s->loading)
+    if (seg == NULL || s->in_flight || s->waiting || s->fenced || s->closing || s->paused || s->loading
+        || seg->first_txid > s->allowed_txid)
         return;
     if (seg->spooled && seg->bytes.size == 0) {
         s->loading = true;
@@ -311,7 +314,8 @@ void shipper_start(struct shipper *s, uv_loop_t *loop, struct store *store)
     s->first = NULL;
     s->last = &s->first;
     s->backoff = (struct backoff){.base_ms = RETRY_BASE_MS, .max_ms = RETRY_MAX_MS};
-    s->segment_count = s->spooled_count = 0;
+    s->segment_count = s->spooled_count = s->memory_count = 0;
+    s->allowed_txid = UINT64_MAX;
     s->in_flight = s->waiting = s->fenced = s->dropping = s->closing = s->paused = s->answered = s->loading = false;
     s->looked = false;
     s->last_error.code = E_OK;
@@ -338,6 +342,7 @@ void shipper_put(struct shipper *s, struct db_segment *segment)
     segment->next = NULL;
     *s->last = segment;
     s->last = &segment->next;
+    s->last_txid = segment->first_txid;
     count(s, segment, 1);
     if (segment->spooled)
         buf_fini(&segment->bytes);
@@ -357,7 +362,7 @@ void shipper_resume(struct shipper *s)
 {
     assert(s->paused);
     s->paused = false;
-    s->segment_count = s->spooled_count = 0;
+    s->segment_count = s->spooled_count = s->memory_count = 0;
     for (struct db_segment *seg = s->first; seg != NULL; seg = seg->next) {
         count(s, seg, 1);
         if (seg->spooled && !(seg == s->first && (s->in_flight || s->loading)))
@@ -390,6 +395,17 @@ void shipper_loaded(struct shipper *s, const struct err *err)
 bool shipper_has_room(const struct shipper *s)
 {
     return s->segment_count < SHIPPER_QUEUE_MAX && !s->fenced;
+}
+
+void shipper_allow(struct shipper *s, uint64_t txid)
+{
+    s->allowed_txid = txid;
+    send_first(s);
+}
+
+bool shipper_holds(const struct shipper *s)
+{
+    return s->memory_count > 0 && s->last_txid > s->allowed_txid;
 }
 
 bool shipper_idle(const struct shipper *s)

@@ -13,6 +13,8 @@
  * A shipper that has not stored a segment for `look_after_ms` first looks whether its key is still the history's end
  * (ship_look.h): it may have slept.
  *
+ * What may not be sent yet, because nothing has asked for it (db_trigger.h), waits in the queue: shipper_allow().
+ *
  * shipper_pause() freezes the queue, so that a lane may read what waits in it; what comes back meanwhile is looked at
  * by shipper_resume().
  *
@@ -35,6 +37,9 @@ struct shipper {
     struct db_segment *first, **last;
     unsigned segment_count; /* in the queue and in memory, without parts */
     unsigned spooled_count; /* in the queue and on disk */
+    unsigned memory_count;  /* in the queue and in memory, parts, too */
+    uint64_t last_txid;     /* the first one of what was put last */
+    uint64_t allowed_txid;  /* what begins behind it waits */
     bool in_flight, waiting, fenced, dropping, closing;
     bool paused, answered; /* answered: a request came back while paused */
     bool loading;          /* the first one's bytes are being read from the spool */
@@ -81,6 +86,10 @@ void shipper_follow(struct shipper *s, uint32_t timeline, const struct nonce *ru
 /* Takes the segment. */
 void shipper_put(struct shipper *s, struct db_segment *segment);
 bool shipper_has_room(const struct shipper *s);
+/* Segments, and parts of such, that begin with this commit or an earlier one may be sent. */
+void shipper_allow(struct shipper *s, uint64_t txid);
+/* Something in memory may not be sent yet. */
+bool shipper_holds(const struct shipper *s);
 /* What waits, in order; stays the shipper's.  Until shipper_resume() it is not touched. */
 struct db_segment *shipper_pause(struct shipper *s);
 void shipper_resume(struct shipper *s);

@@ -136,7 +136,7 @@ def commands(case):
         answer = at_socket(db, "/api/v1/sync", "POST", **query)
         equal((answer.status, answer.json()["ok"]), (status, False), f"sync {query}")
         check(text in answer.json()["error"], answer.text)
-    for page in ("sync", "snapshot"):
+    for page in ("sync", "snapshot", "triggers"):
         answer = daemon.get(f"/api/v1/{page}", "POST", path=db)
         equal((answer.status, answer.json()["code"]), (403, "E_DENIED"), f"{page} at the address")
     daemon.stop()

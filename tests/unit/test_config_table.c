@@ -77,6 +77,8 @@ static void try_good(const struct config_key *key, void *a, void *b)
         if (good[i].type != key->type || (key->min > 0 && good[i].text[0] == '0'))
             continue;
         assert_ok_err(config_table_set(key, a, good[i].text, &err), &err);
+        if (key->has_off && key->off == 0 && strcmp(want, "0") == 0)
+            want = "off";
         got = config_table_text(key, a);
         assert_string_equal(got, want);
         assert_ok_err(config_table_set(key, b, got, &err), &err); /* what is printed can be read */
@@ -168,6 +170,35 @@ static void test_ranges(void **state)
     assert_string_equal(err.msg, "100001 is not between 0 and 100000");
 }
 
+/* "off" is a value of the triggers, and of nothing else. */
+static void test_off(void **state)
+{
+    struct config_db a = {0}, b = {.sync_interval_ms = 5, .sync_commits = 5};
+    struct err err;
+
+    (void)state;
+    for (int i = 0; i < CONFIG_DB_KEY_COUNT; i++) {
+        const struct config_key *key = &config_table_db[i];
+        bool trigger = i == CONFIG_DB_SYNC_INTERVAL || i == CONFIG_DB_SYNC_COMMITS;
+        CLEANUP(mem_freep) char *printed = NULL;
+
+        assert_int_equal(key->has_off, trigger);
+        if (!trigger)
+            continue;
+        assert_ok_err(config_table_set(key, &a, "off", &err), &err);
+        printed = config_table_text(key, &a);
+        assert_string_equal(printed, "off");
+        assert_ok_err(config_table_set(key, &b, printed, &err), &err);
+        assert_true(config_table_equal(key, &a, &b));
+        assert_fails(config_table_set(key, &a, "Off", &err), E_CONFIG);
+        assert_fails(config_table_set(key, &a, "off ", &err), E_CONFIG);
+    }
+    assert_true(a.sync_interval_ms == CONFIG_INTERVAL_OFF);
+    assert_int_equal(a.sync_commits, 0);
+    assert_fails(config_table_set(&config_table_db[CONFIG_DB_MERGE_INTERVAL], &a, "off", &err), E_CONFIG);
+    assert_string_equal(err.msg, "'off' is not a duration like 250ms, 10s, 5m, 24h or 7d");
+}
+
 static void test_differences(void **state)
 {
     struct config_db a = {0}, b = {0};
@@ -211,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_key),
         cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_off),
         cmocka_unit_test(test_differences),
         cmocka_unit_test(test_nearest),
     };

@@ -91,6 +91,39 @@ static void test_history_over_resets(void **state)
     live_end(&g);
 }
 
+/* What is not shipped on purpose is found again after a crash: the log is not started over before its end is near what
+ * is known to be ours, and then at once. */
+static void test_careful_reset(void **state)
+{
+    struct db_step step = {.may_finish = true, .careful = true};
+    struct live g;
+
+    (void)state;
+    live_begin(&g, 512, "SELECT 1");
+    live_ship(&g);
+    live_sql(&g, LIVE_FILL(900, 600));
+    for (int i = 0; i < 20; i++)
+        live_step(&g, &step);
+    assert_null(step.ready);
+    assert_int_equal(step.open_commits, 1);
+    assert_true(step.open_frames >= DB_LIVE_RESET_FRAMES);
+    assert_true(step.log_frames >= DB_LIVE_RESET_FRAMES);
+    assert_int_equal(step.reset_count, 0);
+    step.due = true;
+    live_step(&g, &step);
+    assert_non_null(step.ready);
+    assert_int_equal(step.open_frames, 0);
+    assert_int_equal(step.reset_count, 0);
+    step = (struct db_step){.may_finish = true, .careful = true, .acknowledged = step.ready};
+    live_step(&g, &step);
+    assert_int_equal(step.reset_count, 1);
+    assert_true(step.log_frames < DB_LIVE_RESET_FRAMES);
+    live_free_all(step.acknowledged);
+    live_ship(&g);
+    live_check(&g);
+    live_end(&g);
+}
+
 /* A reader that stays makes a reset impossible; it is tried again, later and later, and works when the reader is gone.
  */
 static void test_reset_waits_for_reader(void **state)
@@ -427,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_finished_when_due),
         cmocka_unit_test(test_commit_limit),
         cmocka_unit_test(test_history_over_resets),
+        cmocka_unit_test(test_careful_reset),
         cmocka_unit_test(test_reset_waits_for_reader),
         cmocka_unit_test(test_pauses),
         cmocka_unit_test(test_parts_wait_for_room),

@@ -57,6 +57,7 @@ static void fill(struct rig *g)
     db->txid = 12;
     db->shipped_txid = 10;
     db->shipped_time_ms = 1700000098000;
+    g->settings.sync_interval_ms = 250;
     db->timeline = 3;
     db->drill.last.tried_ms = 1700000050000;
     db->drill.last.good_ms = 1700000040000;
@@ -100,6 +101,29 @@ static void has(const char *text, const char *lines)
         fail_msg("there is no\n%s\nin\n%s", lines, text);
 }
 
+/* Whoever ships on demand only may have a lag of any size, and files on the local disk, and all is well. */
+static void on_demand(void **state)
+{
+    struct rig g;
+
+    (void)state;
+    begin(&g);
+    fill(&g);
+    g.settings.sync_interval_ms = DB_INTERVAL_OFF;
+    g.db.spool_bytes = 1000;
+    g.db.error.code = g.db.shipper.last_error.code = E_OK;
+    has(render(&g, METRICS_OPEN), "\nweir_sync_interval_seconds" DB " +Inf\n");
+    has(render(&g, METRICS_CLASSIC), "\nweir_sync_interval_seconds" DB " +Inf\n");
+    assert_string_equal(status_state(&g.db), "replicating");
+    assert_true(status_lag_commits(&g.db) > 0);
+    g.db.shipper.last_error.code = E_NETWORK;
+    assert_string_equal(status_state(&g.db), "spooling");
+    g.settings.sync_interval_ms = 250;
+    g.db.shipper.last_error.code = E_OK;
+    assert_string_equal(status_state(&g.db), "spooling");
+    buf_fini(&g.out);
+}
+
 static void open_format(void **state)
 {
     struct rig g;
@@ -116,6 +140,7 @@ static void open_format(void **state)
     has(text, "\nweir_databases_unshown 11\n");
     has(text, "\nweir_lag_seconds" DB " 2.500\n");
     has(text, "\nweir_lag_commits" DB " 2\n");
+    has(text, "\nweir_sync_interval_seconds" DB " 0.250\n");
     has(text, "\nweir_local_txid" DB " 12\n");
     has(text, "\nweir_shipped_txid" DB " 10\n");
     has(text, "\nweir_shipped_time_seconds" DB " 1700000098\n");
@@ -344,6 +369,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_format),
+        cmocka_unit_test(on_demand),
         cmocka_unit_test(classic_format),
         cmocka_unit_test(nothing_yet),
         cmocka_unit_test(closed),

@@ -134,6 +134,12 @@ static void test_interval_and_count(void **state)
     assert_near(ten, one / 10, 0.001);
     db.sync_commits = 50; /* twice a second, whatever the interval says */
     assert_near(price_predict(&db, &load, &price).put, 2 * one, 0.001);
+    db.sync_interval_ms = CONFIG_INTERVAL_OFF;
+    assert_near(price_predict(&db, &load, &price).put, 2 * one, 0.001);
+    db.sync_commits = 0; /* only what somebody asks for */
+    assert_true(price_predict(&db, &load, &price).put <= 0);
+    db.sync_interval_ms = 10000;
+    db.sync_commits = 50;
     load.commits_per_s = 0.001; /* no more objects than commits */
     assert_near(price_predict(&db, &load, &price).put, 2592, 0.001);
     assert_true(price_predict(&db, &load, &price).list <= 0);

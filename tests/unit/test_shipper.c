@@ -563,6 +563,52 @@ static void spooled_segments_come_back_in_order(void **state)
     end(&g);
 }
 
+/* What nothing has asked for waits, its parts, too, and does not stand for a replica that does not answer. */
+static void what_may_not_go_waits(void **state)
+{
+    static const uint64_t want[] = {1, 1000, 4, 9};
+    struct rig g;
+
+    (void)state;
+    begin(&g);
+    shipper_allow(&g.s, 3);
+    shipper_put(&g.s, make(1, "one"));
+    assert_false(shipper_holds(&g.s));
+    shipper_put(&g.s, make_part(4, 0));
+    assert_true(shipper_holds(&g.s));
+    shipper_put(&g.s, make(4, "four"));
+    run_until(&g, &g.shipped, 1);
+    for (int i = 0; i < 10; i++)
+        (void)uv_run(&g.loop, UV_RUN_NOWAIT); /* there is nothing left to wait for */
+    assert_int_equal(g.shipped, 1);
+    assert_int_equal(g.store.base.counts.requests[STORE_PUT], 1);
+    assert_false(shipper_idle(&g.s));
+    shipper_put(&g.s, make(9, "nine"));
+    shipper_allow(&g.s, 8);
+    assert_true(shipper_holds(&g.s));
+    run_until(&g, &g.shipped, 3);
+    assert_false(shipper_idle(&g.s));
+    shipper_allow(&g.s, UINT64_MAX);
+    assert_false(shipper_holds(&g.s));
+    run_until(&g, &g.shipped, 4);
+    assert_memory_equal(g.order, want, sizeof want);
+    assert_true(shipper_idle(&g.s));
+
+    shipper_allow(&g.s, 9); /* what waits on the disk is not read, and holds nothing up */
+    shipper_put(&g.s, make(10, "ten"));
+    assert_true(shipper_holds(&g.s));
+    shipper_pause(&g.s)->spooled = true;
+    shipper_resume(&g.s);
+    assert_false(shipper_holds(&g.s));
+    assert_int_equal(g.loads, 0);
+    shipper_allow(&g.s, 10);
+    assert_int_equal(g.loads, 1);
+    give(&g, "ten");
+    run_until(&g, &g.shipped, 5);
+    assert_object(&g, 10, "ten");
+    end(&g);
+}
+
 /* What comes back while the queue is frozen is looked at afterwards; the bytes in flight stay where they are. */
 static void a_pause_holds_answers(void **state)
 {
@@ -795,6 +841,7 @@ int main(void)
         cmocka_unit_test(drops),
         cmocka_unit_test(stops_at_any_time),
         cmocka_unit_test(spooled_segments_come_back_in_order),
+        cmocka_unit_test(what_may_not_go_waits),
         cmocka_unit_test(a_pause_holds_answers),
         cmocka_unit_test(a_spool_that_cannot_be_read),
         cmocka_unit_test(fenced_from_outside),

@@ -77,7 +77,9 @@ export function judge(db) {
     verdict.cause = CAUSES[db.error.code] || null;
     verdict.error = db.error;
   }
-  if (verdict.level === "good" && lag.seconds * 1000 > LATE_MS) {
+  if (verdict.level === "good" && db.triggers && db.triggers.interval === "off") {
+    if (lag.commits > 0) verdict.text = `${lag.commits} ${lag.commits === 1 ? "commit waits" : "commits wait"} on this machine until asked for; nothing fails.`;
+  } else if (verdict.level === "good" && lag.seconds * 1000 > LATE_MS) {
     verdict.level = "warn";
     verdict.name = "Catching up";
     verdict.text = `The replica is ${duration(lag.seconds * 1000)} behind; nothing fails.`;
