@@ -123,7 +123,8 @@ struct db {
     struct db_segment *loading; /* the shipper's; its bytes are being read from the spool */
     struct err load_error, spool_error;
     uint64_t spool_bytes, spool_retry_ms;
-    bool spooling; /* it was told that segments go there */
+    bool spool_full; /* of what waits to be asked for, which is no trouble: it is shipped */
+    bool spooling;   /* it was told that segments go there */
 
     uv_timer_t timer;       /* the next step, or the next try to start */
     uv_fs_event_t watch[2]; /* the log; the database file (checkpoints, removal) */

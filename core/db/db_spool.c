@@ -35,7 +35,7 @@ static bool replica_stuck(const struct db *db)
 
 bool db_spool_works(const struct db *db)
 {
-    return db->settings->spool_limit > 0
+    return db->settings->spool_limit > 0 && !db->spool_full
            && (db->spool_error.code == E_OK || clock_mono_ms(db->clock) >= db->spool_retry_ms);
 }
 
@@ -84,10 +84,23 @@ void db_spool_before(struct db *db)
     db->step.waiting = shipper_pause(&db->shipper);
 }
 
+/* By its limit, not by the disk's. */
+static bool is_full(const struct err *err)
+{
+    return err->code == E_NOSPACE && err->sys == 0;
+}
+
 void db_spool_after(struct db *db)
 {
-    const struct err *now = &db->step.spool_err;
+    struct err *now = &db->step.spool_err;
 
+    if (db->step.to_spool || db->step.spool_bytes < db->settings->spool_limit / 2
+        || db->shipper.last_error.code != E_OK) /* then the rest of it is for what the replica does not take */
+        db->spool_full = false;
+    if (db->step.to_spool && !db->spooling && is_full(now)) {
+        db->spool_full = true;
+        now->code = E_OK;
+    }
     if (db->step.to_spool) {
         if (now->code != E_OK && db->spool_error.code == E_OK)
             LOG_ERROR("the spool takes no more", F_STR("db", db->settings->path), F_ERR(now));
