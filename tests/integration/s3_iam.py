@@ -174,6 +174,8 @@ def takes_over(job):
     job.weir("restore", "restore", job.replica.url, "-o", db)
     daemon = Daemon(job.case, db, job.replica.url, env=job.keys, name="new machine").start(ready=False)
     if began(job, daemon):
+        job.case.run("sqlite3", "-cmd", ".timeout 30000", db, "INSERT INTO t(k) VALUES(0)")
+        daemon.sync()
         job.note("take over", any(key.startswith("t/00000002/log/") for key in job.replica.list()))
         daemon.stop()
 
