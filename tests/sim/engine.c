@@ -70,6 +70,8 @@ static struct engine_script script(struct engine_world *w)
     if (pick(w, 2) == 0)
         s.fault_at = 1 + (long)pick(w, 120);
     s.ends_by_kill = pick(w, 3) == 0;
+    if (pick(w, 2) == 0)
+        s.amid = 1 + (unsigned)pick(w, 30);
     return s;
 }
 
@@ -213,11 +215,11 @@ static bool run_seed(uint64_t seed, long lives, uint64_t *trace)
     (void)printf("# %s; folds of %" PRIu64 "\n", retention_text(&w->policy, policy), w->fold_count);
     (void)printf("# %.1f days, %" PRIu64 " commits, %u timelines; %" PRIu64 " lives, %" PRIu64
                  " of them killed, %" PRIu64 " faults; %" PRIu64 " folds, %" PRIu64 " merges, %" PRIu64
-                 " snapshots, %" PRIu64 " prunes; %" PRIu64 " restores, the newest from %" PRIu64
-                 " objects at most; trace %016" PRIx64 "\n",
+                 " snapshots, %" PRIu64 " prunes, %" PRIu64 " commits amid; %" PRIu64
+                 " restores, the newest from %" PRIu64 " objects at most; trace %016" PRIx64 "\n",
         (double)((int64_t)atomic_load(&w->clock.wall_ms) - begin_ms) / (double)ENGINE_DAY, w->number, w->timeline,
-        w->lives, w->kills, w->faults, w->folds, w->merges, w->snapshots, w->prunes, w->restores, w->most_objects,
-        w->trace);
+        w->lives, w->kills, w->faults, w->folds, w->merges, w->snapshots, w->prunes, w->amid, w->restores,
+        w->most_objects, w->trace);
     totals.kills += w->kills;
     totals.faults += w->faults;
     totals.folds += w->folds;
@@ -296,7 +298,7 @@ static void run_one(uint64_t seed, long lives)
 /* Or a seed would not be worth keeping. */
 static void run_twice(void)
 {
-    enum { SEED = 3, LIVES = 5 };
+    enum { SEED = 3, LIVES = 9 };
     uint64_t traces[2];
     bool good = true;
 

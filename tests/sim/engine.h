@@ -83,7 +83,7 @@ struct engine_world {
     uint64_t tip;    /* acknowledged */
     bool lost_state; /* the local one, since it last was */
     char wrong[1024];
-    uint64_t lives, kills, restores, merges, snapshots, folds, prunes, pruned, faults, most_objects;
+    uint64_t lives, kills, restores, merges, snapshots, folds, prunes, pruned, faults, most_objects, amid;
     long last_changes, last_requests; /* of the last life that was not killed: where it could have been */
 };
 
@@ -107,6 +107,8 @@ void engine_app_name_next(struct engine_world *w);
 void engine_app_open(struct engine_world *w);
 void engine_app_close(struct engine_world *w);
 void engine_app_commit(struct engine_world *w);
+/* While the daemon is in the midst of something; false: it has a lock, and nothing was committed. */
+bool engine_app_try_commit(struct engine_world *w);
 /* Try something that makes a commit or none, and changes no row; `what` was drawn.  False: the daemon is in the way,
  * which has to go on first. */
 bool engine_app_odd(struct engine_world *w, uint64_t what);
@@ -121,6 +123,7 @@ uint64_t engine_app_mix(uint64_t id, uint64_t value, uint64_t size);
 
 struct engine_script {
     unsigned commits;            /* and time passes between them */
+    unsigned amid;               /* commits while the daemon is at work, at most */
     int64_t idle_ms;             /* afterwards */
     long kill_at;                /* the n-th change of a file of its own or of the replica; 0: none */
     bool ends_by_kill;           /* else in order */

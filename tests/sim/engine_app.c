@@ -178,24 +178,51 @@ static int change(struct engine_world *w, char *sql, size_t room)
         sql, room, "REPLACE INTO t VALUES(%" PRIu64 ",%" PRIu64 ",zeroblob(%u));", id, row->value, row->size);
 }
 
-void engine_app_commit(struct engine_world *w)
+/* The next state of the model, and the SQL that leads there. */
+static void plan_commit(struct engine_world *w, char *sql, size_t room)
 {
-    char sql[1024];
-    int n = snprintf(sql, sizeof sql, "BEGIN IMMEDIATE;");
+    int n = snprintf(sql, room, "BEGIN IMMEDIATE;");
 
     MUST(w->number + 1 < ENGINE_COMMITS_MAX);
     if (engine_pick(w, 60) == 0) {
         memset(w->rows, 0, sizeof w->rows);
-        n += snprintf(sql + n, sizeof sql - (size_t)n, "DELETE FROM t;");
+        n += snprintf(sql + n, room - (size_t)n, "DELETE FROM t;");
     }
     for (uint64_t left = 1 + engine_pick(w, 6); left > 0; left--)
-        n += change(w, sql + n, sizeof sql - (size_t)n);
+        n += change(w, sql + n, room - (size_t)n);
     w->number++;
-    n += snprintf(sql + n, sizeof sql - (size_t)n, "UPDATE meta SET n=%" PRIu64 "; COMMIT", w->number);
-    MUST((size_t)n < sizeof sql);
+    n += snprintf(sql + n, room - (size_t)n, "UPDATE meta SET n=%" PRIu64 "; COMMIT", w->number);
+    MUST((size_t)n < room);
     w->digests[w->number] = digest(w);
     engine_trace(w, "commit", "", w->number, w->digests[w->number]);
+}
+
+void engine_app_commit(struct engine_world *w)
+{
+    char sql[1024];
+
+    plan_commit(w, sql, sizeof sql);
     run(w, sql);
+}
+
+bool engine_app_try_commit(struct engine_world *w)
+{
+    struct engine_row before[ENGINE_ROWS];
+    char sql[1024];
+    int code;
+
+    memcpy(before, w->rows, sizeof before);
+    run(w, "PRAGMA busy_timeout=0");
+    plan_commit(w, sql, sizeof sql);
+    code = sql_child_sql(&w->app, 0, "%s", sql);
+    engine_trace(w, "tried", "", w->number, (uint64_t)code);
+    if (code == SQLITE_OK)
+        return true;
+    if ((code & 0xff) != SQLITE_BUSY)
+        engine_wrong(w, "the application's %.200s: %.200s", sql, w->app.answer);
+    memcpy(w->rows, before, sizeof before);
+    w->number--;
+    return false;
 }
 
 bool engine_app_odd(struct engine_world *w, uint64_t what)

@@ -325,7 +325,7 @@ static void judge(struct engine_world *w, const void *arg)
         abort();
     j.work = work_new(&loop, 1);
     work_job(j.work, &j.item);
-    turns_use(NULL, 0);
+    turns_use(&w->turns, 1);
     while (!j.done)
         if (!turns_take())
             engine_wrong(w, "the judge waits for nothing"), j.done = true;

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FENCED_STATUS = 5, REST_STEPS = 3, STEPS_MAX = 5000, ODD_TRIES = 20, HOPELESS = 10 };
+enum { FENCED_STATUS = 5, REST_STEPS = 3, STEPS_MAX = 5000, ODD_TRIES = 20, HOPELESS = 10, AMID_EVERY = 40 };
 
 struct life {
     struct engine_world *w;
@@ -27,6 +27,7 @@ struct life {
     uv_loop_t loop;
     struct db_settings settings;
     struct db db;
+    unsigned amid;
     bool over;
 };
 
@@ -126,6 +127,15 @@ static bool at_rest(void)
            && db->shipper.last_error.code == E_OK && db->fold.next.object.size == 0 && db->fold.got == DB_FOLD_NONE;
 }
 
+/* The application does not wait for the daemon to come to rest. */
+static void commit_amid(void)
+{
+    if (l.amid == 0 || engine_pick(l.w, AMID_EVERY) > 0)
+        return;
+    l.amid--;
+    l.w->amid += engine_app_try_commit(l.w);
+}
+
 /* Those who can go on do so, and what is due now, in an order that is drawn. */
 static void drain(void)
 {
@@ -134,6 +144,7 @@ static void drain(void)
     while (more && !l.over) {
         const bool timer_first = engine_pick(l.w, 2) == 0;
 
+        commit_amid();
         more = timer_first ? virtual_time_fire(0) || turns_take() : turns_take() || virtual_time_fire(0);
         if (more && engine_pick(l.w, 8) > 0)
             continue;
@@ -299,6 +310,7 @@ static void begin(void)
     static const struct db nothing;
     struct err err;
 
+    l.amid = l.script->amid;
     virtual_time_use(&l.w->clock);
     turns_use(&l.w->turns, 1000 + (int)l.w->lives);
     fault_fsys_init(&l.disk, FAULT_KILL, l.script->kill_at, EIO);

@@ -91,6 +91,7 @@ static void restore(struct engine_world *w, const void *arg)
 
     o.item = (struct work_item){.run = run, .done = on_done};
     o.w = w;
+    turns_use(&w->turns, 1);
     fault_fsys_init(&o.disk, FAULT_KILL, o.kill_at, EIO);
     o.disk.ops = FAULT_CHANGES & ~(unsigned)(FAULT_OPEN | FAULT_FSYNC);
     if (uv_loop_init(&loop) != 0 || rc_failed(store_dir_open(&loop, &fsys_real, w->root, &o.store, &err)))

@@ -30,7 +30,7 @@ enum { VIRTUAL_TIME_TIMERS_MAX = 64 };
 /* NULL: the real time again. */
 void virtual_time_use(struct virtual_clock *clock);
 int64_t virtual_time_now(void);
-void virtual_time_sleep(int64_t ms);
+void virtual_time_sleep(int64_t ms); /* in the real time: nothing */
 /* The next timer that is due within so many milliseconds; false: there is none. */
 bool virtual_time_fire(int64_t within_ms);
 
