@@ -328,6 +328,7 @@ struct rc snap_writer_finish(struct snap_writer *w, const struct snap_meta *meta
     assert(nonce_equal(&meta->writer, &w->pack.writer));
     assert(meta->page_size == w->page_size);
     assert((meta->level > 0) == is_partial(w));
+    page_hash_free(MOVE(w->pages)); /* they are written, and what is read back below takes almost as much */
     if (w->size == 0)
         TRY(put_header(w, bytes, err));
     start = bytes->size;

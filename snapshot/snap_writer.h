@@ -14,7 +14,7 @@
  *
  * Frames go into the object in the order in which they are added.  After a failure the writer is only good to be freed.
  *
- * Memory: about 14 bytes a frame, plus 5 bytes a page while finishing; with page hashes 8 bytes a page more.
+ * Memory: about 14 bytes a frame, plus 5 bytes a page while finishing; with page hashes 8 bytes a page more until then.
  */
 #ifndef SNAP_WRITER_H
 #define SNAP_WRITER_H

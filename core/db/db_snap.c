@@ -326,8 +326,7 @@ static struct rc write_group(struct copy *c, struct err *err)
     return rc;
 }
 
-/* --- the story -------------------------------------------------------------------------------------------------------
- */
+/* --- the story ---------------------------------------------------------------------------------------------------- */
 
 static struct rc copy_all(struct copy *c, struct err *err)
 {
@@ -364,8 +363,7 @@ static struct rc converge(struct copy *c, struct err *err)
         if (round >= GIVE_UP_AFTER && c->stuck_page != 0)
             return rc_raise(err, E_CORRUPT,
                 "page %u of %s differs from what was replicated although no commit changed it: the database file is "
-                "damaged or "
-                "was changed behind SQLite's back",
+                "damaged or was changed behind SQLite's back",
                 c->stuck_page, c->l->conn->path);
         if (round == HOLD_AFTER)
             TRY(in_lane(c, hold, err));
@@ -393,13 +391,25 @@ static struct rc begin_upload(struct copy *c, uint64_t next_txid, struct err *er
     return upload_open(&c->upload, c->s->work, c->s->store, &opts, err);
 }
 
-/* The txid is known at the end only: the upload gets its name when it is finished. */
+static void free_jobs(struct copy *c)
+{
+    for (size_t i = 0; i < c->job_max; i++) {
+        mem_free(c->jobs[i]->pages);
+        zstr_enc_free(c->jobs[i]->z);
+        mem_free(c->jobs[i]);
+    }
+    c->job_max = 0;
+}
+
+/* The txid is known at the end only, which takes memory in proportion to the database: the encoders' is freed first. */
 static struct rc finish_upload(struct copy *c, struct err *err)
 {
+    CLEANUP(zstr_enc_freep) struct zstr_enc *z = MOVE(c->jobs[0]->z);
     layout_text key;
 
+    free_jobs(c);
     for (bool more = true; more;) {
-        TRY(snap_writer_hashes(c->writer, c->jobs[0]->z, c->s->meta.page_count, upload_tail(c->upload), &more, err));
+        TRY(snap_writer_hashes(c->writer, z, c->s->meta.page_count, upload_tail(c->upload), &more, err));
         TRY(upload_pass(c->upload, err));
     }
     TRY(snap_writer_finish(c->writer, &c->s->meta, upload_tail(c->upload), err));
@@ -414,11 +424,7 @@ static void copy_fini(struct copy *c)
 
     rc_ignore(in_lane(c, end_tracking, &ignored), "it cannot fail");
     upload_free(c->upload);
-    for (size_t i = 0; i < c->job_max; i++) {
-        mem_free(c->jobs[i]->pages);
-        zstr_enc_free(c->jobs[i]->z);
-        mem_free(c->jobs[i]);
-    }
+    free_jobs(c);
     snap_writer_free(c->writer);
 }
 
@@ -440,8 +446,7 @@ static void copy_init(struct copy *c, struct db_snap *s)
         j->z = zstr_enc_new(LEVEL);
     }
     s->stored_bytes = 0;
-    s->pages_done = 0;
-    s->pages_total = 0;
+    s->pages_done = s->pages_total = 0;
 }
 
 static struct rc copy_run(struct copy *c, uint64_t next_txid, struct err *err)
