@@ -253,10 +253,13 @@ class Bench:
                 ratio = shown(medians[both[0]] / medians[both[1]])
             beside = ", ".join(f"{w} {shown(v)}" for w, v in medians.items() if w not in both)
             print(f"| {row} | " + " | ".join(shown(medians.get(w)) for w in both) + f" | {ratio} | {beside} |")
-        restores = max(self.o.rounds, 2)
-        print(f"\nMedians of {self.o.rounds} rounds (restore: {restores}; snapshot and idle: 1), the worst of"
-              f" all where the row says max, peak or longest; ratio: {both[0]} / {both[-1]};"
-              f" {os.cpu_count()} processors.")
+        print(f"\n{self.footer()}")
+
+    def footer(self):
+        both, restores = [t.name for t in self.tools], max(self.o.rounds, 2)
+        return (f"Medians of {self.o.rounds} rounds (restore: {restores}; snapshot and idle: 1), the worst of"
+                f" all where the row says max, peak or longest; ratio: {both[0]} / {both[-1]};"
+                f" {os.cpu_count()} processors.")
 
 
 def shown(value):

@@ -2,213 +2,369 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench_many - one process and very many databases: what idle ones cost, and how late active ones are.
 
-    bench_many.py [--weir PATH] [--litestream PATH] [--idle 1000] [--active 200] [--seconds 30]
+    bench_many.py --load PATH [--weir PATH] [--litestream PATH] [--tap PATH] [--idle 1000] [--active 200] [--huge 10000]
 
-Idle databases: seconds until all are replicated, then, over --seconds, the process's CPU time, its memory, its descriptors,
-and objects that it wrote.  Then --active of them get one commit a second each, and the lag is the time from a commit to the
-modification time of the first object that appears in its replica afterwards.  At last weir is ended and started again.
-Everything at its default settings, in a directory; weir finds the databases in their folder, Litestream gets a list.
+Per round, each program in turn, at its default settings:
+
+  one     a daemon with one database: one commit a second, its lag; what the rows below are compared with
+  many    --idle databases in one folder and one process: seconds until all are replicated; then, over --seconds, CPU,
+          memory, descriptors, and objects that it wrote though nobody committed; then --active of them get one commit a
+          second each, with the lag of each commit; then another start, which finds everything as it was left
+  huge    (once) as many, of --huge databases
+
+The lag of a commit is the time from the return of COMMIT to the name of the object that holds it, by one clock; with --tap
+replicas are in a bucket of a server that is started for it, and the lag ends with the answer to the PUT.  weir finds the
+databases in their folder, Litestream gets a list.  `./dev bench many [s3]` builds and fetches what is needed and calls this.
 """
-
 import argparse
 import contextlib
 import json
 import os
 import random
 import shutil
-import signal
-import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 
-TICKS = os.sysconf("SC_CLK_TCK")
+from bench import MB, PAGE_SIZE, Bench, read_salt
+from bench_tools import Litestream, Weir
+from bench_watch import Arrivals, descriptor_count, fine_cpu_seconds, rss_bytes
+
+BUCKET = "bench"
+SHIPPED_WITHIN_S = 5
 
 
-def cpu_seconds(pid):
-    """User and system time of the process."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+class Folders:
+    """Replicas in a directory."""
+
+    written = "objects written"
+
+    def __init__(self, folder):
+        self.folder = os.path.join(folder, "replica")
+        self.arrivals = None
+        os.makedirs(self.folder)
+
+    def weir(self):
+        return "file://" + self.folder
+
+    def litestream(self, name):
+        return f"{{type: file, path: {self.folder}/{name}}}"
+
+    def replicated(self, tool, names):
+        """Of how many is there a whole snapshot?"""
+        return sum(any(tool.snapshot.fullmatch(path) for path in files_below(os.path.join(self.folder, name))) for name in names)
+
+    def count(self):
+        return sum(1 for _ in files_below(self.folder))
+
+    def watch(self, names):
+        self.arrivals = Arrivals(self.folder, names)
+
+    def matching(self, tool, names):
+        """Database -> (match, ns) of its segments."""
+        found = {name: [] for name in names}
+        for path, ns in list(self.arrivals.seen.items()):
+            name, _, rest = path.partition("/")
+            match = tool.segment.fullmatch(rest)
+            if match and name in found:
+                found[name].append((match, ns))
+        self.arrivals.close()
+        return found
 
 
-def memory(pid):
-    """(present, peak) resident MB."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        lines = dict(line.split(":", 1) for line in file if ":" in line)
-    return tuple(int(lines[name].split()[0]) / 1000 for name in ("VmRSS", "VmHWM"))
+class Prefixes:
+    """Replicas in a bucket, behind a proxy that writes down all requests."""
+
+    written = "requests"
+
+    def __init__(self, tap, prefix):
+        self.tap, self.prefix = tap, prefix
+
+    def weir(self):
+        return f"s3://{BUCKET}/{self.prefix}?region=us-east-1&endpoint={self.tap.endpoint}"
+
+    def litestream(self, name):
+        return (f"{{type: s3, bucket: {BUCKET}, path: {self.prefix}/{name}, endpoint: '{self.tap.endpoint}', region: us-east-1, "
+                "force-path-style: true}")
+
+    def uploads(self, name=None):
+        from bench_tap import Uploads  # needs the tests' servers, which a run over directories does without
+        return Uploads(self.tap, f"{self.prefix}/{name}" if name else self.prefix)
+
+    def replicated(self, tool, names):
+        found = set()
+        for request in self.tap.update():
+            prefix, _, rest = request.key.partition("/")
+            name, _, rest = rest.partition("/")
+            if prefix == self.prefix and request.status == 200 and tool.snapshot.fullmatch(rest):
+                found.add(name)
+        return len(found.intersection(names))
+
+    def count(self):
+        return len(self.uploads().requests())
+
+    def watch(self, _):
+        """The proxy always does."""
+
+    def matching(self, tool, names):
+        return {name: self.uploads(name).matching(tool.segment) for name in names}
 
 
-def make(folder, count):
-    """So many copies of a small database, in WAL mode."""
-    seed = os.path.join(folder, "seed")
-    with contextlib.closing(sqlite3.connect(seed)) as db:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("CREATE TABLE t(x)")
-        db.executemany("INSERT INTO t VALUES(?)", [(random.randbytes(100),) for _ in range(50)])
-        db.commit()
-    os.makedirs(os.path.join(folder, "dbs"))
-    names = [f"{i}.db" for i in range(count)]
-    for name in names:
-        shutil.copyfile(seed, os.path.join(folder, "dbs", name))
-    return names
-
-
-def command(tool, binary, folder, names):
-    """The process's command line; its configuration is written."""
-    path = os.path.join(folder, "config.yml")
-    with open(path, "w", encoding="utf-8") as file:
-        if tool == "weir":
-            file.write(f"databases:\n  - {{dir: {folder}/dbs, watch: true, replica: 'file://{folder}/replica'}}\nlog: {{level: warn}}\n")
-        else:
-            file.write("dbs:\n")
-            for name in names:
-                file.write(f"  - path: {folder}/dbs/{name}\n    replicas:\n      - {{type: file, path: {folder}/replica/{name}}}\n")
-    return [binary, "replicate", "-c" if tool == "weir" else "-config", path]
-
-
-def objects(folder, name=""):
-    """Modification times of all objects, in ns; those of files that are just being written are left out."""
-    times = []
-    for base, _, files in os.walk(os.path.join(folder, "replica", name)):
-        if "/.tmp" in base:
-            continue
+def files_below(folder):
+    """Paths of whole files, relative to it."""
+    for base, _, files in os.walk(folder):
         for file in files:
-            with contextlib.suppress(FileNotFoundError):
-                if not file.endswith(".tmp"):
-                    times.append(os.stat(os.path.join(base, file)).st_mtime_ns)
-    return times
+            if not (file.startswith(".") or file.endswith(".tmp") or "/.tmp" in base):
+                yield os.path.relpath(os.path.join(base, file), folder)
 
 
-def replicated(folder, names):
-    """Of how many databases is there anything that could be restored?"""
-    count = 0
-    for name in names:
-        for base, _, files in os.walk(os.path.join(folder, "replica", name)):
-            if "snap" in base and files:
-                count += 1
-                break
-    return count
+class Farm:
+    """So many databases, and one process that replicates them all.  Use with `with`."""
 
+    def __init__(self, bench, tool, count, home=None):
+        self.bench, self.tool = bench, tool
+        self.folder = bench.path(f"farm{bench.count}")
+        bench.count += 1
+        os.makedirs(os.path.join(self.folder, "dbs"))
+        self.names = [f"{i}.db" for i in range(count)]
+        for name in self.names:
+            shutil.copyfile(bench.seed, self.db(name))
+        self.home = home or bench.home(self.folder)
+        self.config, self.process = os.path.join(self.folder, "config.yml"), None
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(self.settings())
 
-def write(folder, names, seconds, commits):
-    """One commit a second to each of the databases; what was committed when goes into `commits`."""
-    connections = {}
-    for name in names:
-        connections[name] = sqlite3.connect(os.path.join(folder, "dbs", name), isolation_level=None, timeout=30)
-    end = time.monotonic() + seconds
-    turn = time.monotonic()
-    while turn < end:
+    def db(self, name):
+        return os.path.join(self.folder, "dbs", name)
+
+    def settings(self):
+        if isinstance(self.tool, Weir):
+            return f"databases:\n  - {{dir: {self.folder}/dbs, watch: true, replica: '{self.home.weir()}'}}\nlog: {{level: warn}}\n"
+        return "dbs:\n" + "".join(f"  - path: {self.db(n)}\n    replicas:\n      - {self.home.litestream(n)}\n" for n in self.names)
+
+    def start(self):
+        option = "-c" if isinstance(self.tool, Weir) else "-config"
+        self.began = time.monotonic()
+        with open(os.path.join(self.folder, "log"), "ab") as log:
+            self.process = subprocess.Popen([self.tool.binary, "replicate", option, self.config], stdout=log, stderr=log)
+
+    def said(self):
+        """What it ended with, or complains of."""
+        with open(os.path.join(self.folder, "log"), encoding="utf-8", errors="replace") as file:
+            lines = [line.strip() for line in file if line.strip()]
+        ended = "" if self.process.poll() is None else f"ended with status {self.process.returncode}; "
+        return f"{ended}the last words of its log: {lines[-1][-160:] if lines else '(none)'}"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stop(self):
+        """Seconds that it took."""
+        began = time.monotonic()
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(120)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        return time.monotonic() - began
+
+    def wait_replicated(self, patience):
+        """Seconds; RuntimeError when it ended or took longer."""
+        while True:
+            count, took = self.home.replicated(self.tool, self.names), time.monotonic() - self.began
+            if count == len(self.names):
+                return took
+            if self.process.poll() is not None or took > patience:
+                peak = f", peak RSS {self.peak_rss():,.0f} MB" if self.process.poll() is None else ""
+                raise RuntimeError(f"{count:,} of {len(self.names):,} replicated after {took:.0f} s{peak}; {self.said()}")
+            time.sleep(0.5)
+
+    def cpu(self):
+        return fine_cpu_seconds(self.process.pid)
+
+    def rss(self):
+        return rss_bytes(self.process.pid) / MB
+
+    def peak_rss(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:")) / MB
+
+    def write(self, names, seconds):
+        """One commit a second to each of them, each by a process of its own; database -> lags in ns."""
+        load, salts = self.bench.o.load, {name: read_salt(self.db(name)) for name in names}
+        self.home.watch(names)
+        writers = []
         for i, name in enumerate(names):
-            pause = turn + i / len(names) - time.monotonic()
-            if pause > 0:
-                time.sleep(pause)
-            connections[name].execute("INSERT INTO t VALUES(randomblob(100))")
-            commits.append((name, time.time_ns()))
-        turn += 1
-    for connection in connections.values():
-        connection.close()
+            writers.append(subprocess.Popen([load, "--rate", "1", "--seconds", str(seconds), "--seed", str(i + 1), "--times",
+                                             self.db(name) + ".times", self.db(name)], stdout=subprocess.DEVNULL))
+            time.sleep(1 / len(names))  # not all in the same moment
+        for writer in writers:
+            if writer.wait() != 0:
+                raise RuntimeError("a writer failed")
+        time.sleep(SHIPPED_WITHIN_S)
+        arrivals, found = self.home.matching(self.tool, names), []
+        for name in names:
+            with open(self.db(name) + ".times", encoding="ascii") as file:
+                commits = [tuple(int(word) for word in line.split()) for line in file]
+            found += self.tool.lags(commits, arrivals[name], PAGE_SIZE, salts[name])
+        return found
 
 
-def lags(folder, commits):
-    """Seconds from each commit to the first object behind it; None where none came."""
-    times = {name: sorted(objects(folder, name)) for name in {name for name, _ in commits}}
-    found = []
-    for name, at in commits:
-        later = [t for t in times[name] if t >= at - 5_000_000]  # the clock of files ticks every 4 ms
-        found.append(max(0, later[0] - at) / 1e9 if later else None)
-    return found
+class BenchMany(Bench):
+    def __init__(self, options, tools, tap=None):
+        super().__init__(options, tools)
+        self.tap, self.notes = tap, []
+        self.seed = self.path("seed.db")
+        self.load(self.seed, commits=20)
 
+    def home(self, folder):
+        return Prefixes(self.tap, os.path.basename(folder)) if self.tap else Folders(folder)
 
-def end(process):
-    """Stop it in order; seconds that it took."""
-    began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(120)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    return time.monotonic() - began
+    def run(self):
+        for _ in range(self.o.rounds):
+            for tool in self.tools:
+                self.run_one(tool)
+            for tool in self.tools:
+                self.run_many(tool, self.o.idle)
+        if self.o.huge:
+            for tool in self.tools:
+                self.run_many(tool, self.o.huge)
 
+    def run_one(self, tool):
+        self.say(f"{tool.name}: one database")
+        with Farm(self, tool, 1) as farm:
+            farm.wait_replicated(self.o.patience)
+            time.sleep(3)
+            self.note_active("1 database, 1 active", farm, farm.names)
 
-def restart(binary, folder, names, o):
-    """A daemon that finds everything as another one has left it: prints what it took."""
-    began = time.monotonic()
-    with open(os.path.join(folder, "log"), "ab") as log:
-        process = subprocess.Popen(command("weir", binary, folder, names), stdout=log, stderr=log)
-    parked = 0
-    try:
-        while parked < len(names) and time.monotonic() - began < o.patience and process.poll() is None:
-            done = subprocess.run([binary, "status", "--json", "-c", os.path.join(folder, "config.yml")], capture_output=True, check=False)
+    def run_many(self, tool, count):
+        self.say(f"{tool.name}: {count:,} databases")
+        label = f"{count:,} databases"
+        with Farm(self, tool, count) as farm:
+            try:
+                self.add(f"{label}: start until all are replicated, s", tool.name, farm.wait_replicated(self.o.patience))
+            except RuntimeError as error:
+                self.notes.append(f"{tool.name}, {label}: {error}")
+                return
+            self.add(f"{label}: start: peak RSS, MB", tool.name, farm.peak_rss())
+            time.sleep(self.o.settle)
+            self.note_idle(f"{label}, idle", farm)
+            if self.o.active:
+                active = random.Random(1).sample(farm.names, min(self.o.active, count))
+                self.note_active(f"{label}, {len(active)} active", farm, active)
+            self.add(f"{label}: orderly end, s", tool.name, farm.stop())
+            if isinstance(tool, Weir):
+                self.note_again(label, farm)
+
+    def note_idle(self, label, farm):
+        name, cpu, written = farm.tool.name, farm.cpu(), farm.home.count()
+        time.sleep(self.o.seconds)
+        self.add(f"{label}: CPU, s a minute", name, (farm.cpu() - cpu) * 60 / self.o.seconds)
+        self.add(f"{label}: RSS, MB", name, farm.rss())
+        self.add(f"{label}: descriptors", name, descriptor_count(farm.process.pid))
+        self.add(f"{label}: {farm.home.written}", name, farm.home.count() - written)
+
+    def note_active(self, label, farm, active):
+        name, cpu, written, began = farm.tool.name, farm.cpu(), farm.home.count(), time.monotonic()
+        lags = farm.write(active, self.o.seconds)
+        known = sorted(lag / 1e6 for lag in lags if lag is not None)
+        if not known:
+            raise RuntimeError(f"{label}: {name} shipped nothing: {farm.said()}")
+        self.add(f"{label}: lag p50, ms", name, statistics.median(known))
+        self.add(f"{label}: lag p99, ms", name, known[(len(known) - 1) * 99 // 100])
+        self.add(f"{label}: not shipped {SHIPPED_WITHIN_S} s after the end", name, len(lags) - len(known))
+        self.add(f"{label}: CPU, s a minute", name, (farm.cpu() - cpu) * 60 / (time.monotonic() - began))
+        self.add(f"{label}: RSS, MB", name, farm.rss())
+        self.add(f"{label}: {farm.home.written}, per commit", name, (farm.home.count() - written) / len(lags))
+
+    def note_again(self, label, farm):
+        """A daemon that finds everything as another one has left it."""
+        farm.start()
+        parked = 0
+        while parked < len(farm.names) and time.monotonic() - farm.began < self.o.patience and farm.process.poll() is None:
+            done = subprocess.run([farm.tool.binary, "status", "--json", "-c", farm.config], capture_output=True, check=False)
             with contextlib.suppress(ValueError):
                 parked = sum(item.get("parked", False) for item in json.loads(done.stdout)["databases"])
             time.sleep(0.1)
-        rss, peak = memory(process.pid)
-        print(f"weir: again: {parked} of {len(names)} known and parked after {time.monotonic() - began:.1f} s, {cpu_seconds(process.pid):.2f} CPU s, "
-              f"RSS {rss:.1f} MB (peak {peak:.1f})", flush=True)
-    finally:
-        end(process)
+        if parked < len(farm.names):
+            raise RuntimeError(f"{label}: only {parked} are known after another start: {farm.said()}")
+        self.add(f"{label}, started again: all known after, s", farm.tool.name, time.monotonic() - farm.began)
+        self.add(f"{label}, started again: CPU, s", farm.tool.name, farm.cpu())
+        self.add(f"{label}, started again: RSS, MB", farm.tool.name, farm.rss())
+
+    def footer(self):
+        both = [tool.name for tool in self.tools]
+        huge = f", {self.o.huge:,} databases: 1" if self.o.huge else ""
+        return "\n".join([*self.notes, *[""] * bool(self.notes), f"Medians of {self.o.rounds} rounds{huge}, each {self.o.seconds} s, the worst where the row says peak;"
+                          f" ratio: {both[0]} / {both[-1]}; {os.cpu_count()} processors."])
 
 
-def measure(tool, binary, o):
-    """One program: prints what it found."""
-    folder = tempfile.mkdtemp(prefix="weir-bench-many-")
-    try:
-        names = make(folder, o.idle)
-        began = time.monotonic()
-        with open(os.path.join(folder, "log"), "wb") as log:
-            process = subprocess.Popen(command(tool, binary, folder, names), stdout=log, stderr=log)
-        try:
-            while replicated(folder, names) < len(names) and time.monotonic() - began < o.patience and process.poll() is None:
-                time.sleep(1)
-            print(f"{tool}: {replicated(folder, names)} of {len(names)} replicated after {time.monotonic() - began:.1f} s", flush=True)
-            time.sleep(o.settle)
-            before, written = cpu_seconds(process.pid), len(objects(folder))
-            time.sleep(o.seconds)
-            rss, peak = memory(process.pid)
-            print(f"{tool}: idle: {(cpu_seconds(process.pid) - before) * 60 / o.seconds:.2f} CPU s a minute, RSS {rss:.1f} MB (peak {peak:.1f}), "
-                  f"{len(os.listdir(f'/proc/{process.pid}/fd'))} descriptors, {len(objects(folder)) - written} objects written", flush=True)
-            if o.active:
-                active, commits = random.Random(1).sample(names, min(o.active, len(names))), []
-                before = cpu_seconds(process.pid)
-                halves = [threading.Thread(target=write, args=(folder, active[i::2], o.seconds, commits)) for i in range(2)]
-                for thread in halves:
-                    thread.start()
-                for thread in halves:
-                    thread.join()
-                cpu = (cpu_seconds(process.pid) - before) * 60 / o.seconds
-                time.sleep(5)
-                rss, peak = memory(process.pid)
-                late = lags(folder, commits)
-                there = sorted(lag for lag in late if lag is not None)
-                print(f"{tool}: {len(active)} active: {len(commits)} commits, lag p50 {statistics.median(there) * 1000:.0f} ms, "
-                      f"p99 {there[int(len(there) * 0.99)] * 1000:.0f} ms, {len(late) - len(there)} not shipped after 5 s; "
-                      f"{cpu:.1f} CPU s a minute, RSS {rss:.1f} MB (peak {peak:.1f})", flush=True)
-        finally:
-            print(f"{tool}: ended in {end(process):.1f} s", flush=True)
-        if tool == "weir":
-            restart(binary, folder, names, o)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def parse():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--load", required=True, help="the load generator")
+    p.add_argument("--weir", help="the weir program; left out: not measured")
+    p.add_argument("--litestream", help="the Litestream program; left out: not measured")
+    p.add_argument("--tap", help="the recording proxy: replicas in a bucket")
+    p.add_argument("--quick", action="store_true", help="100 databases, 20 active, one round")
+    p.add_argument("--idle", type=int, default=1000, help="databases")
+    p.add_argument("--active", type=int, default=200, help="of them, with one commit a second each")
+    p.add_argument("--huge", type=int, default=10000, help="databases, once; 0: not at all")
+    p.add_argument("--rounds", type=int, default=2)
+    p.add_argument("--seconds", type=int, default=30, help="idle, and with commits")
+    p.add_argument("--settle", type=float, default=75, help="weir parks a database a minute after its last commit")
+    p.add_argument("--patience", type=float, default=300, help="seconds for a start")
+    p.add_argument("--work", help="a folder for scratch data, on a real disk (default: a new one in $TMPDIR)")
+    p.add_argument("--json", help="write all values to this file too")
+    o = p.parse_args()
+    if o.quick:
+        o.idle, o.active, o.huge, o.rounds, o.seconds = 100, 20, 0, 1, 15
+    if not (o.weir or o.litestream):
+        p.error("one of --weir, --litestream is needed")
+    return o
+
+
+def over_s3(o, tools):
+    """With a server for the time of the run."""
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from bench_tap import Tap
+    from servers.ceph import Ceph
+    from servers.client import connect
+    with Ceph() as server:
+        connect(server).create_bucket(Bucket=BUCKET)
+        os.environ.update(server.environment())
+        with Tap(os.path.abspath(o.tap), server.endpoint, BUCKET, os.path.join(o.work, "requests")) as tap:
+            bench = BenchMany(o, tools, tap)
+            bench.run()
+    return bench
 
 
 def main():
-    """Each program in turn."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--weir")
-    p.add_argument("--litestream", help="left out: not measured")
-    p.add_argument("--idle", type=int, default=1000, help="databases")
-    p.add_argument("--active", type=int, default=200, help="of them, with one commit a second each")
-    p.add_argument("--seconds", type=float, default=30)
-    p.add_argument("--settle", type=float, default=75, help="weir parks a database a minute after its last commit")
-    p.add_argument("--patience", type=float, default=600)
-    o = p.parse_args()
-    for tool, binary in (("litestream", o.litestream), ("weir", o.weir)):
-        if binary:
-            measure(tool, os.path.abspath(binary), o)
+    o = parse()
+    kinds = ((Litestream, o.litestream), (Weir, o.weir))
+    tools = [kind(os.path.abspath(binary)) for kind, binary in kinds if binary]
+    o.load = os.path.abspath(o.load)
+    o.work = tempfile.mkdtemp(prefix="weir-bench-", dir=o.work)
+    try:
+        if o.tap:
+            bench = over_s3(o, tools)
+        else:
+            bench = BenchMany(o, tools)
+            bench.run()
+    finally:
+        shutil.rmtree(o.work, ignore_errors=True)
+    bench.table()
+    if o.json:
+        with open(o.json, "w", encoding="utf-8") as f:
+            json.dump(bench.results, f, indent=1)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,12 @@ from bench_watch import Arrivals, PeakRss, cpu_seconds
 WAL_HEADER, FRAME_HEADER = 32, 24
 
 
+def lag(appeared, committed, last):
+    """Of a commit that is in this object, or, when it is the last one, may be behind it.  A writer that waits for a processor
+    between the end of COMMIT and its look at the clock can be later than the object."""
+    return None if last and appeared < committed else max(appeared - committed, 0)
+
+
 class Tool:
     name = ""
     segment = snapshot = None  # patterns of paths below the replica
@@ -58,7 +64,7 @@ class Litestream(Tool):
             number = number_before + ((salt - salt_before) & 0xFFFFFFFF)
             last_byte = WAL_HEADER + frame * (page_size + FRAME_HEADER) - 1
             at = bisect.bisect_right(places, (number, last_byte)) - 1
-            out.append(files[at][2] - ns if at >= 0 and files[at][2] >= ns else None)
+            out.append(lag(files[at][2], ns, at + 1 == len(files)) if at >= 0 else None)
         return out
 
 
@@ -88,7 +94,7 @@ class Weir(Tool):
         out = []
         for ns, change, _, _ in commits:
             at = bisect.bisect_right(firsts, txid0 + ((change - change0) & 0xFFFFFFFF)) - 1
-            out.append(files[at][1] - ns if files[at][1] >= ns else None)
+            out.append(lag(files[at][1], ns, at + 1 == len(files)))
         return out
 
 

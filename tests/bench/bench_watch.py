@@ -16,9 +16,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Arrivals(threading.Thread):
-    """Records when each file first has its name below a directory (inotify, as soon as the kernel tells)."""
+    """Records when each file first has its name below a directory, or below some of its folders (inotify, as soon as the
+    kernel tells)."""
 
-    def __init__(self, root):
+    def __init__(self, root, names=("",)):
         super().__init__(daemon=True)
         self.root = root
         self.seen = {}  # path relative to the root -> ns
@@ -26,10 +27,11 @@ class Arrivals(threading.Thread):
         self._fd = self._libc.inotify_init1(IN_NONBLOCK)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
-        self._dirs = {}
+        self._dirs, self._watched = {}, set()
         self._ended = False
         os.makedirs(root, exist_ok=True)
-        self._add(root)
+        for name in names:
+            self._add(os.path.join(root, name) if name else root)
         self.start()
 
     def _add(self, path):
@@ -37,6 +39,7 @@ class Arrivals(threading.Thread):
         if wd < 0:
             return  # gone again
         self._dirs[wd] = path
+        self._watched.add(path)
         with os.scandir(path) as entries:  # what came before the watch stood
             for entry in entries:
                 self._note(entry.path, entry.is_dir(follow_symlinks=False))
@@ -45,7 +48,7 @@ class Arrivals(threading.Thread):
         if os.path.basename(path).startswith("."):
             return  # temporary files of either tool's making
         if is_dir:
-            if path not in self._dirs.values():
+            if path not in self._watched:
                 self._add(path)
         else:
             self.seen.setdefault(os.path.relpath(path, self.root), time.monotonic_ns())

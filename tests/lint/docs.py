@@ -26,7 +26,7 @@ VARIABLES = ("WEIR_CONFIG", "WEIR_DB", "WEIR_REPLICA")
 def documents():
     """All that users read: README, docs, examples of any kind."""
     found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*"))]
-    return [path for path in found if path.is_file() and path.suffix not in (".json", ".html")]
+    return [path for path in found if path.is_file() and path.suffix not in (".json", ".html", ".png")]
 
 
 # --- what is code in a document -----------------------------------------------------------------------------------------
