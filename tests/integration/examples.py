@@ -131,7 +131,7 @@ def function(case):
     """The function counts visits; it is thrown away after an answer, and a cold start knows all that were confirmed."""
     env, entry, command = dockerfile("function")
     equal((entry[:2], entry[-1], command[0]), (["weir", "run"], "--", "python3"), "the entrypoint")
-    url, confirmed = case.replica().url, 0
+    url, confirmed, made = case.replica().url, 0, 0
     for number in range(3):
         port_holder = disk(case, "tmp")
         db, port = port_holder + "/app.db", free_port()
@@ -140,16 +140,20 @@ def function(case):
                              {**env, "WEIR_DB": db, "WEIR_REPLICA": url, "PORT": str(port), "PATH": path}, args=entry[2:-1]).start()
         instance.wait_log("restored from the replica" if number else "starting empty")
         wait_until(lambda p=port: asked(p, "GET")[0] == 200, "the function answers")
-        equal(int(asked(port, "GET")[1]), confirmed, "visits that a cold start knows")
-        for _ in range(3):
-            equal(asked(port, "POST")[0], 201, "a visit that was confirmed")
-            confirmed += 1
+        known = int(asked(port, "GET")[1])
+        check(confirmed <= known <= made, f"{confirmed} visits were confirmed, {made} were made, a cold start knows {known}")
+        confirmed = made = known
+        while confirmed < known + 3:  # on a slow machine the handler's patience may end before a visit is durable
+            status, made = asked(port, "POST")[0], made + 1
+            check(status in (201, 503), f"the function answers {status}")
+            confirmed += status == 201
         tell(f"{confirmed} visits were confirmed; the instance is thrown away")
         if number == 1:
             instance.stop(expect=(0, 128 + signal.SIGTERM))
         else:
             instance.kill_all()
-    equal(looked_at(case, url, "SELECT count(*) FROM visit"), [(confirmed,)], "visits in the replica")
+    kept = looked_at(case, url, "SELECT count(*) FROM visit")[0][0]
+    check(confirmed <= kept <= made, f"{confirmed} visits were confirmed, {made} were made, {kept} are in the replica")
 
 
 def free_port():
@@ -390,12 +394,17 @@ def side_by_side(case):
             tell(f"{order}: {COMMITS} commits, the log has {log_mb:.1f} MB")
             equal(looked_at(case, replica.url, "SELECT count(*), max(id) FROM t"), [(COMMITS, COMMITS)], "rows in weir's replica")
             equal([commit for commit in log_of(case, replica.url)[1:] if commit.resync], [], "commits of weir that are no transactions")
-            other.terminate()  # it ships the rest
+            out = case.path(f"{name}-theirs.db")
+
+            def theirs_has_all(out=out, file=files[0], db=db):
+                case.run("rm", "-f", out, out + "-wal", out + "-shm")
+                return case.run(program, "restore", "-config", file, "-o", out, db, expect=None).returncode == 0 and \
+                    look(out, "SELECT count(*), max(id) FROM t") == [(COMMITS, COMMITS)]
+
+            wait_until(theirs_has_all, "all commits in Litestream's replica")
+            other.terminate()
             other.wait(PATIENCE)
             case.forget(other)
-            out = case.path(f"{name}-theirs.db")
-            case.run(program, "restore", "-config", files[0], "-o", out, db)
-            equal(look(out, "SELECT count(*), max(id) FROM t"), [(COMMITS, COMMITS)], f"rows in Litestream's replica\n{tail(pathlib.Path(log).read_text(encoding='utf-8'))}")
             for line in commands(GUIDE.read_text(encoding="utf-8"), "Changing over"):
                 if not line.startswith(("systemctl", "weir check")):
                     places.shell(line)
