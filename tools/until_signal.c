@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 
 static sem_t arrived;
-static volatile sig_atomic_t any, exit_status;
+static atomic_int any; /* a job asks, too */
+static volatile sig_atomic_t exit_status;
 
 static void on_signal(int number)
 {

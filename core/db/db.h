@@ -155,6 +155,7 @@ struct db {
     uint64_t put_bytes_before, put_count_before; /* the shipper's, when the ledger was up to date */
     struct rc job_rc;
     struct err step_err, snap_err;
+    struct err snap_job_err; /* the job's until it is done */
     bool in_step, again, in_snap, snap_wanted;
     bool goal_pending;       /* the end of the log at some moment is being read to */
     atomic_bool stop_wanted; /* the start's job reads it, too */

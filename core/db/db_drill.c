@@ -106,6 +106,8 @@ static void judge(struct db *db)
 {
     struct db_drill *k = &db->drill;
 
+    if (rc_failed(k->rc))
+        k->err = k->job_err;
     k->bytes_read += k->report.restore.bytes_read;
     if (k->rc.code == E_CANCELED || (k->stop && rc_failed(k->rc))) {
         k->err.code = E_OK;
@@ -162,7 +164,7 @@ static void run_drill(struct work_item *item)
     struct db *db = item->owner;
     struct db_drill *k = &db->drill;
 
-    k->rc = drill_run(db->work, k->store, &k->opts, &k->report, &k->err);
+    k->rc = drill_run(db->work, k->store, &k->opts, &k->report, &k->job_err);
 }
 
 /* --- when ----------------------------------------------------------------------------------------------------------

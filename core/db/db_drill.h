@@ -32,7 +32,8 @@ struct db_drill {
     uint64_t behind_ms; /* monotonic: since when it is held; 0: it is not */
     struct drill_report report;
     struct rc rc;
-    struct err err; /* of the last run that could not be carried out; code E_OK: it could */
+    struct err job_err; /* the job's until it is done */
+    struct err err;     /* of the last run that could not be carried out; code E_OK: it could */
 
     /* Published. */
     struct local_drill last;

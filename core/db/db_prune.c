@@ -22,7 +22,7 @@ static void run_prune(struct work_item *item)
     struct db *db = item->owner;
     struct db_prune *p = &db->prune;
 
-    p->rc = prune_run(db->work, db->store, &p->opts, &p->report, &p->err);
+    p->rc = prune_run(db->work, db->store, &p->opts, &p->report, &p->job_err);
 }
 
 /* --- the outcome ---------------------------------------------------------------------------------------------------
@@ -82,6 +82,7 @@ static void on_prune_done(struct work_item *item)
 
     p->running = false;
     if (rc_failed(p->rc)) {
+        p->err = p->job_err;
         failed(db);
         if (rc_retryable(p->err.code) && pause_ms > RETRY_MS)
             pause_ms = RETRY_MS;

@@ -20,7 +20,8 @@ struct db_prune {
     bool uploads_noted; /* that unfinished ones cannot be looked for */
     struct prune_report report;
     struct rc rc;
-    struct err err; /* of the last run; code E_OK: it went well, or there was none */
+    struct err job_err; /* the job's until it is done */
+    struct err err;     /* of the last run; code E_OK: it went well, or there was none */
 
     /* Published. */
     int64_t time_ms; /* of the last one that went well; 0: none */

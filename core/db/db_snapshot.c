@@ -161,7 +161,7 @@ static void run_snap(struct work_item *item)
 {
     struct db *db = item->owner;
 
-    db->snap_rc = run_job(db, &db->snap_job, &db->snap_err);
+    db->snap_rc = run_job(db, &db->snap_job, &db->snap_job_err);
     db->snap.base = NULL;
 }
 
@@ -244,6 +244,7 @@ static void on_snap_done(struct work_item *item)
 
     db->in_snap = false;
     if (rc_failed(db->snap_rc)) {
+        db->snap_err = db->snap_job_err;
         failed(db);
     } else {
         db->snap_err.code = E_OK;
