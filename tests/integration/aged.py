@@ -81,6 +81,13 @@ class Life:
                 nonlocal last
                 last = recorder.record(kind)
             execute(self.case.rng.choice(team), self.mix.next(last.pages * last.page_size), record)
+        # What the generator had in mind may not be possible behind a fork; no day stays idle.
+        for number in range(30 * commits):
+            if len(recorder.states) >= want:
+                return
+            team[0].try_sql("CREATE TABLE IF NOT EXISTS spare(n)" if number == 0 else f"INSERT INTO spare VALUES({number})")
+            recorder.record("spare")
+        check(len(recorder.states) >= want, f"{len(recorder.states) - want + commits} commits of {commits} in a day")
 
     def live(self, day, commits, crash=False):
         """A day; with `crash` it begins with a life that is killed at one of its changes on the disk."""
