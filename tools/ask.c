@@ -81,11 +81,12 @@ struct rc ask_socket(const char *socket_path, const struct http_ask *what, json_
     return rc;
 }
 
-/* The process that replicates the database; for one that is not open, the process that has a folder above it. */
-static struct rc find_holder(
-    const struct fsys *fs, const char *database, struct local_state_holder *out, struct err *err)
+/* The process that replicates the database, with its local state below `base`; for one that is not open, the process
+ * that has a folder above it. */
+static struct rc find_holder_at(
+    const struct fsys *fs, const char *database, const char *base, struct local_state_holder *out, struct err *err)
 {
-    CLEANUP(mem_freep) char *state = local_state_dir(database);
+    CLEANUP(mem_freep) char *state = local_place_dir(database, base);
     CLEANUP(mem_freep) char *folder = mem_strdup(database);
 
     TRY(local_state_holder(fs, state, out, err));
@@ -94,17 +95,25 @@ static struct rc find_holder(
         struct err ignored;
 
         *slash = 0;
-        dir = folder_match_state_dir(slash == folder ? "/" : folder);
+        dir = folder_match_state_dir(slash == folder ? "/" : folder, base);
         if (rc_failed(local_state_holder(fs, dir, out, &ignored)))
             *out = (struct local_state_holder){0}; /* somebody else's */
     }
     return RC_OK;
 }
 
-struct rc ask_folder(
-    const struct fsys *fs, const char *dir, const struct http_ask *what, json_t **answer, struct err *err)
+/* A daemon may have been started with another setting than ours. */
+static struct rc find_holder(
+    const struct fsys *fs, const char *database, const char *base, struct local_state_holder *out, struct err *err)
 {
-    CLEANUP(mem_freep) char *state = folder_match_state_dir(dir);
+    TRY(find_holder_at(fs, database, base, out, err));
+    return out->held || base == NULL ? RC_OK : find_holder_at(fs, database, NULL, out, err);
+}
+
+struct rc ask_folder(const struct fsys *fs, const char *dir, const char *state_base, const struct http_ask *what,
+    json_t **answer, struct err *err)
+{
+    CLEANUP(mem_freep) char *state = folder_match_state_dir(dir, state_base);
     struct local_state_holder holder;
     struct rc rc;
 
@@ -117,13 +126,13 @@ struct rc ask_folder(
     return rc;
 }
 
-struct rc ask_daemon(
-    const struct fsys *fs, const char *database, const struct http_ask *what, json_t **answer, struct err *err)
+struct rc ask_daemon(const struct fsys *fs, const char *database, const char *state_base, const struct http_ask *what,
+    json_t **answer, struct err *err)
 {
     struct local_state_holder holder;
     struct rc rc;
 
-    TRY(find_holder(fs, database, &holder, err));
+    TRY(find_holder(fs, database, state_base, &holder, err));
     if (!holder.held || holder.socket_path[0] == 0)
         return rc_raise(err, E_CANCELED, "no weir process replicates %s", database);
     rc = ask_once(holder.socket_path, what, answer, err);
@@ -139,7 +148,7 @@ static struct rc ask(
     const struct ask_request *r, const struct fsys *fs, const char *database, json_t **answer, struct err *err)
 {
     CLEANUP(config_freep) struct config *c = NULL;
-    CLEANUP(mem_freep) char *options = NULL;
+    CLEANUP(mem_freep) char *options = NULL, *base = NULL;
     struct http_ask what = {.page = r->page, .path = database, .options = r->options, .post = true};
 
     if (r->timeout_ms > 0) {
@@ -152,7 +161,8 @@ static struct rc ask(
         TRY(settings_load(&c, (struct config_request){.fs = fs, .file = r->file, .any_count = true}, err));
     if (c != NULL && c->socket != NULL)
         return ask_socket(c->socket, &what, answer, err);
-    return ask_daemon(fs, database, &what, answer, err);
+    TRY(settings_state_base(&base, fs, r->file, database, err));
+    return ask_daemon(fs, database, base, &what, answer, err);
 }
 
 int ask_print_txid(const struct ask_request *r, const struct fsys *fs)

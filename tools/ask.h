@@ -12,15 +12,16 @@
 MUST_USE struct rc ask_absolute(const char *path, char **out, struct err *err);
 
 /*
- * Ask the daemon that replicates the database; the answer is an owned reference.  E_CANCELED: no daemon replicates it.
+ * Ask the daemon that replicates the database; the answer is an owned reference.  `state_base` is where its local state
+ * is looked for before the usual place (settings_state_base()); NULL: only there.  E_CANCELED: no daemon replicates it.
  * A failure that the daemon reports keeps its code.
  */
-MUST_USE struct rc ask_daemon(
-    const struct fsys *fs, const char *database, const struct http_ask *what, json_t **answer, struct err *err);
+MUST_USE struct rc ask_daemon(const struct fsys *fs, const char *database, const char *state_base,
+    const struct http_ask *what, json_t **answer, struct err *err);
 
 /* The same of the daemon that has this folder. */
-MUST_USE struct rc ask_folder(
-    const struct fsys *fs, const char *dir, const struct http_ask *what, json_t **answer, struct err *err);
+MUST_USE struct rc ask_folder(const struct fsys *fs, const char *dir, const char *state_base,
+    const struct http_ask *what, json_t **answer, struct err *err);
 
 /* The same of the daemon behind this socket.  E_CANCELED: there is none. */
 MUST_USE struct rc ask_socket(const char *socket_path, const struct http_ask *what, json_t **answer, struct err *err);

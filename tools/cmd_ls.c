@@ -432,7 +432,7 @@ static struct rc find_retention(
     l->retention = (struct prune_opts){
         .policy = config_daemon_retention(from.db), .grace_ms = PRUNE_GRACE_MS, .local_ms = clock_wall_ms(&clock_real)};
     if (from.path != NULL) {
-        dir = local_state_dir(from.path);
+        dir = local_place_dir(from.path, from.db->state_dir);
         local_verified_read(fs, dir, &l->retention.verified);
     }
     return RC_OK;

@@ -142,7 +142,7 @@ static struct rc complete(struct request *r, const struct fsys *fs, bool given, 
             "--monthly",
             r->source);
     if (from.path != NULL) {
-        dir = local_state_dir(from.path);
+        dir = local_place_dir(from.path, from.db->state_dir);
         local_verified_read(fs, dir, &r->opts.verified);
     }
     return RC_OK;

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "alloc.h"
+#include "ask.h"
 #include "cli.h"
 #include "clock.h"
 #include "commands.h"
@@ -29,6 +31,7 @@ enum {
 struct request {
     const struct fsys *fs;
     const char *file; /* the configuration that was named */
+    char *state_base; /* owned: below which local states are; NULL: beside the output */
     struct restore_opts opts;
     struct restore_report report;
     uint64_t before; /* --before */
@@ -153,11 +156,12 @@ static void report_dry_run(const struct request *r, const char *read)
 static void report_old(const struct request *r)
 {
     const char *file = r->opts.output;
+    CLEANUP(mem_freep) char *state = local_place_dir(file, r->state_base);
 
     if (r->report.kept[0] != 0)
         (void)printf("the database that was there is kept as %s; to go back, stop what uses %s, then: rm -rf %s-wal "
-                     "%s-shm %s-weir && mv %s %s\n",
-            r->report.kept, file, file, file, file, r->report.kept, file);
+                     "%s-shm %s && mv %s %s\n",
+            r->report.kept, file, file, file, state, r->report.kept, file);
     else if (r->report.replaced)
         (void)printf("the database that was there was replaced\n");
 }
@@ -218,6 +222,7 @@ static struct rc run_follow(void *ctx, struct work *w, struct store *s, struct e
     struct request *r = ctx;
     const struct follow_opts opts = {
         .output = r->opts.output,
+        .state_base = r->state_base,
         .interval_ms = (uint32_t)r->interval_ms,
         .log_limit = r->log_limit,
         .parallel = r->opts.parallel,
@@ -260,11 +265,26 @@ static const char *check_follow(const struct request *r)
     return NULL;
 }
 
+/* A folder that is not there is told of later. */
+static struct rc find_state_base(struct request *r, struct err *err)
+{
+    CLEANUP(mem_freep) char *path = NULL;
+
+    if (rc_failed(ask_absolute(r->opts.output, &path, err)))
+        return RC_OK;
+    TRY(settings_state_base(&r->state_base, r->fs, r->file, path, err));
+    r->opts.state_base = r->state_base;
+    return RC_OK;
+}
+
 static int restore(struct request *r, const char *source)
 {
     struct err err;
     struct stat st;
     struct rc rc;
+
+    if (rc_failed(find_state_base(r, &err)))
+        return cli_fail(COMMAND, &err);
 
     if (r->if_db_not_exists && r->fs->stat(r->fs, r->opts.output, &st) == 0)
         return report_skipped(r, "the database exists already");
@@ -320,6 +340,7 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
         .log_limit = LOG_LIMIT_DEFAULT};
     bool no_state = false;
     const char *wrong;
+    int status;
     const char *source = NULL;
     const struct cli_option options[] = {
         {'o', "output", "FILE", "the database file to make", cli_text, &r.opts.output, NULL},
@@ -397,5 +418,7 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
         cli_complain(COMMAND, "%s", wrong);
         return rc_exit_status(E_CONFIG);
     }
-    return restore(&r, source);
+    status = restore(&r, source);
+    mem_free(r.state_base);
+    return status;
 }

@@ -96,9 +96,9 @@ static int worse(int a, int b)
 /* --- without a daemon --------------------------------------------------------------------------------------------- */
 
 /* What the local state says, which is the past. */
-static json_t *stopped_object(const struct fsys *fs, const char *path, const char *why)
+static json_t *stopped_object(const struct fsys *fs, const char *path, const char *state_base, const char *why)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(path);
+    CLEANUP(mem_freep) char *dir = local_place_dir(path, state_base);
     struct local_state_content content;
     enum local_state_found found;
     struct err err;
@@ -127,6 +127,7 @@ struct request {
     const struct fsys *fs;
     const char *file;      /* -c */
     char *path;            /* owned; NULL: all of the configuration */
+    char *state_base;      /* owned: of its local state; NULL: beside it */
     struct config *config; /* owned; NULL: not needed */
     bool json;
 };
@@ -134,11 +135,14 @@ struct request {
 static void request_fini(struct request *r)
 {
     mem_free(r->path);
+    mem_free(r->state_base);
     config_free(r->config);
 }
 
 static struct rc load_config(struct request *r, struct err *err)
 {
+    if (r->path != NULL)
+        TRY(settings_state_base(&r->state_base, r->fs, r->file, r->path, err));
     if (r->path != NULL && r->file == NULL)
         return RC_OK; /* its local state knows who replicates it */
     TRY(settings_load(
@@ -156,16 +160,16 @@ static struct rc ask(const struct request *r, json_t **answer, struct err *err)
     if (c != NULL && c->socket != NULL)
         return ask_socket(c->socket, &what, answer, err);
     if (r->path != NULL) {
-        rc = ask_daemon(r->fs, r->path, &what, answer, err);
+        rc = ask_daemon(r->fs, r->path, r->state_base, &what, answer, err);
         if (rc.code != E_CANCELED || c == NULL)
             return rc;
     }
     /* A database that failed lies still, but the daemon may be there for the others. */
     for (size_t i = 0; i < c->db_count; i++) {
         if (c->dbs[i].path != NULL)
-            rc = ask_daemon(r->fs, c->dbs[i].path, &what, answer, err);
+            rc = ask_daemon(r->fs, c->dbs[i].path, c->dbs[i].state_dir, &what, answer, err);
         else
-            rc = ask_folder(r->fs, c->dbs[i].dir, &what, answer, err);
+            rc = ask_folder(r->fs, c->dbs[i].dir, c->dbs[i].state_dir, &what, answer, err);
         if (rc.code != E_CANCELED)
             return rc;
     }
@@ -200,7 +204,8 @@ static void add_stopped(const struct request *r, const json_t *answer, const cha
     json_t *list = json_object_get(answer, "databases");
 
     if (r->path != NULL && !is_in(list, r->path))
-        (void)json_array_append_new(list, stopped_object(r->fs, r->path, why)); /* fails only without memory */
+        (void)json_array_append_new(
+            list, stopped_object(r->fs, r->path, r->state_base, why)); /* fails only without memory */
     if (r->path != NULL)
         return;
     for (size_t i = 0; i < r->config->db_count; i++) {
@@ -208,7 +213,8 @@ static void add_stopped(const struct request *r, const json_t *answer, const cha
         const char *path = db->path != NULL ? db->path : db->dir;
 
         if (db->path != NULL ? !is_in(list, path) : !is_folder_in(answer, db))
-            (void)json_array_append_new(list, stopped_object(r->fs, path, why)); /* fails only without memory */
+            (void)json_array_append_new(
+                list, stopped_object(r->fs, path, db->state_dir, why)); /* fails only without memory */
     }
 }
 

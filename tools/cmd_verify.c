@@ -120,7 +120,7 @@ static void remember(const struct request *r)
     if (!r->deep.restored || verify_failed(&r->report)
         || rc_failed(settings_find(&from, r->fs, r->file, r->source, &err)) || from.path == NULL)
         return;
-    dir = local_state_dir(from.path);
+    dir = local_place_dir(from.path, from.db->state_dir);
     if (rc_failed(local_verified_write(r->fs, dir, &v, &err)))
         cli_complain(COMMAND, "warning: retention does not learn of this trial: %s", err.msg);
 }

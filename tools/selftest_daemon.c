@@ -50,6 +50,7 @@ static struct db_settings settings_of(const struct selftest_daemon_plan *plan)
 
     s.path = plan->path;
     s.url = plan->url;
+    s.state_dir = NULL;
     s.retention = (struct retention_policy){0};
     s.retention_interval_ms = 0;
     s.drill_interval_ms = 0;

@@ -53,6 +53,35 @@ struct rc settings_load(struct config **out, struct config_request request, stru
     return RC_OK;
 }
 
+/* --- local states ------------------------------------------------------------------------------------------------- */
+
+/* What a daemon without a file goes by. */
+static char *state_base_of_environment(void)
+{
+    const char *base = config_env_get(environment(), "WEIR_STATE_DIR");
+
+    return base != NULL && base[0] == '/' ? mem_strdup(base) : NULL;
+}
+
+struct rc settings_state_base(char **out, const struct fsys *fs, const char *file, const char *path, struct err *err)
+{
+    CLEANUP(config_freep) struct config *c = NULL;
+    const struct config_db *db = NULL;
+    const char *relative;
+    struct rc rc = settings_load(&c, (struct config_request){.fs = fs, .file = file, .any_count = true}, err);
+
+    if (rc_failed(rc) && file != NULL)
+        return rc;
+    rc_ignore(rc, "it was not asked for: without it the usual places are looked at");
+    if (c != NULL)
+        db = config_find_path(c, path, &relative);
+    if (db == NULL)
+        *out = state_base_of_environment();
+    else
+        *out = db->state_dir != NULL ? mem_strdup(db->state_dir) : NULL;
+    return RC_OK;
+}
+
 /* --- sources ------------------------------------------------------------------------------------------------------ */
 
 void settings_source_fini(struct settings_source *s)

@@ -28,6 +28,14 @@ MUST_USE struct rc settings_load(struct config **out, struct config_request requ
 /* The file that would be read, or NULL; `file` is what `-c` said. */
 const char *settings_file(const char *file, bool has_operands);
 
+/*
+ * Below which folder the local state of a database is (the key state-dir), mem_free'd, or NULL: beside it.  That is
+ * what the configuration says of this database, or else WEIR_STATE_DIR.  A configuration that was not named with `-c`
+ * and cannot be used (others may not read it, variables are missing) counts as none: `path` is the absolute one.
+ */
+MUST_USE struct rc settings_state_base(
+    char **out, const struct fsys *fs, const char *file, const char *path, struct err *err);
+
 /* Where a replica is and how to speak to it. */
 struct settings_source {
     char *url;                    /* owned */

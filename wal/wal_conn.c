@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 /* Where the unix VFS keeps lock n of the -shm file (sqlite.org/walformat.html, "WAL-Index Locking"): byte 120 + n. */
@@ -323,6 +324,30 @@ static struct rc open_database(struct wal_conn *c, struct err *err)
     return RC_OK;
 }
 
+/* File systems without such locks have none to be in each other's way, and a network's would turn them into SQLite's.
+ */
+static bool has_no_flock(int sys)
+{
+    return sys == ENOLCK || sys == EOPNOTSUPP || sys == ENOSYS || sys == EINVAL || sys == EBADF;
+}
+
+/* The lock in the local state keeps another weir away only if it looks for the state at the same place. */
+static struct rc claim(struct wal_conn *c, struct err *err)
+{
+    int r;
+
+    do
+        r = c->fs->flock(c->fs, c->db_fd, LOCK_EX | LOCK_NB);
+    while (r != 0 && errno == EINTR);
+    if (r == 0 || has_no_flock(errno))
+        return RC_OK;
+    if (errno != EWOULDBLOCK)
+        return rc_raise_sys(err, rc_from_errno(errno), errno, "claim %s", c->path);
+    return rc_raise(err, E_FENCED,
+        "another weir process is at work on %s, with its local state at another place (state-dir): only one can be",
+        c->path);
+}
+
 static struct wal_conn *conn_new(const struct fsys *fs, const char *path)
 {
     struct wal_conn *c = mem_new(sizeof *c);
@@ -349,6 +374,7 @@ struct rc wal_conn_open(struct wal_conn **out, const struct fsys *fs, const char
     if (!registry_add(c))
         return rc_raise(err, E_CONFIG, "%s is replicated twice by this process", path);
     TRY(open_database(c, err));
+    TRY(claim(c, err));
     TRY(look_at_head(c, &absent, &head, err));
     if (absent)
         return RC_OK;

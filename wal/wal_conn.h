@@ -9,6 +9,9 @@
  * the database and the -shm file are opened before the connections, live as long as they do, are closed after them, and
  * nobody else in the process may open these files: a second wal_conn_open() of the same file is refused.
  *
+ * One process at a time has a database open in this way: the descriptor of the database holds a flock, of which SQLite
+ * knows nothing.  On a file system that has none, only the lock in the local state is left.
+ *
  * Threads: one at a time.  Blocking, with short bounds (WAL_CONN_BUSY_MS).
  */
 #ifndef WAL_CONN_H
@@ -48,8 +51,8 @@ enum wal_conn_outcome {
 
 /*
  * Attach to the database.  `may_switch`: a database in rollback mode is switched to WAL, otherwise E_CONFIG.
- * Errors: E_CONFIG not a SQLite database (says what it looks like), E_CORRUPT, E_BUSY somebody holds it exclusively,
- * E_DENIED, E_IO.
+ * Errors: E_FENCED another process has it open in this way; E_CONFIG not a SQLite database (says what it looks like),
+ * E_CORRUPT, E_BUSY somebody holds it exclusively, E_DENIED, E_IO.
  */
 MUST_USE struct rc wal_conn_open(struct wal_conn **out, const struct fsys *fs, const char *path, bool may_switch,
     enum wal_conn_outcome *outcome, struct err *err);

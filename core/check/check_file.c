@@ -259,11 +259,33 @@ static void look_at_state(struct looking *l, const char *dir)
         check_report_add(l->report, "daemon", CHECK_OK, "process %ld replicates it now", holder.pid);
 }
 
-static void look_at_folder(const struct looking *l, const char *dir)
+/* The folder of the local state, or what is there of the way to it. */
+static char *state_place(const struct looking *l, const char *dir)
 {
     struct stat st;
-    const char *folder = l->fs->stat(l->fs, dir, &st) == 0 ? dir : l->folder;
+    const char *slash;
 
+    if (l->fs->stat(l->fs, dir, &st) == 0)
+        return mem_strdup(dir);
+    if (l->db->state_dir == NULL)
+        return mem_strdup(l->folder);
+    if (l->fs->stat(l->fs, l->db->state_dir, &st) == 0)
+        return mem_strdup(l->db->state_dir);
+    slash = strrchr(l->db->state_dir, '/'); /* it is absolute */
+    return mem_printf("%.*s", slash == l->db->state_dir ? 1 : (int)(slash - l->db->state_dir), l->db->state_dir);
+}
+
+static void look_at_folder(const struct looking *l, const char *dir)
+{
+    CLEANUP(mem_freep) char *folder = state_place(l, dir);
+    struct stat st;
+
+    if (l->fs->stat(l->fs, folder, &st) != 0) {
+        check_report_add(l->report, "folder", CHECK_FAILED,
+            "state-dir %s: the folder above it is not there (a disk that is not mounted?): make it, or name another",
+            l->db->state_dir);
+        return;
+    }
     if (l->fs->may_change == NULL)
         return;
     if (l->fs->may_change(l->fs, l->folder) != 0)
@@ -271,6 +293,11 @@ static void look_at_folder(const struct looking *l, const char *dir)
             "%s cannot be changed by this user (%s), but SQLite keeps its log there: run weir as the user that the "
             "database belongs to",
             l->folder, strerror(errno));
+    else if (l->fs->may_change(l->fs, folder) != 0 && strcmp(folder, dir) != 0)
+        check_report_add(l->report, "folder", CHECK_FAILED,
+            "%s cannot be changed by this user (%s), but the local state is to be there: give it to this user, or name "
+            "another state-dir",
+            folder, strerror(errno));
     else if (l->fs->may_change(l->fs, folder) != 0)
         check_report_add(l->report, "folder", CHECK_FAILED,
             "%s cannot be changed by this user (%s): it belongs to whoever ran weir before: run weir as that user, or "
@@ -279,8 +306,9 @@ static void look_at_folder(const struct looking *l, const char *dir)
 }
 
 /* Two checkpoints of the page hashes, and the log between them; the log of SQLite up to its limit, and the spool. */
-static void look_at_space(const struct looking *l)
+static void look_at_space(const struct looking *l, const char *dir)
 {
+    CLEANUP(mem_freep) char *where = state_place(l, dir);
     enum { HASH_SIZE = 8, SMALL_PAGE = 4096 };
     uint32_t page_size = l->out->page_size != 0 ? l->out->page_size : SMALL_PAGE;
     uint64_t state = 2 * (HASH_SIZE * (l->out->bytes / page_size) + LOCAL_STATE_LOG_MAX), have;
@@ -291,8 +319,10 @@ static void look_at_space(const struct looking *l)
 
     if (l->fs->space == NULL)
         return;
-    if (l->fs->space(l->fs, l->folder, &have) != 0) {
-        check_report_add(l->report, "disk", CHECK_FAILED, "free space below %s: %s", l->folder, strerror(errno));
+    if (l->db->state_dir != NULL)
+        wanted -= l->db->log_limit; /* SQLite's log is beside the database */
+    if (l->fs->space(l->fs, where, &have) != 0) {
+        check_report_add(l->report, "disk", CHECK_FAILED, "free space below %s: %s", where, strerror(errno));
         return;
     }
     (void)strx_format_size(have, free_text);
@@ -303,13 +333,13 @@ static void look_at_space(const struct looking *l)
     result = have >= wanted ? CHECK_OK : have < state || place != NULL ? CHECK_FAILED : CHECK_WARNING;
     if (result == CHECK_OK)
         check_report_add(l->report, "disk", result,
-            "%s free below %s; at most %s for the local state, %s for the log, %s for the spool", free_text, l->folder,
+            "%s free below %s; at most %s for the local state, %s for the log, %s for the spool", free_text, where,
             state_text, log, spool);
     else
         check_report_add(l->report, "disk", result,
             "only %s free below %s, but the local state takes up to %s, and while the replica does not answer the log "
             "%s (log-limit) and the spool %s (spool-limit%s%s): make room, or lower the limits",
-            free_text, l->folder, state_text, log, spool, place != NULL ? ", " : "", place != NULL ? place : "");
+            free_text, where, state_text, log, spool, place != NULL ? ", " : "", place != NULL ? place : "");
 }
 
 /* --- all of it ---------------------------------------------------------------------------------------------------- */
@@ -317,7 +347,7 @@ static void look_at_space(const struct looking *l)
 void check_file_run(struct check_file *out, struct check_report *report, const struct fsys *fs,
     const struct config_db *db, const char *path, const char *proc)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(path);
+    CLEANUP(mem_freep) char *dir = local_place_dir(path, db->state_dir);
     struct looking l = {.out = out, .report = report, .fs = fs, .db = db, .path = path};
     const char *slash = strrchr(path, '/');
     struct stat st;
@@ -331,7 +361,7 @@ void check_file_run(struct check_file *out, struct check_report *report, const s
     if (fs->stat(fs, l.folder, &st) == 0) {
         look_at_state(&l, dir);
         look_at_folder(&l, dir);
-        look_at_space(&l);
+        look_at_space(&l, dir);
     }
     mem_free(l.folder);
 }

@@ -39,7 +39,6 @@ void config_free(struct config *c)
     mem_free(c->http_listen);
     mem_free(c->http_token_file);
     mem_free(c->socket);
-    mem_free(c->state_dir);
     mem_free(c);
 }
 

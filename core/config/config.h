@@ -61,6 +61,7 @@ enum config_db_key {
     CONFIG_DB_FOLD_COUNT,
     CONFIG_DB_FOLD_DELETE_AFTER,
     CONFIG_DB_PARK_AFTER,
+    CONFIG_DB_STATE_DIR,
     CONFIG_DB_PRICE,
     CONFIG_DB_KEY_COUNT,
 };
@@ -69,7 +70,6 @@ enum config_top_key {
     CONFIG_TOP_HTTP_LISTEN,
     CONFIG_TOP_HTTP_TOKEN_FILE,
     CONFIG_TOP_SOCKET,
-    CONFIG_TOP_STATE_DIR,
     CONFIG_TOP_LOG_LEVEL,
     CONFIG_TOP_LOG_FORMAT,
     CONFIG_TOP_SHUTDOWN_TIMEOUT,
@@ -109,6 +109,7 @@ struct config_db {
     uint64_t fold_count; /* segments in a fold; 0 or 1: none */
     uint64_t fold_delete_after_ms;
     uint64_t park_after_ms; /* of databases that are found in a dir; 0: never */
+    char *state_dir;        /* where the local state is; NULL: beside the database */
     char *price;            /* what requests and storage cost (price.h); NULL: the provider's list prices */
 
     struct config_option *options; /* of the replica */
@@ -121,7 +122,6 @@ struct config {
     char *at[CONFIG_TOP_KEY_COUNT];
     char *http_listen, *http_token_file; /* NULL: no HTTP */
     char *socket;                        /* NULL: one in the local state of each database */
-    char *state_dir;                     /* NULL: beside each database */
     int log_level;                       /* enum slog_level */
     int log_format;                      /* enum slog_format */
     uint64_t shutdown_ms;

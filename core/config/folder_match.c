@@ -2,6 +2,7 @@
 #include "folder_match.h"
 
 #include "alloc.h"
+#include "local_state.h"
 
 #include <fnmatch.h>
 #include <string.h>
@@ -9,10 +10,15 @@
 static const char *const side_files[] = {"-wal", "-journal", "-shm"};
 enum { SIDE_FILE_COUNT = sizeof side_files / sizeof side_files[0] };
 
-char *folder_match_state_dir(const char *dir)
+char *folder_match_state_dir(const char *dir, const char *base)
 {
     size_t n = folder_match_trimmed(dir);
 
+    if (base != NULL) {
+        CLEANUP(mem_freep) char *trimmed = mem_printf("%.*s", (int)n, dir);
+
+        return local_place_dir(trimmed, base);
+    }
     return mem_printf("%.*s/.weir", n == 1 ? 0 : (int)n, dir);
 }
 

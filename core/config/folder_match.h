@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The folder's own state: lock and control socket.  mem_free'd. */
-char *folder_match_state_dir(const char *dir);
+/* The folder's own state: lock and control socket; `base` as for local_place_dir().  mem_free'd. */
+char *folder_match_state_dir(const char *dir, const char *base);
 
 /* May a file of this name be a database? */
 bool folder_match_file(const char *pattern, const char *name);

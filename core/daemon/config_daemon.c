@@ -7,17 +7,13 @@
 #include "price.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* Keys that mean nothing for the databases of a folder: one that is not there has no name. */
 static const enum config_db_key not_for_folders[] = {
     CONFIG_DB_RESTORE_IF_MISSING,
     CONFIG_DB_SEED,
 };
-/* Keys that are known and checked, but not carried out by this version. */
-static const enum config_top_key missing_top[] = {
-    CONFIG_TOP_STATE_DIR,
-};
-
 struct retention_policy config_daemon_retention(const struct config_db *db)
 {
     struct retention_policy policy = {.exact_ms = db->retention_exact_ms};
@@ -36,16 +32,8 @@ static bool asks_for_nothing(const struct config_key *key, const void *base)
     return (key->type == CONFIG_BOOL || key->type == CONFIG_CHOICE) && config_table_equal(key, base, &nothing);
 }
 
-static struct rc refuse(const char *at, const char *key, struct err *err)
+static struct rc check_for_folders(const struct config *c, struct err *err)
 {
-    return rc_raise(err, E_CONFIG, "%s: %s: not supported yet by this version", at, key);
-}
-
-static struct rc check_supported(const struct config *c, struct err *err)
-{
-    for (size_t i = 0; i < sizeof missing_top / sizeof missing_top[0]; i++)
-        if (c->at[missing_top[i]] != NULL)
-            return refuse(c->at[missing_top[i]], config_table_top[missing_top[i]].name, err);
     for (size_t i = 0; i < c->db_count; i++)
         for (size_t k = 0; k < sizeof not_for_folders / sizeof not_for_folders[0]; k++) {
             const struct config_key *key = &config_table_db[not_for_folders[k]];
@@ -72,6 +60,16 @@ static struct rc check_retention(const struct config *c, struct err *err)
     return RC_OK;
 }
 
+/* Longer ones would make control sockets whose name nobody can be told. */
+static struct rc check_state_dirs(const struct config *c, struct err *err)
+{
+    for (size_t i = 0; i < c->db_count; i++)
+        if (c->dbs[i].state_dir != NULL && strlen(c->dbs[i].state_dir) > LOCAL_PLACE_BASE_MAX)
+            return rc_raise(err, E_CONFIG, "%s: state-dir: the path is longer than %d bytes",
+                c->dbs[i].at[CONFIG_DB_STATE_DIR], LOCAL_PLACE_BASE_MAX);
+    return RC_OK;
+}
+
 static struct rc check_prices(const struct config *c, struct err *err)
 {
     for (size_t i = 0; i < c->db_count; i++) {
@@ -85,7 +83,8 @@ static struct rc check_prices(const struct config *c, struct err *err)
 
 struct rc config_daemon_check(const struct config *c, const struct fsys *fs, struct err *err)
 {
-    TRY(check_supported(c, err));
+    TRY(check_for_folders(c, err));
+    TRY(check_state_dirs(c, err));
     TRY(check_retention(c, err));
     TRY(check_prices(c, err));
     return config_replica_check(c, fs, err);
@@ -97,6 +96,7 @@ struct db_settings config_daemon_database(const struct config_db *db)
 {
     return (struct db_settings){
         .path = db->path,
+        .state_dir = db->state_dir,
         .url = db->replica,
         .options = config_replica_options(db),
         .option_count = db->option_count,

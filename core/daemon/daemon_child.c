@@ -282,7 +282,7 @@ static void take_signals(struct daemon *d)
 static bool is_taken(struct daemon *d, const struct daemon_settings *settings)
 {
     for (size_t i = 0; i < settings->database_count; i++) {
-        CLEANUP(mem_freep) char *dir = local_state_dir(settings->databases[i].path);
+        CLEANUP(mem_freep) char *dir = local_place_dir(settings->databases[i].path, settings->databases[i].state_dir);
         struct local_state_holder holder = {0};
         struct err ignored;
 

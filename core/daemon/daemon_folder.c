@@ -244,6 +244,7 @@ static struct rc take_lock(struct daemon_folder *f, struct err *err)
 
     if (f->lock_fd >= 0 || shares_lock(f))
         return RC_OK;
+    TRY(local_place_make_base(fs, f->settings.set.state_dir, err));
     if (fs->mkdir(fs, f->state_dir, 0700) != 0 && errno != EEXIST)
         return rc_raise_sys(err, rc_from_errno(errno), errno, "make directory %s", f->state_dir);
     TRY(local_lock_take(fs, f->state_dir, &f->lock_fd, err));
@@ -483,7 +484,7 @@ void daemon_folder_begin(struct daemon *d, const struct daemon_folder_settings *
     f->pattern = mem_strdup(set->pattern);
     f->recursive = set->recursive;
     f->watch = set->watch;
-    f->state_dir = folder_match_state_dir(f->dir);
+    f->state_dir = folder_match_state_dir(f->dir, f->settings.set.state_dir);
     f->socket_path = mem_printf("%s/control.sock", f->state_dir);
     f->lock_fd = -1;
     while (*last != NULL)

@@ -144,13 +144,12 @@ void daemon_listen_end(struct daemon *d)
 struct rc daemon_listen_member(struct daemon_member *m, struct err *err)
 {
     struct daemon *d = m->daemon;
-    CLEANUP(mem_freep) char *dir = local_state_dir(m->settings.set.path);
 
     if (d->control != NULL)
         return local_state_announce(m->db.local, d->socket_path, err);
     if (m->item != NULL && m->item->folder->control != NULL)
         return local_state_announce(m->db.local, m->item->folder->socket_path, err);
-    m->socket_path = mem_printf("%s/control.sock", dir);
+    m->socket_path = mem_printf("%s/control.sock", m->db.state_dir);
     TRY(listen_owner(d, m->socket_path, &m->control, err));
     return local_state_announce(m->db.local, m->socket_path, err);
 }

@@ -11,8 +11,9 @@ enum { BATCH_MAX = 500 };
 
 struct look {
     struct daemon_item *item;
-    const char *path; /* borrowed: the item stays while it is looked at */
-    bool first;       /* what an earlier process left behind counts, too */
+    const char *path;       /* borrowed: the item stays while it is looked at */
+    const char *state_base; /* borrowed: as long as the folder */
+    bool first;             /* what an earlier process left behind counts, too */
     struct park_mark_file db, log;
     struct park_mark left;
     bool has_left;
@@ -28,7 +29,7 @@ struct daemon_look {
 
 static void look_at(struct look *k, const struct fsys *fs)
 {
-    CLEANUP(mem_freep) char *log = mem_printf("%s-wal", k->path), *dir = local_state_dir(k->path);
+    CLEANUP(mem_freep) char *log = mem_printf("%s-wal", k->path), *dir = local_place_dir(k->path, k->state_base);
     struct rc rc;
 
     if (k->first)
@@ -82,7 +83,10 @@ void daemon_look_run(struct daemon *d)
             d->looks_last = &d->looks;
         item->look_due = false;
         item->in_look = true;
-        b->looks[b->count++] = (struct look){.item = item, .path = item->path, .first = item->state == DAEMON_ITEM_NEW};
+        b->looks[b->count++] = (struct look){.item = item,
+            .path = item->path,
+            .state_base = item->folder->settings.set.state_dir,
+            .first = item->state == DAEMON_ITEM_NEW};
     }
     b->work.owner = b;
     b->work.run = run;

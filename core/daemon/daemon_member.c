@@ -35,6 +35,7 @@ void daemon_member_copy_fini(struct daemon_copy *c)
     mem_free(c->set.path);
     mem_free(c->set.url);
     mem_free(c->set.seed);
+    mem_free(c->set.state_dir);
     *c = (struct daemon_copy){0};
 }
 
@@ -44,10 +45,16 @@ void daemon_member_copy_init(struct daemon_copy *c, const struct db_settings *se
     c->set.path = copy_text(set->path);
     c->set.url = copy_text(set->url);
     c->set.seed = copy_text(set->seed);
+    c->set.state_dir = copy_text(set->state_dir);
     c->options = mem_new((set->option_count + 1) * sizeof *c->options); /* never of no size */
     for (size_t i = 0; i < set->option_count; i++)
         c->options[i] = (struct store_option){copy_text(set->options[i].name), copy_text(set->options[i].value)};
     c->set.options = c->options;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
 static bool same_options(const struct db_settings *a, const struct db_settings *b)
@@ -68,9 +75,9 @@ bool daemon_member_same_replica(const struct db_settings *a, const struct db_set
 
 bool daemon_member_can_take(const struct db_settings *now, const struct db_settings *set)
 {
-    return daemon_member_same_replica(now, set) && now->spool_limit == set->spool_limit
-           && now->require_fence == set->require_fence && now->fold_count == set->fold_count
-           && now->fold_delete_after_ms == set->fold_delete_after_ms;
+    return daemon_member_same_replica(now, set) && same_text(now->state_dir, set->state_dir)
+           && now->spool_limit == set->spool_limit && now->require_fence == set->require_fence
+           && now->fold_count == set->fold_count && now->fold_delete_after_ms == set->fold_delete_after_ms;
 }
 
 struct daemon_member *daemon_member_next(const struct daemon *d, struct daemon_place *at)

@@ -264,6 +264,7 @@ static void begin_start(struct db *db)
         .fs = db->fs,
         .clock = db->clock,
         .path = set->path,
+        .state_dir = db->state_dir,
         .local = db->local,
         .spool = db->spool,
         .log_limit = set->log_limit,
@@ -386,23 +387,11 @@ static void open_handles(struct db *db)
 
 struct rc db_begin(struct db *db, struct err *err)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(db->settings->path);
-
     db->state = DB_WAITING;
     db->may_make = true;
     db->start_item.owner = db->step_item.owner = db->close_item.owner = db->snap_item.owner = db;
     db->retry = (struct backoff){.base_ms = RETRY_BASE_MS, .max_ms = RETRY_MAX_MS};
-    TRY(local_state_open(&db->local, db->fs, dir, err));
-    struct rc rc = db_spool_open(db, err);
-
-    if (!rc_failed(rc))
-        rc = store_open(db->env, db->settings->url, db->settings->options, db->settings->option_count, &db->store, err);
-    if (rc_failed(rc)) {
-        db_spool_close(db);
-        local_state_close(db->local);
-        db->local = NULL;
-        return rc;
-    }
+    TRY(db_first_open(db, err));
     if (store_is_insecure(db->store))
         LOG_WARN("this replica is spoken to without TLS: everybody on the way can read the database",
             F_STR("db", db->settings->path), F_STR("url", db->store->url));
@@ -468,8 +457,10 @@ static void on_handle_closed(uv_handle_t *handle)
 {
     struct db *db = handle->data;
 
-    if (--db->open_handles == 0)
-        db->closed(db);
+    if (--db->open_handles > 0)
+        return;
+    mem_free(MOVE(db->state_dir));
+    db->closed(db);
 }
 
 static void on_store_stopped(void *ctx)

@@ -44,6 +44,7 @@ enum db_state {
 struct db_settings {
     char *path; /* owned by whoever owns the settings */
     char *url;
+    char *state_dir; /* below which the local state is; NULL: beside the database; owned as path is */
     const struct store_option *options; /* of the replica, apart from its URL; borrowed */
     size_t option_count;
     uint64_t sync_interval_ms;                          /* or DB_INTERVAL_OFF */
@@ -115,6 +116,7 @@ struct db {
     struct err local_error;    /* the local state cannot be written */
     struct store *store;       /* owned */
     struct local_state *local; /* owned */
+    char *state_dir;           /* owned: where it is */
     struct db_live *live;      /* owned; the lane's while a step, a close or a snapshot is under way */
     struct shipper shipper;
     bool shipper_open;

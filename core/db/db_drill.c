@@ -33,11 +33,10 @@ static void set_alert(struct db_drill *k)
 
 static void remember(struct db *db)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(db->settings->path);
     struct db_drill *k = &db->drill;
     struct err err;
 
-    if (rc_failed(local_drill_write(db->fs, dir, &k->last, &err)))
+    if (rc_failed(local_drill_write(db->fs, db->state_dir, &k->last, &err)))
         LOG_WARN("the outcome of the drill cannot be noted; a restart forgets it", F_STR("db", db->settings->path),
             F_ERR(&err));
 }
@@ -45,12 +44,11 @@ static void remember(struct db *db)
 /* Retention keeps the snapshot that is known to be of use. */
 static void tell_retention(struct db *db)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(db->settings->path);
     const struct restore_report *r = &db->drill.report.restore;
     const struct local_verified v = {r->timeline, r->txid, r->snapshot_txid, clock_wall_ms(db->clock)};
     struct err err;
 
-    if (rc_failed(local_verified_write(db->fs, dir, &v, &err)))
+    if (rc_failed(local_verified_write(db->fs, db->state_dir, &v, &err)))
         LOG_WARN("retention does not learn of the drill", F_STR("db", db->settings->path), F_ERR(&err));
 }
 
@@ -177,19 +175,16 @@ static bool is_behind(const struct db *db)
 
 static char *folder_of(const struct db *db)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(db->settings->path);
-
-    return mem_printf("%s/drill", dir);
+    return mem_printf("%s/drill", db->state_dir);
 }
 
 /* What an earlier process knew, and left. */
 static void recall(struct db *db)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(db->settings->path);
     CLEANUP(mem_freep) char *folder = folder_of(db);
 
     drill_tidy(db->fs, folder);
-    local_drill_read(db->fs, dir, &db->drill.last);
+    local_drill_read(db->fs, db->state_dir, &db->drill.last);
     set_alert(&db->drill);
     db->drill.recalled = true;
 }

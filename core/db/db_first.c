@@ -1,6 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "db_first.h"
 
+#include "alloc.h"
+#include "db_spool.h"
+
+static struct rc open_all(struct db *db, struct err *err)
+{
+    const struct db_settings *set = db->settings;
+
+    TRY(local_place_make_base(db->fs, set->state_dir, err));
+    TRY(local_state_open(&db->local, db->fs, db->state_dir, err));
+    TRY(db_spool_open(db, err));
+    return store_open(db->env, set->url, set->options, set->option_count, &db->store, err);
+}
+
+struct rc db_first_open(struct db *db, struct err *err)
+{
+    struct rc rc;
+
+    db->state_dir = local_place_dir(db->settings->path, db->settings->state_dir);
+    rc = open_all(db, err);
+    if (!rc_failed(rc))
+        return rc;
+    db_spool_close(db);
+    local_state_close(db->local);
+    db->local = NULL;
+    mem_free(MOVE(db->state_dir));
+    return rc;
+}
+
 void db_first_prepare(struct db *db)
 {
     if (!db->may_make)
@@ -10,6 +38,7 @@ void db_first_prepare(struct db *db)
         .store = db->store,
         .fs = db->fs,
         .path = db->settings->path,
+        .state_base = db->settings->state_dir,
         .local = db->local,
         .seed = db->settings->seed,
         .restore = db->settings->restore_if_missing,

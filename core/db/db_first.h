@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * db_first - the part of a database's first start that may make it (db_missing.h).  It is tried until it has come to a
- * decision, and never again: what is removed later was removed by somebody.
+ * db_first - what a database begins with, and the part of its first start that may make it (db_missing.h).  That is
+ * tried until it has come to a decision, and never again: what is removed later was removed by somebody.
  */
 #ifndef DB_FIRST_H
 #define DB_FIRST_H
 
 #include "db.h"
 
+/* Loop thread, once: the local state with its lock, the spool, the store.  E_FENCED when another process holds the
+ * lock. Nothing is open after a failure. */
+MUST_USE struct rc db_first_open(struct db *db, struct err *err);
 /* Loop thread: before the start's job, and behind it. */
 void db_first_prepare(struct db *db);
 void db_first_done(struct db *db);

@@ -26,8 +26,7 @@ bool db_fold_wants(const struct db *db, const struct db_segment *s)
 static struct rc open_keep(struct db *db, uint64_t now_ms, struct err *err)
 {
     struct db_fold *f = &db->fold;
-    CLEANUP(mem_freep) char *state = local_state_dir(db->settings->path);
-    CLEANUP(mem_freep) char *dir = mem_printf("%s/fold", state);
+    CLEANUP(mem_freep) char *dir = mem_printf("%s/fold", db->state_dir);
     struct fold_keep_opts opts = {
         .fs = db->fs,
         .dir = dir,

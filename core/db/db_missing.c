@@ -26,6 +26,7 @@ static struct rc restore(const struct db_missing *m, bool *found, struct err *er
         .output = m->path,
         .verify = RESTORE_VERIFY_STATE,
         .with_state = true,
+        .state_base = m->state_base,
         .held = m->local,
         .stop = m->stop,
     };
@@ -65,7 +66,7 @@ static struct rc look_for_history(const struct db_missing *m, bool *found, struc
 
 static struct rc make(struct db_missing *m, enum db_missing_done *done, struct err *err)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(m->path);
+    CLEANUP(mem_freep) char *dir = local_place_dir(m->path, m->state_base);
     bool found = false;
 
     TRY(m->restore ? restore(m, &found, err) : look_for_history(m, &found, err));

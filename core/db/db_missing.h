@@ -33,6 +33,7 @@ struct db_missing {
     struct store *store;
     const struct fsys *fs;
     const char *path;
+    const char *state_base;    /* of its local state (local_state.h); NULL: beside it */
     struct local_state *local; /* borrowed, locked */
     const char *seed;          /* NULL: none */
     bool restore;

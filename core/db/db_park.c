@@ -140,7 +140,6 @@ static bool still_holds(const struct db *db, struct park_mark *m)
 void db_park_close(struct work_item *item)
 {
     struct db *db = item->owner;
-    CLEANUP(mem_freep) char *dir = local_state_dir(db->settings->path);
     struct park_mark mark = {0};
     struct err err;
 
@@ -152,7 +151,7 @@ void db_park_close(struct work_item *item)
     if (!db->marked)
         return;
     db->mark = mark;
-    if (rc_failed(park_mark_write(db->fs, dir, &mark, &err))) {
+    if (rc_failed(park_mark_write(db->fs, db->state_dir, &mark, &err))) {
         db->marked = false;
         LOG_WARN("a mark for the next start cannot be kept", F_STR("db", db->settings->path), F_ERR(&err));
     }
@@ -162,12 +161,10 @@ void db_park_close(struct work_item *item)
 
 struct rc db_park_take_mark(const struct db_start *s, struct err *err)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(s->path);
-
     if (s->mark == NULL)
         return RC_OK;
-    *s->marked = park_mark_read(s->fs, dir, s->mark) || *s->marked;
-    return park_mark_remove(s->fs, dir, err);
+    *s->marked = park_mark_read(s->fs, s->state_dir, s->mark) || *s->marked;
+    return park_mark_remove(s->fs, s->state_dir, err);
 }
 
 bool db_park_mark_holds(const struct db_start *s, const struct db_live *l, const struct pos *pos)

@@ -104,7 +104,6 @@ static void on_prune_done(struct work_item *item)
 static void begin_prune(struct db *db)
 {
     struct db_prune *p = &db->prune;
-    CLEANUP(mem_freep) char *dir = local_state_dir(db->settings->path);
 
     p->stop = false;
     p->opts = (struct prune_opts){
@@ -114,7 +113,7 @@ static void begin_prune(struct db *db)
         .timeline = db->timeline,
         .stop = &p->stop,
     };
-    local_verified_read(db->fs, dir, &p->opts.verified);
+    local_verified_read(db->fs, db->state_dir, &p->opts.verified);
     p->running = true;
     p->item.owner = db;
     p->item.run = run_prune;

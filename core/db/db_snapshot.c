@@ -20,7 +20,6 @@ void db_snapshot_recall(struct db *db)
 {
     struct merge_ledger *l = &db->recalled;
     const struct db_live *live = db->start.live;
-    CLEANUP(mem_freep) char *dir = local_state_dir(db->settings->path);
     struct merge_base_info info;
     struct err ignored;
 
@@ -32,10 +31,10 @@ void db_snapshot_recall(struct db *db)
             l->base[level] = l->base[level + 1];
             l->known[level] = true;
         }
-        if (rc_failed(merge_base_peek(db->fs, dir, level, &info, &ignored)))
+        if (rc_failed(merge_base_peek(db->fs, db->state_dir, level, &info, &ignored)))
             continue; /* the next object is a snapshot */
         if (!belongs(&info, live) || info.pos.txid > db->start.shipped.txid) {
-            merge_base_drop(db->fs, dir, level);
+            merge_base_drop(db->fs, db->state_dir, level);
             continue;
         }
         if (l->known[level] && l->base[level].pos.txid >= info.pos.txid)
@@ -287,7 +286,7 @@ static void begin(struct db *db, unsigned level)
         .level = level,
         .settings = settings_of(db),
         .ledger = db->ledger,
-        .dir = local_state_dir(db->settings->path),
+        .dir = mem_strdup(db->state_dir),
     };
     db->snap = (struct db_snap){
         .work = db->work,

@@ -11,8 +11,7 @@ enum { TRY_AGAIN_MS = 10000 }; /* after the spool could not take a segment: a fu
 
 struct rc db_spool_open(struct db *db, struct err *err)
 {
-    CLEANUP(mem_freep) char *state = local_state_dir(db->settings->path);
-    CLEANUP(mem_freep) char *dir = mem_printf("%s/spool", state);
+    CLEANUP(mem_freep) char *dir = mem_printf("%s/spool", db->state_dir);
 
     db->load_item.owner = db;
     TRY(spool_open(&db->spool, db->fs, dir, db->settings->spool_limit, err));

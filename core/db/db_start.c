@@ -177,14 +177,13 @@ static void keep_index(struct story *t, struct db_snap *snap, const struct pos *
 /* A full snapshot as txid base + 1, and the mark in the log that says so. */
 static struct rc snapshot_as_next(struct story *t, const struct pos *base, struct err *err)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(t->s->path);
     struct db_snap snap = {.work = t->s->work,
         .store = t->s->store,
         .live = t->l,
         .lane = -1,
         .first = true,
         .stop = t->s->stop,
-        .dir = dir};
+        .dir = t->s->state_dir};
     struct db_segment *mark;
     struct pos pos;
 

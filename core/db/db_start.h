@@ -33,6 +33,7 @@ struct db_start {
     const struct fsys *fs;
     const struct clock *clock;
     const char *path;
+    const char *state_dir;     /* where its local state is */
     struct local_state *local; /* borrowed, locked */
     struct spool *spool;       /* borrowed */
     uint64_t log_limit;        /* while the replica does not answer the log is held up to this size */

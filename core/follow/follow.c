@@ -394,7 +394,7 @@ struct rc follow_run(
     struct rc rc;
 
     assert(opts->interval_ms > 0);
-    TRY(follow_copy_open(&f.copy, fs, opts->output, err));
+    TRY(follow_copy_open(&f.copy, fs, opts->output, opts->state_base, err));
     follow_rebase_clear(&f);
     rc = follow_find_state(&f, err);
     if (!rc_failed(rc)) {

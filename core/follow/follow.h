@@ -49,6 +49,7 @@ struct follow_event {
 
 struct follow_opts {
     const char *output;
+    const char *state_base; /* below which local states are (local_state.h); NULL: beside the output */
     uint32_t interval_ms;
     uint64_t log_limit; /* bytes of the copy's log at which nothing more is applied, until no reader needs it */
     unsigned parallel;  /* for a state that is restored; 0: a default */

@@ -20,6 +20,7 @@ enum {
 struct follow_copy {
     const struct fsys *fs; /* borrowed */
     char *path;            /* owned */
+    char *state_dir;       /* owned; of its local state */
     struct wal_conn *conn;
     struct wal_append *append;
     struct local_state *local;
@@ -60,9 +61,9 @@ static struct rc check_file(const struct follow_copy *c, struct err *err)
     return RC_OK;
 }
 
-static struct rc open_state(struct follow_copy *c, struct err *err)
+static struct rc open_state(struct follow_copy *c, const char *state_base, struct err *err)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(c->path);
+    const char *dir = c->state_dir = local_place_dir(c->path, state_base);
     enum local_state_found found;
     struct err why = {0};
     struct stat st;
@@ -94,7 +95,8 @@ static struct rc open_state(struct follow_copy *c, struct err *err)
     return RC_OK;
 }
 
-struct rc follow_copy_open(struct follow_copy **out, const struct fsys *fs, const char *path, struct err *err)
+struct rc follow_copy_open(
+    struct follow_copy **out, const struct fsys *fs, const char *path, const char *state_base, struct err *err)
 {
     CLEANUP(follow_copy_closep) struct follow_copy *c = mem_new(sizeof *c);
     enum wal_conn_outcome outcome;
@@ -105,7 +107,7 @@ struct rc follow_copy_open(struct follow_copy **out, const struct fsys *fs, cons
     c->hashes = page_hash_new();
     if (fs->stat(fs, path, &st) != 0)
         return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", path);
-    TRY(open_state(c, err));
+    TRY(open_state(c, state_base, err));
     TRY(check_file(c, err));
     TRY(wal_conn_open(&c->conn, fs, path, false, &outcome, err));
     if (outcome == WAL_CONN_ABSENT)
@@ -134,6 +136,7 @@ void follow_copy_close(struct follow_copy *c)
     page_hash_free(c->hashes);
     mem_free(c->page);
     mem_free(c->path);
+    mem_free(c->state_dir);
     mem_free(c);
 }
 
@@ -231,8 +234,8 @@ static struct rc foreign(struct follow_copy *c, struct err *err, const char *wha
     return rc_raise(err, E_CORRUPT,
         "%s was changed by somebody else (%s): it is no state of the replica any more, and nothing more is applied to "
         "it. Readers must open it read-only (mode=ro, or PRAGMA query_only); to get the replica's state again: weir "
-        "restore --follow --force, or delete %s and %s-weir",
-        c->path, what, c->path, c->path);
+        "restore --follow --force, or delete %s and %s",
+        c->path, what, c->path, c->state_dir);
 }
 
 /* Somebody has committed, or SQLite has recovered the index: all pages tell which. */

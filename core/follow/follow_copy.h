@@ -33,7 +33,8 @@ struct follow_copy;
 
 /* E_NOTFOUND no such file; E_EXISTS it is none that can be followed, with the reason; E_BUSY another process keeps it,
  * replicates it, or has it open exclusively. */
-MUST_USE struct rc follow_copy_open(struct follow_copy **out, const struct fsys *fs, const char *path, struct err *err);
+MUST_USE struct rc follow_copy_open(
+    struct follow_copy **out, const struct fsys *fs, const char *path, const char *state_base, struct err *err);
 /* The log is copied into the file, and removed when nobody else has it open. */
 void follow_copy_close(struct follow_copy *c);
 void follow_copy_closep(struct follow_copy **c);

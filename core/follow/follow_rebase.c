@@ -71,7 +71,7 @@ static struct rc apply(struct follow *f, const char *path, const struct restore_
 
 static char *place(const struct follow *f)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(f->opts->output);
+    CLEANUP(mem_freep) char *dir = local_place_dir(f->opts->output, f->opts->state_base);
 
     return mem_printf("%s/newest", dir);
 }

@@ -42,13 +42,6 @@ struct local_state {
     struct buf record;
 };
 
-/* --- names ------------------------------------------------------------------------------------------------------ */
-
-char *local_state_dir(const char *database_path)
-{
-    return mem_printf("%s-weir", database_path);
-}
-
 /* --- opening and closing ---------------------------------------------------------------------------------------- */
 
 /* Only the directory itself: a missing one above it means that the database is not there either. */

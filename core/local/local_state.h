@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * local_state - what one database's replication remembers on the local disk, in `<database>-weir/` (docs/format.md,
- * "Local state").
+ * local_state - what one database's replication remembers on the local disk, in `<database>-weir/` or below the
+ * state-dir (docs/format.md, "Local state").
  *
  *     lock          held (flock) by the one process that replicates the database; its text: process id, control socket
  *     current       the checkpoint: its id, position, runs; replaced atomically
@@ -34,6 +34,7 @@
 #ifndef LOCAL_STATE_H
 #define LOCAL_STATE_H
 
+#include "local_place.h"
 #include "page_hash.h"
 #include "pos.h"
 
@@ -44,9 +45,6 @@ enum {
 };
 
 struct local_state;
-
-/* `<path>-weir`; to be freed with mem_free. */
-char *local_state_dir(const char *database_path);
 
 /* Make the directory (0700) if it is missing and take the lock.  E_FENCED when another process holds it: the message
  * names its process id. */

@@ -436,7 +436,7 @@ struct rc restore_run(struct work *w, struct store *s, const struct fsys *fs, co
 
     *report = (struct restore_report){0};
     if (!opts->dry_run) {
-        TRY(restore_target_open(&target, fs, opts->output, opts->held, opts->force || opts->in_place, err));
+        TRY(restore_target_open(&target, fs, opts, err));
         j.target = restore_target_path(target);
     }
     if (opts->look == NULL) /* a look at the replica takes nothing from this machine, and leaves nothing */

@@ -34,6 +34,7 @@ struct restore_opts {
     bool keep_old;            /* keep the file that is replaced under another name */
     bool with_state;          /* write the local state beside it (default for the command) */
     unsigned parallel;        /* 0: a default */
+    const char *state_base;   /* below which local states are (local_state.h); NULL: beside the output */
     struct local_state *held; /* borrowed: the output's local state, when the caller holds its lock; NULL: it is free */
     const atomic_bool *stop;  /* E_CANCELED once it is set; NULL: never */
     bool background;          /* its threads have the lowest priority */

@@ -64,7 +64,7 @@ static void open_left(struct restore_reuse *r, const struct fsys *fs, const char
 
 static void open_old(struct restore_reuse *r, const struct restore_job *j, const char *target)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(j->opts->output);
+    CLEANUP(mem_freep) char *dir = local_place_dir(j->opts->output, j->opts->state_base);
     struct local_state_content content = {0};
     enum local_state_found found = LOCAL_STATE_NONE;
     const struct pos *p = &content.pos;

@@ -18,6 +18,7 @@ struct restore_target {
     const struct fsys *fs;    /* borrowed */
     char *path;               /* owned; links resolved */
     char *state_dir;          /* owned; beside the path as it was given, which is where a daemon looks */
+    const char *state_base;   /* borrowed; below which local states are; NULL: beside */
     struct local_state *held; /* borrowed; NULL: nobody holds it */
     bool exists;
     bool keep_old;
@@ -175,18 +176,19 @@ static struct rc inspect(struct restore_target *t, bool force, struct err *err)
     return RC_OK;
 }
 
-struct rc restore_target_open(struct restore_target **out, const struct fsys *fs, const char *path,
-    struct local_state *held, bool force, struct err *err)
+struct rc restore_target_open(
+    struct restore_target **out, const struct fsys *fs, const struct restore_opts *opts, struct err *err)
 {
     CLEANUP(restore_target_freep) struct restore_target *t = mem_new(sizeof *t);
 
-    if (path[0] == 0)
+    if (opts->output[0] == 0)
         return rc_raise(err, E_CONFIG, "the name of the file to restore to is empty");
     t->fs = fs;
-    t->held = held;
-    t->path = resolve(path);
-    t->state_dir = local_state_dir(path);
-    TRY(inspect(t, force, err));
+    t->held = opts->held;
+    t->path = resolve(opts->output);
+    t->state_base = opts->state_base;
+    t->state_dir = local_place_dir(opts->output, opts->state_base);
+    TRY(inspect(t, opts->force || opts->in_place, err));
     *out = MOVE(t);
     return RC_OK;
 }
@@ -394,6 +396,7 @@ static struct rc write_state(const struct restore_target *t, struct local_state 
     if (t->held != NULL)
         state = t->held;
     if (state == NULL) {
+        TRY(local_place_make_base(t->fs, t->state_base, err));
         TRY(local_state_open(&fresh, t->fs, t->state_dir, err));
         state = fresh;
     }

@@ -2,7 +2,7 @@
 /*
  * restore_target - the place where a restored database goes, and what may already be there.
  *
- *     restore_target_open(&t, fs, path, force, err)     refuse at once what cannot be replaced
+ *     restore_target_open(&t, fs, opts, err)            refuse at once what cannot be replaced
  *     ...                                               the image is built, proven and synced
  *     restore_target_check_file(temp, full, err)        SQLite's own checks, if wanted
  *     restore_target_publish(t, image, content, ...)    replace; the local state follows
@@ -29,17 +29,17 @@
 #define RESTORE_TARGET_H
 
 #include "image.h"
-#include "local_state.h"
+#include "restore.h"
 
 #include <stdatomic.h>
 
 struct restore_target;
 
-/* `held`: the local state of `path`, when the caller holds its lock; NULL: it is taken when it is needed.
- * E_EXISTS a file is there and `force` is not set; E_BUSY it is in use, or a weir daemon replicates it; E_CONFIG it
+/* Of the options count where to, what may be replaced, and where the local state is; they are borrowed.
+ * E_EXISTS a file is there and may not be replaced; E_BUSY it is in use, or a weir daemon replicates it; E_CONFIG it
  * cannot be a database file (a directory, a missing folder). */
-MUST_USE struct rc restore_target_open(struct restore_target **out, const struct fsys *fs, const char *path,
-    struct local_state *held, bool force, struct err *err);
+MUST_USE struct rc restore_target_open(
+    struct restore_target **out, const struct fsys *fs, const struct restore_opts *opts, struct err *err);
 void restore_target_free(struct restore_target *t);
 void restore_target_freep(struct restore_target **t);
 /* The file that will be replaced: symbolic links are followed. */

@@ -20,7 +20,7 @@ from lib import replica, tap  # noqa: E402  pylint: disable=wrong-import-positio
 from servers import ceph, process, s3rver, swift  # noqa: E402  pylint: disable=wrong-import-position
 
 SUITES = ("packaging", "readme", "oracle", "concurrently", "crash_fault", "crash_kill", "crash_power", "restart", "drill", "takeover", "wal_reset_bug", "bad_input", "odd_logs", "config", "big",
-          "outage", "http_api", "folds", "merges", "retention", "aged", "delta", "operators", "verify", "check", "follow", "many", "parked", "run_cmd", "triggers", "selftest", "selftest_cmd")
+          "outage", "http_api", "folds", "merges", "retention", "aged", "delta", "operators", "verify", "check", "follow", "many", "parked", "run_cmd", "triggers", "selftest", "selftest_cmd", "state_dir")
 STORIES = ("stories_function", "stories_container", "stories_seeded", "stories_instances", "stories_operator")
 S3_SUITES = ("s3_servers", "s3_proxy", "s3_requests", "s3_interop", "s3_faults", "s3_outage", "s3_fencing", "s3_tls", "s3_http2", "s3_options",
              "s3_uploads", "s3_share", "s3_iam")

@@ -41,7 +41,7 @@ for room in retention verify tables follow plain; do
   check core/$room "core/$room core/restore core/replica core/local core/work $below" 'curl expat microhttpd'
 done
 check core/db "core/db core/plain core/retention core/restore core/replica core/local core/work $below" 'curl expat microhttpd'
-check core/config "core/config core/db core/retention s3 core/base" 'sqlite3 curl expat microhttpd'
+check core/config "core/config core/db core/retention core/local s3 core/base" 'sqlite3 curl expat microhttpd'
 check core/check "core/check core/config core/db core/replica core/local core/work $below" 'curl expat microhttpd'
 check core/http 'core/http core/base' 'sqlite3 curl jansson expat'
 rooms=$(for room in core/*/; do printf '%s ' "${room%/}"; done)

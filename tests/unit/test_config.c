@@ -80,6 +80,7 @@ static void test_every_key(void **state)
                              "    log-limit: 64MiB\n"
                              "    spool-limit: 10GB\n"
                              "    fencing: warn\n"
+                             "    state-dir: /var/lib/weir\n"
                              "  - dir: /srv/tenants\n"
                              "    pattern: '*.sqlite'\n"
                              "    watch: true\n"
@@ -90,7 +91,6 @@ static void test_every_key(void **state)
                              "      storage-class: STANDARD_IA\n"
                              "http: {listen: '127.0.0.1:9180', token-file: /run/token}\n"
                              "socket: /run/weir/weir.sock\n"
-                             "state-dir: /var/lib/weir\n"
                              "log: {level: debug, format: json}\n"
                              "shutdown-timeout: 10s\n");
     const struct config_db *db = &c->dbs[0];
@@ -126,11 +126,11 @@ static void test_every_key(void **state)
     assert_string_equal(db->options[0].value, "https://s3.example.net");
     assert_string_equal(db->options[1].name, "storage-class");
     assert_string_equal(db->options[1].value, "STANDARD_IA");
-    assert_string_equal(strrchr(db->options[1].at, '/'), "/weir.yml:20:22");
+    assert_string_equal(strrchr(db->options[1].at, '/'), "/weir.yml:21:22");
     assert_string_equal(c->http_listen, "127.0.0.1:9180");
     assert_string_equal(c->http_token_file, "/run/token");
     assert_string_equal(c->socket, "/run/weir/weir.sock");
-    assert_string_equal(c->state_dir, "/var/lib/weir");
+    assert_string_equal(c->dbs[0].state_dir, "/var/lib/weir");
     assert_int_equal(c->log_level, SLOG_DEBUG);
     assert_int_equal(c->log_format, SLOG_JSON);
     assert_int_equal(c->shutdown_ms, 10000);

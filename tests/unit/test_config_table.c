@@ -61,7 +61,6 @@ static void free_top(struct config *c)
     mem_free(c->http_listen);
     mem_free(c->http_token_file);
     mem_free(c->socket);
-    mem_free(c->state_dir);
     *c = (struct config){0};
 }
 

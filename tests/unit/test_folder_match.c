@@ -83,11 +83,14 @@ static void test_inside(void **state)
 
 static void test_state_dir(void **state)
 {
-    char *dir = folder_match_state_dir("/srv/x//"), *root = folder_match_state_dir("/");
+    char *dir = folder_match_state_dir("/srv/x//", NULL), *root = folder_match_state_dir("/", NULL);
 
     (void)state;
     assert_string_equal(dir, "/srv/x/.weir");
     assert_string_equal(root, "/.weir");
+    mem_free(dir);
+    dir = folder_match_state_dir("/no/such//", "/var/lib/weir");
+    assert_true(strncmp(dir, "/var/lib/weir/such-", 19) == 0);
     mem_free(dir);
     mem_free(root);
 }

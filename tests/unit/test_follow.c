@@ -219,7 +219,7 @@ static void from_every_state(void **state)
 /* What the local state says for a takeover. */
 static void leaves_a_restored_state(void **state)
 {
-    CLEANUP(mem_freep) char *dir = local_state_dir(kit.copy);
+    CLEANUP(mem_freep) char *dir = local_place_dir(kit.copy, NULL);
     struct local_state_content content;
     enum local_state_found found;
 

@@ -176,7 +176,7 @@ static void test_file_in_use(void **state)
 static void test_file_under_replication(void **state)
 {
     struct local_state *ls = NULL;
-    char *dir = local_state_dir(kit.target);
+    char *dir = local_place_dir(kit.target, NULL);
 
     (void)state;
     make_old();
@@ -194,7 +194,7 @@ static void test_old_state_goes(void **state)
 {
     struct local_state_content content;
     enum local_state_found found;
-    char *dir = local_state_dir(kit.target);
+    char *dir = local_place_dir(kit.target, NULL);
 
     (void)state;
     assert_ok_err(restore((struct restore_opts){.with_state = true, .timeline = 1}), &kit.err);

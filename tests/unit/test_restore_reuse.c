@@ -353,7 +353,7 @@ static void test_state_that_lies(void **state)
 {
     struct local_state_content content = {.database = kit.h[0].database};
     struct local_state *ls = NULL;
-    char *dir = local_state_dir(kit.target);
+    char *dir = local_place_dir(kit.target, NULL);
 
     (void)state;
     for (int i = 0; i < 3; i++) {

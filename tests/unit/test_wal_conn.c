@@ -3,10 +3,12 @@
 
 #include "wal_world.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -254,6 +256,51 @@ static int as_nobody(const char *path, bool may_switch, char *text, size_t size)
     return WEXITSTATUS(status);
 }
 
+static int flock_errno;
+
+static int no_flock(const struct fsys *fs, int fd, int operation)
+{
+    (void)fs;
+    (void)fd;
+    assert_int_equal(operation, LOCK_EX | LOCK_NB);
+    errno = flock_errno;
+    return -1;
+}
+
+/* Another process has it open as we do: only one may.  SQLite's locks know nothing of that. */
+static void claimed_by_another(void **state)
+{
+    static const int none[] = {ENOLCK, EOPNOTSUPP, ENOSYS, EINVAL, EBADF};
+    struct fsys fs = fsys_real;
+    struct wal_world w;
+    struct wal_conn *c;
+    int fd;
+
+    (void)state;
+    wal_world_begin(&w, 4096);
+    fd = open(w.path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_refused(w.path, true, E_FENCED, "another weir process is at work on");
+    assert_int_equal(flock(fd, LOCK_UN), 0);
+    assert_ok_err(attempt(&c, w.path, true), &err);
+    assert_int_not_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    assert_int_equal(errno, EWOULDBLOCK);
+    wal_conn_close(c);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0); /* it let go */
+    (void)close(fd);
+
+    fs.flock = no_flock;
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        flock_errno = none[i];
+        assert_ok_err(wal_conn_open(&c, &fs, w.path, true, &outcome, &err), &err);
+        wal_conn_close(c);
+    }
+    flock_errno = EIO;
+    assert_fails(wal_conn_open(&c, &fs, w.path, true, &outcome, &err), E_IO);
+    wal_world_end(&w);
+}
+
 static void denied(void **state)
 {
     struct wal_world w;
@@ -357,6 +404,7 @@ int main(void)
         cmocka_unit_test(long_rollback_transaction),
         cmocka_unit_test(twice),
         cmocka_unit_test(identity),
+        cmocka_unit_test(claimed_by_another),
         cmocka_unit_test(denied),
         cmocka_unit_test(helpers),
         cmocka_unit_test(leaves_the_log_to_its_owner),
