@@ -74,7 +74,7 @@ int engine_apart(struct engine_world *w, void (*fn)(struct engine_world *w, cons
     pid = fork();
     MUST(pid >= 0);
     if (pid == 0) {
-        (void)alarm(100); /* what hangs is a finding, not a test that never ends */
+        (void)alarm(300); /* what hangs is a finding, not a test that never ends */
         fn(w, arg);
         _exit(0);
     }
