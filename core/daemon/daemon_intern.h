@@ -63,6 +63,7 @@ struct daemon_member {
     int64_t begun_ms; /* wall clock: since when it notes them */
     struct daemon_copy successor;
     bool has_successor;
+    bool returns;        /* its folder looks for it when it has left */
     uv_timer_t patience; /* the time to leave in order */
     bool patience_open;
     struct daemon_member *next;
@@ -303,6 +304,8 @@ bool daemon_member_same_replica(const struct db_settings *a, const struct db_set
 /* Ship, stop, close, and begin the successor (NULL: none).  For one that is leaving already only the successor
  * changes. */
 void daemon_member_leave(struct daemon_member *m, const struct db_settings *successor);
+/* It was to have a successor outside its folder, and stays with the folder after all. */
+void daemon_member_return(struct daemon_member *m);
 /* Settings that a running database can take. */
 void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set);
 /* Close one that is over, when the daemon ends. */

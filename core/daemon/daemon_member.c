@@ -120,7 +120,7 @@ static void gone(struct daemon_member *m)
     unlink_member(m);
     if (m->item != NULL)
         daemon_item_closed(m->item);
-    for (struct daemon_folder *f = d->folders; f != NULL && m->item == NULL; f = f->next)
+    for (struct daemon_folder *f = d->folders; f != NULL && (m->item == NULL || m->returns); f = f->next)
         daemon_folder_kick(f); /* it may be the folder's from now on */
     daemon_queue_kick(d);
     if (m->has_successor && !d->stopping)
@@ -276,6 +276,12 @@ void daemon_member_leave(struct daemon_member *m, const struct db_settings *succ
     }
     start_patience(m);
     db_stop(&m->db);
+}
+
+void daemon_member_return(struct daemon_member *m)
+{
+    daemon_member_leave(m, NULL);
+    m->returns = true;
 }
 
 void daemon_member_park(struct daemon_member *m)

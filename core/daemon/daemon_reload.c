@@ -90,9 +90,12 @@ static void update_members(struct daemon *d, const struct daemon_settings *setti
     for (struct daemon_member *m = d->members, *next; m != NULL; m = next) {
         const struct db_settings *set = find(settings, m->settings.set.path);
 
-        next = m->next; /* leaving may take it out of the list, but never another one */
-        if (m->item != NULL)
-            continue; /* its folder's */
+        next = m->next;        /* leaving may take it out of the list, but never another one */
+        if (m->item != NULL) { /* its folder's, or an entry of its own that is yet to begin */
+            if (m->has_successor && set == NULL)
+                daemon_member_return(m);
+            continue;
+        }
         if (set == NULL) {
             LOG_INFO("removed by the new configuration: shipping what is left", F_STR("db", m->settings.set.path));
             daemon_member_leave(m, NULL);

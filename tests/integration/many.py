@@ -212,6 +212,29 @@ def entries_and_folders(case):
 # --- bad ones ---------------------------------------------------------------------------------------------------------
 
 
+def own_entry_taken_back(case):
+    """An entry of its own that is gone from the file again before its folder could let go of the database: the folder keeps it."""
+    folder, own = Folder(case, park="0s"), case.replica("own").url
+    a = folder.make("a.db")
+    daemon = folder.start()
+    folder.sync("a.db")
+    place = case.replica().url.removeprefix("file://")
+    os.rename(place, place + ".away")
+    write(place, "in the way")
+    insert(case, a, 2)
+    wait_until(lambda: "shipping fails" in daemon.log(), f"the replica to be missed\n{tail(daemon.log())}")
+    daemon.reload(config(folder.entry, entry(a, own)))  # begins when what is left is shipped
+    daemon.reload(config(folder.entry))
+    os.unlink(place)
+    os.rename(place + ".away", place)
+    folder.wait(lambda d: any(item["path"] == a and item["state"] == "replicating" for item in d["databases"]), "a.db goes on")
+    folder.sync("a.db")
+    equal(folder.of("a.db")["url"], folder.url("a.db"), "the replica")
+    check(not os.path.exists(own.removeprefix("file://")), "the entry that was taken back has made a replica")
+    daemon.stop()
+    equal(folder.rows("a.db"), [1, 2], "rows")
+
+
 def bad_among_good(case):
     """No database, locked, denied, with a replica that cannot be written, or with another's: told, and the others go on."""
     folder = Folder(case, recursive=True)
@@ -537,7 +560,7 @@ def cases(_options):
     """All stories."""
     return [
         ("come and go", come_and_go), ("gone while open", while_open), ("not watched", not_watched),
-        ("entries and folders", entries_and_folders), ("a bad one among good ones", bad_among_good), ("the same replica", same_replica),
+        ("entries and folders", entries_and_folders), ("an entry that is taken back", own_entry_taken_back), ("a bad one among good ones", bad_among_good), ("the same replica", same_replica),
         ("two daemons", two_daemons), ("wake with a connection", wake_with_connection), ("reset unseen", reset_unseen),
         ("a connection for each commit", connection_for_each), ("large transactions", large_transactions),
         ("readers do not wake", readers_do_not_wake), ("killed while parked", killed_while_parked),
