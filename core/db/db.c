@@ -176,6 +176,7 @@ static void started(struct db *db)
     db->spool_bytes = spool_bytes(db->spool);
     db->spool_error.code = E_OK;
     db->log_bytes = db->open_commits = db->open_frames = db->open_bytes = 0;
+    db->open_is_old = false;
     db->timeline = db->live->timeline;
     shipper_follow(&db->shipper, db->live->timeline, &db->live->run);
     db->shipped_txid = db->start.shipped.txid;

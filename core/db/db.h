@@ -186,6 +186,7 @@ struct db {
     uint64_t txid, shipped_txid;
     int64_t time_ms, shipped_time_ms;
     uint64_t log_bytes, open_commits, open_frames, open_bytes;
+    bool open_is_old;
     uint64_t break_count, reset_count; /* of this attachment */
     const char *reset_obstacle;
     uint64_t snapshot_txid;

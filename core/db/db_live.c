@@ -313,12 +313,15 @@ static struct rc copy_rest(void *ctx, bool *all, struct err *err)
 
 /* A crash behind the reset finds its way by the old log's end (wal_resume.h), as long as the new one has not come up to
  * the place that we know.  So that is to be far along, and not at the log's begin. */
+static bool is_safe_here(const struct db_live *l)
+{
+    return l->safe.valid && memcmp(l->safe.salt, l->cap.pos.salt, sizeof l->safe.salt) == 0;
+}
+
 static bool may_reset(const struct db_live *l)
 {
-    const struct wal_pos *at = wal_reader_pos(l->reader);
-    bool same = l->safe.valid && memcmp(l->safe.salt, at->salt, sizeof at->salt) == 0;
-
-    return !l->careful || (same && l->safe.frame >= DB_LIVE_RESET_FRAMES / 2) || wal_reader_broken(l->reader);
+    return !l->careful || (is_safe_here(l) && l->safe.frame >= DB_LIVE_RESET_FRAMES / 2)
+           || wal_reader_broken(l->reader);
 }
 
 static struct rc reset_log(struct db_live *l, struct err *err)
@@ -378,7 +381,7 @@ static struct rc capture(struct db_live *l, struct db_step *step, struct err *er
     TRY(wal_capture_step(&l->cap, DB_LIVE_STEP_US, &step->state, err));
     if (step->state == WAL_READER_MORE)
         TRY(catch_up_held(l, &step->state, err));
-    if (step->state == WAL_READER_QUIET)
+    if (step->state == WAL_READER_QUIET && (!l->careful || is_safe_here(l) || seg_enc_commit_count(l->enc) == 0))
         TRY(wal_reset_tend_gate(l->conn, l->reader, LET_THROUGH_US, err));
     if (step->state == WAL_READER_QUIET || (step->state == WAL_READER_MORE && near_end(l))) {
         TRY(reset_log(l, err));
@@ -451,6 +454,7 @@ struct rc db_live_step(struct db_live *l, struct db_step *step, struct err *err)
     step->open_commits = seg_enc_commit_count(l->enc);
     step->open_frames = l->cap.frame_count - l->open_begin;
     step->open_bytes = seg_enc_stored_size(l->enc);
+    step->open_is_old = l->safe.valid && l->safe.frame > 0 && !is_safe_here(l);
     step->reset_count = l->reset_count;
     step->reset_obstacle = l->reset_obstacle;
     step->break_count = wal_reader_breaks(l->reader);

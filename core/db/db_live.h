@@ -122,6 +122,7 @@ struct db_step {
     uint32_t log_frames;
     uint64_t open_commits;            /* in the segment that is still open */
     uint64_t open_frames, open_bytes; /* of the log, read into it; stored so far */
+    bool open_is_old;                 /* the log was started over since the last place in it that is known to be ours */
     uint64_t break_count;             /* places where SQLite broke the chain of checksums */
     uint64_t reset_count;             /* of the log, by us */
     const char *reset_obstacle;       /* why the last try did not work; NULL: it did */

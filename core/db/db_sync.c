@@ -170,7 +170,9 @@ static void next_step(struct db *db)
         db->quiet_ms = 0;
         watch_checkpoints(db);
         /* Fast writers checkpoint every few milliseconds, and overwrite the images from before. */
-        step_in(db, db->step.frame_count > FAST_FRAMES ? TICK_MIN_MS : tick);
+        if (db_spool_must_keep(db))
+            tick = 0;
+        step_in(db, db->step.frame_count > FAST_FRAMES && tick > TICK_MIN_MS ? TICK_MIN_MS : tick);
         return;
     }
     watch(db);
@@ -208,6 +210,7 @@ static void publish(struct db *db)
     db->open_commits = db->step.open_commits;
     db->open_frames = db->step.open_frames;
     db->open_bytes = db->step.open_bytes;
+    db->open_is_old = db->step.open_is_old;
     db->reset_count = db->step.reset_count;
     db->reset_obstacle = db->step.reset_obstacle;
     db->log_bytes = (uint64_t)db->step.log_frames * (WAL_FMT_FRAME_HEADER_SIZE + db->live->conn->page_size);

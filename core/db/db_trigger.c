@@ -53,7 +53,7 @@ uint64_t db_trigger_commit_limit(const struct db *db)
 bool db_trigger_must_spool(const struct db *db)
 {
     return db_trigger_waits(db) && db->open_commits > 0
-           && (db->open_frames >= DB_TRIGGER_FRAMES_MAX || db->open_bytes >= DB_LIVE_SEGMENT_SIZE);
+           && (db->open_is_old || db->open_frames >= DB_TRIGGER_FRAMES_MAX || db->open_bytes >= DB_LIVE_SEGMENT_SIZE);
 }
 
 bool db_trigger_is_through(const struct db *db)

@@ -12,8 +12,8 @@
  *
  * What waits must neither be lost with this process nor hold up the log, which SQLite starts over every 1,000 frames.
  * So it is finished into the spool (db_spool.h) before the log has gone too far for a crash to find the way back
- * (wal_resume.h), and the log is not started over before that.  Where the spool takes nothing, segments are shipped
- * when they are full.
+ * (wal_resume.h), the log is not started over before that, and what was read of its old end goes there at once.  Where
+ * the spool takes nothing, segments are shipped when they are full.
  *
  * Limits: half of the spool, so that the other half is there for a replica that does not answer, and
  * DB_TRIGGER_SEGMENTS_MAX segments.  Whatever waits is let through then.

@@ -21,7 +21,7 @@ from lib.case import tail, wait_until
 from lib.daemon import check_order, log_of, restore, restore_all, restore_state
 from lib.history import Recorder, compare, fingerprint_file
 from lib.mix import Mix
-from lib.tap import check, diag, equal
+from lib.tap import Skip, check, diag, equal
 from many import Folder
 from oracle import write_history
 
@@ -289,12 +289,15 @@ def folder(case):
     a, b = dbs.path("a.db"), dbs.path("b.db")
     equal(dbs.of("a.db")["triggers"], {"interval": "off", "commits": "off", "changed": False}, "of a parked one")
     before = dbs.replica.list()
-    case.run("sqlite3", a, "INSERT INTO t VALUES (2)")
+    # Applications that stay: what whoever opens and closes a database commits may have to be found by comparing, which ships it.
+    stay = contextlib.ExitStack()
+    of_a, of_b = (stay.enter_context(application(path)) for path in (a, b))
+    of_a.execute("INSERT INTO t VALUES (2)")
     dbs.wait(lambda _: dbs.of("a.db")["lag"]["commits"] == 1, "it is read")
     equal(dbs.replica.list(), before, "the replica")
     equal(change(case, b, "--commits", "1")["commits"], "1", "of a parked one")
     equal((dbs.of("b.db")["parked"], dbs.of("b.db")["triggers"]["commits"]), (True, "1"), "it stays parked")
-    case.run("sqlite3", b, "INSERT INTO t VALUES (2)")
+    of_b.execute("INSERT INTO t VALUES (2)")
     dbs.wait(lambda _: dbs.of("b.db")["shipped_txid"] > 1 and dbs.of("b.db")["parked"], "the other one ships by itself, and is parked again")
     equal(dbs.of("b.db")["triggers"]["changed"], True, "it has kept that")
     equal((dbs.of("a.db")["parked"], dbs.of("a.db")["lag"]["commits"]), (False, 1), "the one that waits")
@@ -305,14 +308,15 @@ def folder(case):
     mark = dbs.daemon.reload(config(dbs.entry))
     check("triggers changed" not in dbs.daemon.log_since(mark), "a reload says more than it does")
     equal(dbs.of("b.db")["triggers"], {"interval": "off", "commits": "off", "changed": False}, "behind a reload")
-    case.run("sqlite3", b, "INSERT INTO t VALUES (3)")
+    of_b.execute("INSERT INTO t VALUES (3)")
     dbs.wait(lambda _: dbs.of("b.db")["lag"]["commits"] == 1, "it is read")
     equal(dbs.replica.list(), before, "the replica")
     dbs.daemon.process.send_signal(signal.SIGSTOP)  # what is committed while nobody looks ...
-    case.run("sqlite3", a, "INSERT INTO t VALUES (3)")
+    of_a.execute("INSERT INTO t VALUES (3)")
     dbs.daemon.process.send_signal(signal.SIGCONT)
     case.weir("sync", a)  # ... is shipped for who does not wait, too
     dbs.wait(lambda _: dbs.of("a.db")["txid"] > 2 and dbs.of("a.db")["lag"]["commits"] == 0, "it is shipped")
+    stay.close()
     dbs.daemon.stop()
     for name in ("a.db", "b.db"):
         equal(rows_of(case, dbs.url(name)), 3, f"rows of {name}")
@@ -332,7 +336,7 @@ def pressed(case):
         case.run("sqlite3", dbs.path(name), "INSERT INTO t VALUES (2)")
     dbs.wait(lambda d: all(item["txid"] == 2 for item in d["databases"]), "all are read")
     waiting = [item for item in dbs.document()["databases"] if item["lag"]["commits"] > 0]
-    check(0 < len(waiting) <= PLACES, f"{len(waiting)} wait")
+    check(len(waiting) < len(names), "all of them wait, though not all can be open")
     dbs.daemon.stop()
     equal([rows_of(case, dbs.url(name)) for name in names], [2] * len(names), "rows")
 
@@ -446,7 +450,7 @@ def limits(case):
 def away(case):
     """The replica is away when somebody asks: who waits, waits; when it is back everything is there."""
     if case.options.store.kind != "file":
-        return
+        raise Skip("needs a directory")
     db, replica, daemon, txid = begin(case)
     folder = replica.folder
     with application(db) as app:

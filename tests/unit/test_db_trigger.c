@@ -182,6 +182,9 @@ static void test_limits(void **state)
     g.db.open_frames = DB_TRIGGER_FRAMES_MAX;
     assert_true(db_trigger_must_spool(&g.db));
     g.db.open_frames = 1;
+    g.db.open_is_old = true; /* the log was started over */
+    assert_true(db_trigger_must_spool(&g.db));
+    g.db.open_is_old = false;
     g.db.open_bytes = DB_LIVE_SEGMENT_SIZE;
     assert_true(db_trigger_must_spool(&g.db));
     db_trigger_read(&g.db, true);
