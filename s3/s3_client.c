@@ -128,6 +128,8 @@ static bool correct(struct s3_call *call, const struct s3_error *e)
 
     switch (e->action) {
     case S3_ACTION_FAIL:
+        if (e->unknown && call->access_key[0] != 0)
+            s3_cred_reject(c->o.cred, call->access_key); /* whoever asks next finds the file that was put right */
         break;
     case S3_ACTION_REGION:
         if (call->region_count >= S3_CLIENT_REGIONS_MAX)

@@ -12,6 +12,7 @@
 
 enum {
     RECEIVE_SIZE = 64 << 10, /* what libcurl reads at a time: four pieces to us for one system call */
+    CA_CACHE_S = 10, /* a file of authorities that was put right helps without a restart; libcurl's own is a day */
     STATUS_ERROR = 300,
 };
 
@@ -242,6 +243,9 @@ static void set_transport(struct s3_http_job *job)
         SET(job, CAINFO, http->ca_file);
         SET(job, CAPATH, NULL); /* these authorities and no others */
     }
+#if LIBCURL_VERSION_NUM >= 0x075700
+    SET(job, CA_CACHE_TIMEOUT, (long)CA_CACHE_S); /* older ones read the file for each connection */
+#endif
     /* A name server that does not answer must not hold up the loop: without this, libcurl waits for its resolver's
      * thread when a transfer ends before it. */
     SET(job, QUICK_EXIT, 1L);

@@ -126,6 +126,23 @@ struct rc ask_folder(const struct fsys *fs, const char *dir, const char *state_b
     return rc;
 }
 
+/* A database that has failed is held by nobody, but its daemon may be there for the others, and tells. */
+static struct rc ask_own_socket(
+    const char *database, const char *state_base, const struct http_ask *what, json_t **answer, struct err *err)
+{
+    CLEANUP(mem_freep) char *state = local_place_dir(database, state_base);
+    CLEANUP(mem_freep) char *path = mem_printf("%s/control.sock", state);
+    struct err ignored;
+
+    if (!rc_failed(ask_once(path, what, answer, &ignored)))
+        return RC_OK;
+    if (ignored.code != E_NOTFOUND) {
+        *err = ignored;
+        return rc_of(err);
+    }
+    return rc_raise(err, E_CANCELED, "no weir process replicates %s", database);
+}
+
 struct rc ask_daemon(const struct fsys *fs, const char *database, const char *state_base, const struct http_ask *what,
     json_t **answer, struct err *err)
 {
@@ -134,7 +151,7 @@ struct rc ask_daemon(const struct fsys *fs, const char *database, const char *st
 
     TRY(find_holder(fs, database, state_base, &holder, err));
     if (!holder.held || holder.socket_path[0] == 0)
-        return rc_raise(err, E_CANCELED, "no weir process replicates %s", database);
+        return ask_own_socket(database, state_base, what, answer, err);
     rc = ask_once(holder.socket_path, what, answer, err);
     if (rc.code == E_NOTFOUND) /* it has just ended */
         return rc_raise(err, E_CANCELED, "no weir process answers for %s", database);

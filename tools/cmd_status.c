@@ -78,14 +78,12 @@ static void print_database(const json_t *db)
         (void)printf("  error      %s\n", text(error, "message"));
 }
 
-/* Anything that an operator should look at makes the exit status 1. */
+/* Anything that an operator should look at makes the exit status 1; what that is the daemon knows. */
 static int judge(const json_t *db)
 {
-    const char *state = text(db, "state");
-
-    if (strcmp(state, "fenced") == 0)
+    if (strcmp(text(db, "state"), "fenced") == 0)
         return rc_exit_status(E_FENCED);
-    return strcmp(state, "replicating") == 0 && json_is_null(json_object_get(db, "error")) ? 0 : 1;
+    return json_is_true(json_object_get(db, "ready")) ? 0 : 1;
 }
 
 static int worse(int a, int b)
@@ -164,16 +162,27 @@ static struct rc ask(const struct request *r, json_t **answer, struct err *err)
         if (rc.code != E_CANCELED || c == NULL)
             return rc;
     }
-    /* A database that failed lies still, but the daemon may be there for the others. */
+    /* A database that failed lies still, or its local state cannot be read, but the daemon may be there for the others.
+     */
+    rc = rc_raise(err, E_CANCELED, "no weir process replicates it");
     for (size_t i = 0; i < c->db_count; i++) {
+        struct err one;
+        struct rc found;
+
         if (c->dbs[i].path != NULL)
-            rc = ask_daemon(r->fs, c->dbs[i].path, c->dbs[i].state_dir, &what, answer, err);
+            found = ask_daemon(r->fs, c->dbs[i].path, c->dbs[i].state_dir, &what, answer, &one);
         else
-            rc = ask_folder(r->fs, c->dbs[i].dir, c->dbs[i].state_dir, &what, answer, err);
-        if (rc.code != E_CANCELED)
-            return rc;
+            found = ask_folder(r->fs, c->dbs[i].dir, c->dbs[i].state_dir, &what, answer, &one);
+        if (!rc_failed(found))
+            return found;
+        if (rc.code == E_CANCELED && found.code != E_CANCELED) {
+            *err = one;
+            rc = found;
+        }
+        if (found.code == E_TIMEOUT)
+            break; /* the others would wait for the same one */
     }
-    return rc_raise(err, E_CANCELED, "no weir process replicates it");
+    return rc;
 }
 
 /* --- showing ------------------------------------------------------------------------------------------------------ */

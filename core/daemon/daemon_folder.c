@@ -260,13 +260,6 @@ static void run_scan(struct work_item *work)
     f->scan_rc = folder_scan_run(&f->scan, &f->scan_err);
 }
 
-static void tell(struct daemon_folder *f, const struct err *err)
-{
-    if (f->error.code != err->code)
-        LOG_ERROR("the folder cannot be searched, will try again", F_STR("folder", f->dir), F_ERR(err));
-    f->error = *err;
-}
-
 static void tell_skipped(struct daemon_folder *f)
 {
     const struct folder_scan *s = &f->scan;
@@ -323,6 +316,7 @@ static void apply(struct daemon_folder *f)
 
 static void on_scanned(struct work_item *work)
 {
+    static const struct err fine = {.code = E_OK};
     struct daemon_folder *f = work->owner;
     struct daemon *d = f->daemon;
     bool failed = rc_failed(f->scan_rc);
@@ -330,11 +324,12 @@ static void on_scanned(struct work_item *work)
     f->scanning = false;
     if (!f->leaving && !d->stopping) {
         if (failed)
-            tell(f, &f->scan_err);
+            daemon_watch_folder(f, &f->scan_err);
         else
-            f->error.code = E_OK;
+            daemon_watch_folder(f, &fine);
         if (!failed)
             apply(f);
+        daemon_notify_news(d);
         look_at_items(f, f->scan_full || failed);
         if (f->scan_again)
             scan_in(f, SCAN_SOON_MS);
@@ -356,7 +351,7 @@ static void begin_scan(struct daemon_folder *f)
     if (f->leaving || d->stopping || f->scanning)
         return;
     if (d->fs->stat(d->fs, f->dir, &st) == 0 && rc_failed(take_lock(f, &err))) {
-        tell(f, &err);
+        daemon_watch_folder(f, &err);
         scan_in(f, SCAN_BLIND_MS);
         return;
     }

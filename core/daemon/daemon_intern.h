@@ -64,8 +64,9 @@ struct daemon_member {
     struct daemon_copy successor;
     bool has_successor;
     bool returns;        /* its folder looks for it when it has left */
-    uv_timer_t patience; /* the time to leave in order */
+    uv_timer_t patience; /* the time to leave in order; of one that failed: until the next try */
     bool patience_open;
+    uint32_t failed_pause_ms; /* the last such pause */
     struct daemon_member *next;
 };
 
@@ -129,7 +130,8 @@ struct daemon_item {
     char *path, *url; /* owned */
     enum daemon_item_state state;
     struct daemon_member *member;     /* AWAKE */
-    struct err *error;                /* owned; FAILED, FENCED */
+    struct err *error;                /* owned; FAILED, FENCED; and what failed while it was open and is not mended */
+    bool prune_failed;                /* that is its last prune */
     struct park_mark mark;            /* PARKED: what its files must look like; EMPTY, FAILED: what they looked like */
     struct daemon_triggers *triggers; /* owned; others than the folder's, until a reload; NULL: none */
     struct daemon_item_facts facts;
@@ -226,7 +228,7 @@ struct daemon {
     unsigned lane; /* of the next one */
     struct daemon_folder *folders;
     struct daemon_item *items; /* of all folders */
-    uint64_t item_number, item_change_count;
+    uint64_t item_number, item_change_count, item_count;
     size_t item_shown_count;
     struct daemon_item *queue, **queue_last; /* to be opened */
     size_t open_max;                         /* members of folders at once */
@@ -293,6 +295,8 @@ void daemon_child_close(struct daemon *d);
 struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_settings *set);
 /* The same for a database of a folder. */
 struct daemon_member *daemon_member_begin_item(struct daemon_item *item, const struct db_settings *set);
+/* The pause after a failure that no retry mends by itself, by the one before: a person may have mended it. */
+uint32_t daemon_member_failed_pause(uint32_t before_ms);
 /* Could a running one go on with these settings?  And the ones that it takes. */
 bool daemon_member_can_take(const struct db_settings *now, const struct db_settings *set);
 void daemon_member_take(struct db_settings *now, const struct db_settings *set);
@@ -358,6 +362,15 @@ void daemon_status_closed(const struct daemon_item *item, const char *url, struc
 /* How many of a folder's databases are how. */
 void daemon_status_count(const struct daemon_folder *f, uint64_t counts[METRICS_FOLDER_STATE_COUNT]);
 
+/* --- daemon_verdict.c */
+/* Something that is not well: a database, a folder, the configuration; `why` NULL: its state says it. */
+typedef void daemon_verdict_fn(void *ctx, const char *path, const char *state, const struct err *why);
+void daemon_verdict_each(const struct daemon *d, daemon_verdict_fn *found, void *ctx);
+/* Is everything well?  Is an open one?  One that is not open? */
+bool daemon_verdict_all(const struct daemon *d);
+bool daemon_verdict_member(const struct daemon_member *m);
+bool daemon_verdict_item(const struct daemon_item *i);
+
 /* --- daemon_show.c: pages */
 void daemon_show_ready(struct daemon *d, struct http_call *call);
 void daemon_show_events(struct daemon *d, struct http_call *call);
@@ -385,6 +398,12 @@ void daemon_notify_close(struct daemon *d);
 /* Of the actor of a member: what changed becomes events, counts and samples. */
 void daemon_watch_news(struct db *db);
 void daemon_watch_configuration(struct daemon *d, const char *kind, const char *text);
+/* The same of a folder, or of a database that is not open; `why` code E_OK: it is well again. */
+void daemon_watch_path(struct daemon *d, const char *path, const struct err *why);
+/* A folder was searched, or could not be. */
+void daemon_watch_folder(struct daemon_folder *f, const struct err *err);
+/* A database of a folder is not there any more. */
+void daemon_watch_gone(const struct daemon_item *item);
 
 /* --- daemon_folder.c */
 void daemon_folder_begin(struct daemon *d, const struct daemon_folder_settings *set);

@@ -12,8 +12,6 @@
 #include <string.h>
 
 enum {
-    FAILED_PAUSE_MIN_MS = 60 * 1000,
-    FAILED_PAUSE_MAX_MS = 60 * 60 * 1000,
     UNPARKED_PAUSE_MIN_MS = 10 * 1000, /* a reader that never ends keeps a database from being parked */
     UNPARKED_PAUSE_MAX_MS = 30 * 60 * 1000,
     UNSURE_MAX = 10,
@@ -68,13 +66,6 @@ struct daemon_item *daemon_item_next(struct daemon *d, struct daemon_item_place 
     at->number = item != NULL ? item->number : 1; /* the last one has number 1: nothing is behind it */
     at->change_count = d->item_change_count;
     return item;
-}
-
-static uint32_t longer(uint32_t pause_ms, uint32_t min_ms, uint32_t max_ms)
-{
-    if (pause_ms < min_ms)
-        return min_ms;
-    return pause_ms > max_ms / 2 ? max_ms : pause_ms * 2;
 }
 
 /* --- watching ----------------------------------------------------------------------------------------------------- */
@@ -157,6 +148,7 @@ static void item_free(struct daemon_item *item)
     if (item->all_next != NULL)
         item->all_next->all_at = item->all_at;
     f->daemon->item_change_count++;
+    f->daemon->item_count--;
     f->daemon->item_shown_count -= item->shown;
     f->item_count--;
     mem_free(item->path);
@@ -181,26 +173,11 @@ void daemon_item_leave(struct daemon_item *item)
         item_free(item);
 }
 
-static void remember_gone(const struct daemon_item *item)
-{
-    struct daemon *d = item->folder->daemon;
-    struct daemon_gone *g = &d->gone[d->gone_count++ % DAEMON_GONE_MAX];
-
-    mem_free(g->path);
-    mem_free(g->url);
-    *g = (struct daemon_gone){.path = mem_strdup(item->path),
-        .url = config_replica_redact(item->url),
-        .gone_ms = clock_wall_ms(&clock_real),
-        .txid = item->facts.txid};
-    LOG_INFO("the database is gone, its history stays", F_STR("db", item->path), F_STR("url", g->url),
-        F_U64("txid", item->facts.txid));
-}
-
 static void gone(struct daemon_item *item)
 {
     if (item->state != DAEMON_ITEM_NEW && item->facts.txid > 0) {
         item->folder->gone_count++;
-        remember_gone(item);
+        daemon_watch_gone(item);
     }
     daemon_item_leave(item);
 }
@@ -226,6 +203,7 @@ void daemon_item_add(struct daemon_folder *f, const char *path)
         item->all_next->all_at = &item->all_next;
     f->daemon->items = item;
     item->number = ++f->daemon->item_number;
+    f->daemon->item_count++;
     item->shown = f->daemon->item_shown_count < DAEMON_SHOWN_MAX;
     f->daemon->item_shown_count += item->shown;
     f->item_count++;
@@ -242,13 +220,29 @@ void daemon_item_add(struct daemon_folder *f, const char *path)
 
 /* --- its states --------------------------------------------------------------------------------------------------- */
 
-void daemon_item_fail(struct daemon_item *item, enum daemon_item_state state, const struct err *err)
+static void keep_error(struct daemon_item *item, const struct err *err)
 {
     if (item->error == NULL)
         item->error = mem_new(sizeof *item->error);
     *item->error = *err;
+}
+
+static void forget_error(struct daemon_item *item)
+{
+    mem_free(item->error);
+    item->error = NULL;
+    item->prune_failed = false;
+}
+
+void daemon_item_fail(struct daemon_item *item, enum daemon_item_state state, const struct err *err)
+{
+    bool news = item->error == NULL || item->error->code != err->code;
+
+    keep_error(item, err);
     item->state = state;
-    item->pause_ms = longer(item->pause_ms, FAILED_PAUSE_MIN_MS, FAILED_PAUSE_MAX_MS);
+    if (news)
+        daemon_watch_path(item->folder->daemon, item->path, err);
+    item->pause_ms = daemon_member_failed_pause(item->pause_ms);
     item->due_ms = clock_mono_ms(&clock_real) + item->pause_ms;
     daemon_wait_fail(item, err);
     if (state == DAEMON_ITEM_FAILED)
@@ -361,6 +355,7 @@ void daemon_item_judge(struct daemon_item *item, const struct park_mark_file *db
     }
     if (db->size == 0 && item->state != DAEMON_ITEM_QUEUED) {
         item->state = DAEMON_ITEM_EMPTY;
+        forget_error(item);
         watch(item, false);
         return;
     }
@@ -410,6 +405,8 @@ void daemon_item_begun(struct daemon_item *item)
     daemon_prune_plan(item);
     db->prune.begun = item->prune_due_ms != 0; /* it may be opened and parked many times in between */
     db->prune.due_ms = item->prune_due_ms;
+    if (item->prune_failed)
+        db->prune.failed = *item->error;
     db->start_count += item->replicated; /* a first start gives up on what a later one tries again */
     if (item->ship_wanted)
         db_trigger_ask(db);
@@ -463,7 +460,9 @@ static void not_parked(struct daemon_item *item)
 {
     uint64_t now = clock_mono_ms(&clock_real);
 
-    item->pause_ms = longer(item->pause_ms, UNPARKED_PAUSE_MIN_MS, UNPARKED_PAUSE_MAX_MS);
+    item->pause_ms = item->pause_ms * 2 < UNPARKED_PAUSE_MIN_MS   ? UNPARKED_PAUSE_MIN_MS
+                     : item->pause_ms * 2 > UNPARKED_PAUSE_MAX_MS ? UNPARKED_PAUSE_MAX_MS
+                                                                  : item->pause_ms * 2;
     item->keep_open_ms = now + item->pause_ms;
     queue(item);
 }
@@ -475,10 +474,8 @@ void daemon_item_closed(struct daemon_item *item)
     bool fenced = m->db.state == DB_FENCED && m->begun, absent = m->db.start.absent;
 
     item->member = NULL;
-    if (why.code == E_OK) {
-        mem_free(item->error);
-        item->error = NULL;
-    }
+    if (why.code == E_OK)
+        forget_error(item);
     if (item->state == DAEMON_ITEM_LEAVING) {
         daemon_item_leave(item);
     } else if (why.code != E_OK) {
@@ -486,6 +483,9 @@ void daemon_item_closed(struct daemon_item *item)
         daemon_item_fail(item, fenced ? DAEMON_ITEM_FENCED : DAEMON_ITEM_FAILED, &why);
     } else if (m->db.marked) {
         item->pause_ms = 0;
+        item->prune_failed = m->db.prune.failed.code != E_OK;
+        if (item->prune_failed)
+            keep_error(item, &m->db.prune.failed); /* being closed mends nothing */
         parked(item, &m->db.mark);
         daemon_item_look_later(item); /* once it is watched nothing that came in between is missed */
     } else if (absent) {

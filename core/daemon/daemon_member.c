@@ -4,9 +4,16 @@
 #include "alloc.h"
 #include "db_park.h"
 #include "db_sync.h"
+#include "strx.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum {
+    FAILED_PAUSE_MIN_MS = 60 * 1000,
+    FAILED_PAUSE_MAX_MS = 60 * 60 * 1000,
+};
 
 /* --- settings ----------------------------------------------------------------------------------------------------- */
 
@@ -112,6 +119,8 @@ static void unlink_member(struct daemon_member *m)
     m->daemon->member_count--;
 }
 
+static void begin_successor(struct daemon_member *m);
+
 /* Everything it had is closed: it gives its place to the successor. */
 static void gone(struct daemon_member *m)
 {
@@ -124,7 +133,7 @@ static void gone(struct daemon_member *m)
         daemon_folder_kick(f); /* it may be the folder's from now on */
     daemon_queue_kick(d);
     if (m->has_successor && !d->stopping)
-        (void)daemon_member_begin(d, &m->successor.set); /* it is in the list */
+        begin_successor(m);
     daemon_member_copy_fini(&m->settings);
     daemon_member_copy_fini(&m->successor);
     mem_free(m->socket_path);
@@ -161,6 +170,8 @@ void daemon_member_close(struct daemon_member *m)
     else
         on_actor_closed(&m->db);
 }
+
+static void try_again_later(struct daemon_member *m);
 
 /* --- over --------------------------------------------------------------------------------------------------------- */
 
@@ -226,6 +237,7 @@ static void on_over(struct db *db)
         return;
     }
     daemon_child_over(m->daemon, db);
+    try_again_later(m);
     daemon_check_end(m->daemon);
 }
 
@@ -250,15 +262,20 @@ static void on_impatient(uv_timer_t *timer)
     daemon_member_abandon(m);
 }
 
-static void start_patience(struct daemon_member *m)
+static void start_timer(struct daemon_member *m, uv_timer_cb fn, uint64_t ms)
 {
     int rc = uv_timer_init(&m->daemon->loop, &m->patience);
 
     assert(rc == 0);
     m->patience.data = m;
     m->patience_open = true;
-    rc = uv_timer_start(&m->patience, on_impatient, m->daemon->shutdown_ms, 0);
+    rc = uv_timer_start(&m->patience, fn, ms, 0);
     assert(rc == 0);
+}
+
+static void start_patience(struct daemon_member *m)
+{
+    start_timer(m, on_impatient, m->daemon->shutdown_ms);
 }
 
 void daemon_member_leave(struct daemon_member *m, const struct db_settings *successor)
@@ -316,6 +333,51 @@ void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set
     daemon_member_take(&m->settings.set, set);
     if (m->db.state == DB_RUNNING)
         db_sync_kick(&m->db);
+}
+
+/* --- another try -------------------------------------------------------------------------------------------------- */
+
+/* The tests cannot wait for so long; 0: this is no test. */
+static uint32_t test_pause_ms(void)
+{
+    const char *text = getenv("WEIR_TEST_FAILED_PAUSE");
+    uint64_t ms;
+    struct err err;
+
+    return text != NULL && !rc_failed(strx_duration_ms(text, &ms, &err)) && ms < FAILED_PAUSE_MIN_MS ? (uint32_t)ms : 0;
+}
+
+uint32_t daemon_member_failed_pause(uint32_t before_ms)
+{
+    uint32_t test_ms = test_pause_ms();
+
+    if (test_ms > 0)
+        return test_ms;
+    if (before_ms < FAILED_PAUSE_MIN_MS)
+        return FAILED_PAUSE_MIN_MS;
+    return before_ms > FAILED_PAUSE_MAX_MS / 2 ? FAILED_PAUSE_MAX_MS : before_ms * 2;
+}
+
+static void on_try_again(uv_timer_t *timer)
+{
+    struct daemon_member *m = timer->data;
+    struct daemon_copy same;
+
+    if (m->daemon->stopping || m->leaving)
+        return;
+    daemon_member_copy_init(&same, &m->settings.set);
+    daemon_member_leave(m, &same.set);
+    daemon_member_copy_fini(&same);
+}
+
+/* Nothing that weir does mends it, but a person may have.  Where others keep the daemon alive; alone it ends. */
+static void try_again_later(struct daemon_member *m)
+{
+    if (m->item != NULL || m->db.state != DB_FAILED || m->leaving || m->patience_open || m->daemon->stopping
+        || m->daemon->child.command != NULL)
+        return;
+    m->failed_pause_ms = daemon_member_failed_pause(m->failed_pause_ms);
+    start_timer(m, on_try_again, m->failed_pause_ms);
 }
 
 /* --- beginning ---------------------------------------------------------------------------------------------------- */
@@ -389,6 +451,15 @@ static void begin(struct daemon_member *m)
     db->state = m->begin_error.code == E_FENCED ? DB_FENCED : DB_FAILED;
     m->over = true;
     daemon_watch_news(db);
+    try_again_later(m);
+}
+
+static void begin_successor(struct daemon_member *m)
+{
+    struct daemon_member *next = member_new(m->daemon, &m->successor.set);
+
+    next->failed_pause_ms = m->failed_pause_ms;
+    begin(next);
 }
 
 struct daemon_member *daemon_member_begin(struct daemon *d, const struct db_settings *set)

@@ -14,24 +14,33 @@
 #include <unistd.h>
 
 enum {
-    LOOK_MS = 200,           /* between looks until everything is ready, and at most so often afterwards */
+    LOOK_MS = 200,           /* between looks until everything is ready, and at most so often afterwards ... */
+    ITEMS_A_MS = 100,        /* ... and a millisecond later for so many databases of folders, which are walked over */
+    AGAIN_MS = 1000,         /* after it did not listen */
     PATIENCE_S = 60,         /* a start that goes on is given so long from look to look */
     STOP_EXTRA_MS = 10000,   /* beside `shutdown-timeout` */
     STATUS_ERROR_SIZE = 400, /* of the message in a line of status */
 };
 
-static void tell(struct daemon *d, const char *text)
+/* False: it does not listen. */
+static bool is_heard(struct daemon *d, const char *text)
 {
     struct daemon_notify *n = &d->notify;
     struct err err;
 
     if (!rc_failed(notify_send(&n->manager, text, &err))) {
         n->told_failure = false;
-        return;
+        return true;
     }
     if (!n->told_failure)
         LOG_WARN("the service manager does not know how this process is", F_ERR(&err));
     n->told_failure = true;
+    return false;
+}
+
+static void tell(struct daemon *d, const char *text)
+{
+    (void)is_heard(d, text); /* it was logged, and nobody needs it later */
 }
 
 /* --- where everything stands -------------------------------------------------------------------------------------- */
@@ -65,24 +74,33 @@ static void clean(char *text)
             *text = '?';
 }
 
+struct summary {
+    size_t count;
+    char path[STATUS_ERROR_SIZE], what[STATUS_ERROR_SIZE]; /* of the first */
+};
+
+static void take(void *ctx, const char *path, const char *state, const struct err *why)
+{
+    struct summary *s = ctx;
+
+    if (s->count++ > 0)
+        return;
+    (void)snprintf(s->path, sizeof s->path, "%.*s", STATUS_ERROR_SIZE - 1, path);
+    (void)snprintf(s->what, sizeof s->what, "%.*s", STATUS_ERROR_SIZE - 1, why != NULL ? why->msg : state);
+}
+
 static void describe(const struct daemon *d, char *out, size_t size)
 {
-    const struct daemon_member *first = NULL;
-    size_t count = 0, bad = 0;
+    struct summary s = {0};
+    size_t open = 0;
 
-    for (const struct daemon_member *m = d->members; m != NULL; m = m->next) {
-        count++;
-        if (status_trouble(&m->db) == NULL)
-            continue;
-        bad++;
-        if (first == NULL)
-            first = m;
-    }
-    if (first == NULL)
-        (void)snprintf(out, size, "%zu databases open, nothing is wrong", count);
+    for (const struct daemon_member *m = d->members; m != NULL; m = m->next)
+        open++;
+    daemon_verdict_each(d, take, &s);
+    if (s.count == 0)
+        (void)snprintf(out, size, "%zu databases open, nothing is wrong", open);
     else
-        (void)snprintf(out, size, "%zu databases open, %zu with an error; %.*s: %.*s", count, bad, STATUS_ERROR_SIZE,
-            first->settings.set.path, STATUS_ERROR_SIZE, status_trouble(&first->db)->msg);
+        (void)snprintf(out, size, "%zu databases open, %zu not well; %s: %s", open, s.count, s.path, s.what);
     clean(out);
 }
 
@@ -100,14 +118,14 @@ void daemon_notify_on_look(uv_timer_t *timer)
     struct daemon *d = timer->data;
     struct daemon_notify *n = &d->notify;
     char status[sizeof n->status], text[NOTIFY_TEXT_MAX];
+    bool heard = true;
 
     if (d->stopping || d->ending)
         return;
     describe(d, status, sizeof status);
     if (!n->ready && all_settled(d)) {
-        n->ready = true;
         (void)snprintf(text, sizeof text, "READY=1\nSTATUS=%s", status);
-        tell(d, text);
+        heard = n->ready = is_heard(d, text);
     } else if (!n->ready) {
         /* However long a first snapshot takes, this is not hanging. */
         (void)snprintf(text, sizeof text, "EXTEND_TIMEOUT_USEC=%d000000\nSTATUS=starting: %s", PATIENCE_S, status);
@@ -116,15 +134,18 @@ void daemon_notify_on_look(uv_timer_t *timer)
         return;
     } else if (strcmp(status, n->status) != 0) {
         (void)snprintf(text, sizeof text, "STATUS=%s", status);
-        tell(d, text);
+        heard = is_heard(d, text);
     }
-    memcpy(n->status, status, sizeof status);
+    if (heard)
+        memcpy(n->status, status, sizeof status);
+    else
+        look_in(d, AGAIN_MS); /* or what it knows would stay wrong until the next news */
 }
 
 void daemon_notify_news(struct daemon *d)
 {
     if (d->notify.manager.open && !d->ending && !uv_is_active((uv_handle_t *)&d->notify.look))
-        look_in(d, LOOK_MS);
+        look_in(d, LOOK_MS + d->item_count / ITEMS_A_MS);
 }
 
 static void on_watchdog(uv_timer_t *timer)

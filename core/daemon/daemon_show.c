@@ -16,52 +16,14 @@ struct reasons {
     size_t count;
 };
 
-static void add_reason(struct reasons *r, const char *path, const char *state, const struct err *trouble)
+static void add_reason(void *ctx, const char *path, const char *state, const struct err *why)
 {
+    struct reasons *r = ctx;
+
     if (r->count++ < REASONS_MAX && r->list != NULL)
         (void)json_array_append_new(
             r->list, json_pack("{s:o, s:s, s:o}", "path", status_text(path), "state", state, "error",
-                         trouble != NULL ? status_text(trouble->msg) : json_null())); /* fails only without memory */
-}
-
-static bool is_ready(const struct db *db)
-{
-    return db->state == DB_RUNNING && strcmp(status_state(db), db_state_name(DB_RUNNING)) == 0
-           && status_trouble(db) == NULL;
-}
-
-/* One that was parked is opened again, and nothing keeps it from it. */
-static bool is_returning(const struct daemon_member *m)
-{
-    return m->item != NULL && m->item->replicated && m->db.state <= DB_STARTING && status_trouble(&m->db) == NULL;
-}
-
-static void judge_members(const struct daemon *d, struct reasons *r)
-{
-    for (const struct daemon_member *m = d->members; m != NULL; m = m->next)
-        if (!is_ready(&m->db) && !is_returning(m) && (m->item == NULL || daemon_item_is_open(m->item)))
-            add_reason(r, m->settings.set.path, status_state(&m->db), status_trouble(&m->db));
-}
-
-/* One that is not open is fine when all that was committed is in its replica, or when it was never written. */
-static void judge_closed(const struct daemon *d, struct reasons *r)
-{
-    for (const struct daemon_item *i = d->items; i != NULL; i = i->all_next) {
-        struct status_closed c;
-
-        if (daemon_item_is_open(i) || i->state == DAEMON_ITEM_LEAVING || i->state == DAEMON_ITEM_PARKED
-            || i->state == DAEMON_ITEM_EMPTY || (i->error == NULL && i->replicated))
-            continue;
-        daemon_status_closed(i, NULL, &c);
-        add_reason(r, c.path, c.state, c.error);
-    }
-}
-
-static void judge_folders(const struct daemon *d, struct reasons *r)
-{
-    for (const struct daemon_folder *f = d->folders; f != NULL; f = f->next)
-        if (!f->scanned || f->error.code != E_OK)
-            add_reason(r, f->dir, f->scanned ? "failed" : "starting", f->error.code != E_OK ? &f->error : NULL);
+                         why != NULL ? status_text(why->msg) : json_null())); /* fails only without memory */
 }
 
 /* Without the token only whether, not why. */
@@ -70,9 +32,7 @@ void daemon_show_ready(struct daemon *d, struct http_call *call)
     struct reasons r = {.list = http_call_is_trusted(call) ? json_array() : NULL};
     json_t *o;
 
-    judge_members(d, &r);
-    judge_closed(d, &r);
-    judge_folders(d, &r);
+    daemon_verdict_each(d, add_reason, &r);
     o = json_pack("{s:b}", "ready", r.count == 0);
     if (r.list != NULL)
         (void)json_object_update_new(o, json_pack("{s:I, s:o}", "not_ready", (json_int_t)r.count, "reasons", r.list));
@@ -210,6 +170,7 @@ static void put_open(const struct metrics_source *s, const struct daemon_member 
     metrics_samples(s->family,
         &(struct metrics_database){
             .db = &m->db,
+            .ready = daemon_verdict_member(m),
             .failure_count = m->seen.failure_count,
             .gap_count = m->seen.gap_count,
             .failed_ms = m->seen.failed_ms,

@@ -37,6 +37,7 @@ void daemon_status_closed(const struct daemon_item *i, const char *url, struct s
         .url = url,
         .state = i->state == DAEMON_ITEM_FENCED && i->error->code != E_FENCED ? "failed" : names[i->state],
         .parked = i->state == DAEMON_ITEM_PARKED,
+        .ready = daemon_verdict_item(i),
         .error = i->error,
         .timeline = f->timeline,
         .txid = f->txid,
@@ -128,6 +129,7 @@ static void put_head(struct daemon *d, struct buf *out)
     daemon_http_json(out, version);
     buf_printf(out, ",\"pid\":%ld,\"started\":", (long)getpid());
     daemon_http_json(out, status_time(d->start_ms));
+    buf_printf(out, ",\"ready\":%s", daemon_verdict_all(d) ? "true" : "false");
     buf_text(out, ",\"configuration\":");
     configuration = status_configuration(d->source->file, d->loaded_ms, &d->reload_error, d->reload_error_ms);
     daemon_http_json(out, configuration);
@@ -148,7 +150,7 @@ static json_t *next_database(struct status_source *s)
         bool shown = m->item == NULL || daemon_item_is_open(m->item);
 
         if (shown && (s->path == NULL || strcmp(s->path, m->settings.set.path) == 0))
-            return status_database(&m->db);
+            return status_database(&m->db, daemon_verdict_member(m));
     }
     while ((i = daemon_item_next(s->daemon, &s->item_at)) != NULL) {
         bool shown = i->state != DAEMON_ITEM_LEAVING && !daemon_item_is_open(i);

@@ -2,6 +2,7 @@
 #include "daemon_intern.h"
 
 #include "alloc.h"
+#include "config_replica.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,8 +32,11 @@ static void note_trouble(struct daemon_member *m, const struct err *trouble)
     struct daemon_seen *s = &m->seen;
     enum err_code code = trouble != NULL ? trouble->code : E_OK;
 
-    if (s->code == code)
+    if (s->code == code) {
+        if (code != E_OK)
+            daemon_notify_news(m->daemon); /* the cause may be another one */
         return;
+    }
     if (code != E_OK) {
         s->failure_count++;
         s->failed_ms = clock_wall_ms(&clock_real);
@@ -118,6 +122,44 @@ void daemon_watch_news(struct db *db)
     note_history(m);
     note_drill(m);
     note_sample(m);
+}
+
+void daemon_watch_path(struct daemon *d, const char *path, const struct err *why)
+{
+    bool failed = why->code != E_OK;
+
+    events_add(&d->events, clock_wall_ms(&clock_real), failed ? "failure" : "healed", path,
+        failed ? why->msg : "nothing is wrong any more");
+    daemon_notify_news(d);
+}
+
+void daemon_watch_folder(struct daemon_folder *f, const struct err *err)
+{
+    bool news = f->error.code != err->code;
+
+    f->error = *err;
+    if (!news)
+        return;
+    if (err->code != E_OK)
+        LOG_ERROR("the folder cannot be searched, will try again", F_STR("folder", f->dir), F_ERR(err));
+    else
+        LOG_INFO("the folder can be searched again", F_STR("folder", f->dir));
+    daemon_watch_path(f->daemon, f->dir, err);
+}
+
+void daemon_watch_gone(const struct daemon_item *item)
+{
+    struct daemon *d = item->folder->daemon;
+    struct daemon_gone *g = &d->gone[d->gone_count++ % DAEMON_GONE_MAX];
+
+    mem_free(g->path);
+    mem_free(g->url);
+    *g = (struct daemon_gone){.path = mem_strdup(item->path),
+        .url = config_replica_redact(item->url),
+        .gone_ms = clock_wall_ms(&clock_real),
+        .txid = item->facts.txid};
+    LOG_INFO("the database is gone, its history stays", F_STR("db", item->path), F_STR("url", g->url),
+        F_U64("txid", item->facts.txid));
 }
 
 void daemon_watch_configuration(struct daemon *d, const char *kind, const char *text)

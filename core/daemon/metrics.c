@@ -15,6 +15,7 @@ enum closed_value {
     CLOSED_ZERO, /* nothing was committed since, or its files would have woken it */
     CLOSED_PARKED,
     CLOSED_ERROR,
+    CLOSED_READY,
     CLOSED_FENCED,
     CLOSED_TXID,
     CLOSED_TIME,
@@ -191,6 +192,11 @@ static bool trouble(const struct metrics_database *d, double *out)
     return true;
 }
 
+static bool ready(const struct metrics_database *d, double *out)
+{
+    return number(d->ready, out);
+}
+
 static bool fenced(const struct metrics_database *d, double *out)
 {
     *out = d->db->state == DB_FENCED ? 1 : 0;
@@ -225,6 +231,8 @@ static bool closed_value(enum closed_value which, const struct status_closed *c,
         return number(c->parked, out);
     case CLOSED_ERROR:
         return number(c->error != NULL, out);
+    case CLOSED_READY:
+        return number(c->ready, out);
     case CLOSED_FENCED:
         return number(strcmp(c->state, db_state_name(DB_FENCED)) == 0, out);
     case CLOSED_TXID:
@@ -261,6 +269,7 @@ static const struct family families[] = {
     {"weir_state", NULL, "1 for the state that the database is in, 0 for the others.", STATES, NULL, CLOSED_NONE},
     {"weir_parked", NULL, "1 when the database is quiet, closed, and watched.", GAUGE, never_parked, CLOSED_PARKED},
     {"weir_error", NULL, "1 while the status of the database has an error.", GAUGE, trouble, CLOSED_ERROR},
+    {"weir_ready", NULL, "1 when the database is replicated and nothing is wrong with it.", GAUGE, ready, CLOSED_READY},
     {"weir_fenced", NULL, "1 when another writer owns the replica.", GAUGE, fenced, CLOSED_FENCED},
     {"weir_lag_seconds", "seconds", "Age of what is committed and not shipped; 0 when nothing is missing.", GAUGE,
         lag_seconds, CLOSED_ZERO},

@@ -47,6 +47,7 @@ struct metrics_folder {
 /* What is known of a database beside itself. */
 struct metrics_database {
     const struct db *db;
+    bool ready; /* nothing is wrong with it */
     uint64_t failure_count, gap_count;
     int64_t failed_ms; /* the last failure; 0: none */
 };

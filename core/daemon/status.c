@@ -54,6 +54,12 @@ const struct err *status_trouble(const struct db *db)
         return &db->spool_error;
     if (db->snap_err.code != E_OK)
         return &db->snap_err;
+    if (db->fence_failed.code != E_OK)
+        return &db->fence_failed;
+    if (db->prune.failed.code != E_OK)
+        return &db->prune.failed;
+    if (db->fold.trouble.code != E_OK)
+        return &db->fold.trouble;
     return db->drill.alert.code != E_OK ? &db->drill.alert : NULL;
 }
 
@@ -111,7 +117,7 @@ static json_t *retention_object(const struct db *db)
     put(o, "pruned_time", json_time(p->time_ms));
     put(o, "deleted", json_u64(p->deleted_count));
     put(o, "kept_bytes", p->time_ms != 0 ? json_u64(p->kept_bytes) : json_null());
-    put(o, "error", p->err.code != E_OK && p->err.code != E_CANCELED ? json_string(p->err.msg) : json_null());
+    put(o, "error", p->failed.code != E_OK ? status_text(p->failed.msg) : json_null());
     return o;
 }
 
@@ -275,6 +281,7 @@ json_t *status_closed(const struct status_closed *c)
     put(o, "path", status_text(c->path));
     put(o, "url", status_text(c->url));
     put(o, "state", json_string(c->state));
+    put(o, "ready", json_boolean(c->ready));
     put(o, "parked", json_boolean(c->parked));
     put(o, "timeline", json_u64(c->timeline));
     put(o, "txid", json_u64(c->txid));
@@ -298,13 +305,14 @@ json_t *status_closed(const struct status_closed *c)
     return o;
 }
 
-json_t *status_database(const struct db *db)
+json_t *status_database(const struct db *db, bool ready)
 {
     json_t *o = json_object();
 
     put(o, "path", status_text(db->settings->path));
     put(o, "url", url_text(db));
     put(o, "state", json_string(status_state(db)));
+    put(o, "ready", json_boolean(ready));
     put(o, "parked", json_false());
     put(o, "timeline", json_u64(db->timeline));
     put(o, "txid", json_u64(db->txid));

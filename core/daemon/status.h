@@ -10,13 +10,13 @@
 
 #include <jansson.h>
 
-/* One database: an owned reference. */
-json_t *status_database(const struct db *db);
+/* One database: an owned reference.  `ready`: the verdict of whoever asks. */
+json_t *status_database(const struct db *db, bool ready);
 /* One that is not open: it is parked, or failed, or is to be opened. */
 struct status_closed {
     const char *path, *url, *state;
     const struct db_settings *settings; /* of which the triggers are told; NULL where nobody looks at them */
-    bool parked;
+    bool parked, ready;
     const struct err *error; /* NULL: none */
     uint32_t timeline;
     uint64_t txid, snapshot_txid, resyncs, segments, bytes_shipped, bytes_changed, failures, gaps;

@@ -141,7 +141,8 @@ struct db {
     enum fence fence;
     struct work_item fence_item; /* looks for other writers where the store does not keep them out */
     struct rc fence_rc;
-    struct err fence_err;
+    struct err fence_err;             /* the job's */
+    struct err fence_failed;          /* why the last look failed; code E_OK: it did not */
     uint64_t fence_at_ms, fence_txid; /* when it last did, and what was shipped then */
     bool in_fence;
 
@@ -156,7 +157,8 @@ struct db {
     struct merge_ledger ledger, recalled;        /* recalled: the start's job's */
     uint64_t put_bytes_before, put_count_before; /* the shipper's, when the ledger was up to date */
     struct rc job_rc;
-    struct err step_err, snap_err;
+    struct err step_err;
+    struct err snap_err;     /* why the last snapshot or merge failed; code E_OK: it did not */
     struct err snap_job_err; /* the job's until it is done */
     bool in_step, again, in_snap, snap_wanted;
     bool goal_pending;       /* the end of the log at some moment is being read to */

@@ -82,7 +82,7 @@ static void found_damage(struct db *db)
     k->failed_count++;
     k->last.tried_ms = k->last.failed_ms = clock_wall_ms(db->clock);
     k->last.failed_txid = k->report.txid;
-    (void)snprintf(k->last.why, sizeof k->last.why, "%s", k->err.msg);
+    (void)snprintf(k->last.why, sizeof k->last.why, "%s", k->job_err.msg);
     k->err.code = E_OK;
     set_alert(k);
     remember(db);
@@ -104,8 +104,6 @@ static void judge(struct db *db)
 {
     struct db_drill *k = &db->drill;
 
-    if (rc_failed(k->rc))
-        k->err = k->job_err;
     k->bytes_read += k->report.restore.bytes_read;
     if (k->rc.code == E_CANCELED || (k->stop && rc_failed(k->rc))) {
         k->err.code = E_OK;
@@ -116,6 +114,7 @@ static void judge(struct db *db)
     if (k->rc.code == E_CORRUPT) {
         found_damage(db);
     } else if (rc_failed(k->rc)) {
+        k->err = k->job_err;
         LOG_WARN("drill: could not be carried out, will try again", F_STR("db", db->settings->path), F_ERR(&k->err));
     } else if (k->report.skipped[0] != 0) {
         k->err.code = E_OK;

@@ -33,9 +33,9 @@ struct db_drill {
     struct drill_report report;
     struct rc rc;
     struct err job_err; /* the job's until it is done */
-    struct err err;     /* of the last run that could not be carried out; code E_OK: it could */
 
     /* Published. */
+    struct err err; /* why the last run could not be carried out; code E_OK: it could */
     struct local_drill last;
     struct err alert;           /* code E_OK: no drill failed since the last good one */
     char skipped[ERR_MSG_SIZE]; /* "" or why the last one did nothing */

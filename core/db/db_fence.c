@@ -2,6 +2,7 @@
 #include "db_fence.h"
 
 #include "db_sync.h"
+#include "slog.h"
 #include "strx.h"
 
 #include <stdlib.h>
@@ -30,6 +31,16 @@ static void on_looked(struct work_item *item)
     struct db *db = item->owner;
 
     db->in_fence = false;
+    if (db->fence_rc.code == E_OK) {
+        db->fence_failed.code = E_OK;
+    } else if (db->fence_rc.code != E_FENCED && db->fence_rc.code != E_CANCELED) {
+        if (db->fence_failed.code == E_OK)
+            LOG_WARN("cannot look for other writers, will try again", F_STR("db", db->settings->path),
+                F_ERR(&db->fence_err));
+        db->fence_failed = db->fence_err;
+        db->fence_txid = 0; /* the next look is due even if nothing is shipped until then */
+    }
+    db_news(db);
     if (db->fence_rc.code == E_FENCED)
         shipper_fence(&db->shipper, &db->fence_err);
     else if (db->state == DB_CLOSING || db->abandon)

@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { RETRY_BASE_MS = 10000, RETRY_MAX_MS = 600000 };
+enum { RETRY_BASE_MS = 2000, RETRY_MAX_MS = 600000 };
 
 static bool wanted(const struct db *db)
 {
@@ -129,15 +129,24 @@ static void done(struct db_fold *f, enum db_fold_answer answer)
         f->retry_ms = clock_mono_ms(db->clock) + backoff_next_ms(&f->backoff);
     } else {
         backoff_reset(&f->backoff);
+        f->trouble.code = E_OK;
     }
     if (db->state == DB_RUNNING)
         db_sync_kick(db);
 }
 
+/* A request that is lost once is nothing that a person must know of. */
 static void note_failure(struct db *db, const struct err *err)
 {
-    if (db->fold.backoff.failure_count == 0 && err->code != E_CANCELED)
-        LOG_INFO("a fold is put off", F_STR("db", db->settings->path), F_ERR(err));
+    struct db_fold *f = &db->fold;
+    bool known = f->trouble.code != E_OK;
+
+    if (err->code == E_CANCELED || (rc_retryable(err->code) && f->backoff.failure_count == 0))
+        return;
+    f->trouble = *err;
+    if (!known)
+        LOG_WARN("folding fails, will try again; single segments stay until then", F_STR("db", db->settings->path),
+            F_ERR(err));
 }
 
 /* The same segments, whoever wrapped them? */
@@ -269,6 +278,10 @@ void db_fold_before(struct db *db)
 
     f->backoff.base_ms = RETRY_BASE_MS;
     f->backoff.max_ms = RETRY_MAX_MS;
+    if (f->off && clock_mono_ms(db->clock) >= f->off_ms) {
+        f->again = true;
+        f->off = f->failed = false;
+    }
     f->answer = f->got;
     f->got = DB_FOLD_NONE;
     f->tip_txid = db->shipped_txid;
@@ -280,8 +293,15 @@ void db_fold_after(struct db *db)
 {
     struct db_fold *f = &db->fold;
 
-    if (f->failed && !f->off)
-        LOG_WARN("segments are not folded until the next start", F_STR("db", db->settings->path), F_ERR(&f->error));
+    if (f->failed && !f->off) {
+        LOG_WARN("segments cannot be kept for folds, will try again later; single ones stay until then",
+            F_STR("db", db->settings->path), F_ERR(&f->error));
+        f->trouble = f->error;
+        f->off_ms = clock_mono_ms(db->clock) + backoff_next_ms(&f->backoff); /* a full disk may have room again */
+    } else if (f->again && !f->failed) {
+        f->trouble.code = E_OK;
+    }
+    f->again = false;
     f->off = f->failed;
     db->shipper.fold_first_txid = f->first_txid;
     if (f->in_flight || !f->may_begin)
@@ -299,6 +319,7 @@ void db_fold_after(struct db *db)
 
 void db_fold_started(struct db *db)
 {
+    db->fold.trouble.code = E_OK; /* until it fails again */
     db->fold.off = db->fold.failed = false;
 }
 

@@ -52,12 +52,15 @@ struct db_fold {
     /* Loop. */
     struct store_req req;
     bool in_flight, told_forbidden;
-    bool off;                /* it failed; until the next start */
+    bool off; /* it failed, until `off_ms` or the next start */
+    uint64_t off_ms;
+    bool again;              /* this step is another try after that */
     enum db_fold_answer got; /* for the next step */
     struct backoff backoff;
     uint64_t retry_ms;
 
     /* Published. */
+    struct err trouble; /* folds are not made, and why; code E_OK: they are */
     uint64_t fold_count, folded_bytes, deleted_count;
 };
 

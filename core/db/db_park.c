@@ -27,10 +27,11 @@ static bool only_waits(const struct db *db)
     return db_trigger_waits(db) && db->acknowledged == NULL && db->parts_done == 0 && !db->shipper.in_flight;
 }
 
+/* A failed drill is an alert until one goes well, and one that is parked makes none. */
 static bool all_well(const struct db *db)
 {
     return db->error.code == E_OK && db->local_error.code == E_OK && db->shipper.last_error.code == E_OK
-           && !db->shipper.fenced && !db->in_gap;
+           && !db->shipper.fenced && !db->in_gap && db->drill.alert.code == E_OK;
 }
 
 static bool busy(const struct db *db)
@@ -44,8 +45,6 @@ uint64_t db_park_idle_ms(const struct db *db, bool pressed)
 {
     uint64_t now = clock_mono_ms(db->clock);
 
-    if (db->drill.alert.code != E_OK)
-        return 0; /* one that is parked tells of nothing */
     if (db->state != DB_RUNNING || busy(db) || !(all_shipped(db) || (pressed && only_waits(db))) || !all_well(db)
         || now <= db->active_ms)
         return 0;

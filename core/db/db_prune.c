@@ -30,14 +30,15 @@ static void run_prune(struct work_item *item)
 
 static void failed(struct db *db)
 {
-    const struct db_prune *p = &db->prune;
+    struct db_prune *p = &db->prune;
 
-    if (p->err.code == E_CANCELED)
+    if (p->job_err.code == E_CANCELED)
         return;
-    if (rc_retryable(p->err.code))
-        LOG_WARN("pruning failed, will try again", F_STR("db", db->settings->path), F_ERR(&p->err));
+    p->failed = p->job_err;
+    if (rc_retryable(p->job_err.code))
+        LOG_WARN("pruning failed, will try again", F_STR("db", db->settings->path), F_ERR(&p->job_err));
     else
-        LOG_ERROR("pruning failed", F_STR("db", db->settings->path), F_ERR(&p->err));
+        LOG_ERROR("pruning failed", F_STR("db", db->settings->path), F_ERR(&p->job_err));
 }
 
 /* Once is enough: it is a matter of rights, or of the kind of store. */
@@ -58,7 +59,7 @@ static void went_well(struct db *db)
 {
     struct db_prune *p = &db->prune;
 
-    p->err.code = E_OK;
+    p->failed.code = E_OK;
     p->time_ms = clock_wall_ms(db->clock);
     p->deleted_count += p->report.deleted;
     p->kept_bytes = p->report.kept.bytes;
@@ -82,14 +83,14 @@ static void on_prune_done(struct work_item *item)
 
     p->running = false;
     if (rc_failed(p->rc)) {
-        p->err = p->job_err;
         failed(db);
-        if (rc_retryable(p->err.code) && pause_ms > RETRY_MS)
-            pause_ms = RETRY_MS;
+        if (pause_ms > RETRY_MS)
+            pause_ms = RETRY_MS; /* whoever mends it wants to see it mended */
     } else {
         went_well(db);
     }
     prune_fini(&p->report);
+    db_news(db);
     p->due_ms = clock_mono_ms(db->clock) + pause_ms;
     /* Something waited for it to come back. */
     if (db->state == DB_CLOSING || db->shipper.fenced || db->abandon)
@@ -126,6 +127,8 @@ void db_prune_if_due(struct db *db)
     struct db_prune *p = &db->prune;
     const uint64_t now_ms = clock_mono_ms(db->clock), interval_ms = db->settings->retention_interval_ms;
 
+    if (!wanted(db->settings))
+        p->failed.code = E_OK; /* a reload has taken it away */
     if (!wanted(db->settings) || p->running || db->drill.running || db->state != DB_RUNNING)
         return;
     if (!p->begun || p->due_ms > now_ms + interval_ms) {

@@ -21,10 +21,10 @@ struct db_prune {
     struct prune_report report;
     struct rc rc;
     struct err job_err; /* the job's until it is done */
-    struct err err;     /* of the last run; code E_OK: it went well, or there was none */
 
     /* Published. */
-    int64_t time_ms; /* of the last one that went well; 0: none */
+    struct err failed; /* why the last run that came to something failed; code E_OK: it went well, or there was none */
+    int64_t time_ms;   /* of the last one that went well; 0: none */
     uint64_t deleted_count, kept_bytes;
 };
 

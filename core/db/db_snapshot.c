@@ -60,6 +60,8 @@ void db_snapshot_started(struct db *db)
 {
     db->ledger = db->recalled;
     db->ledger.start_txid = db->txid;
+    if (db->snap_err.code != E_OK)
+        merge_tried(&db->ledger, db->snap_job.level, clock_wall_ms(db->clock), true);
     db->put_bytes_before = db->shipper.put_bytes;
     db->put_count_before = db->shipper.put_count;
     if (db->ledger.known[0] && !db->start.took_snapshot) {
@@ -196,15 +198,18 @@ static void resume_close(struct db *db)
 static void failed(struct db *db)
 {
     const char *what = db->snap.level > 0 ? "merge failed" : "snapshot failed";
+    const struct err *why = &db->snap_job_err;
 
-    if (db->snap_err.code == E_CANCELED)
-        LOG_DEBUG("a snapshot or merge was given up", F_STR("db", db->settings->path), F_ERR(&db->snap_err));
-    else if (rc_retryable(db->snap_err.code))
-        LOG_WARN(what, F_STR("db", db->settings->path), F_ERR(&db->snap_err));
+    if (why->code == E_CANCELED)
+        LOG_DEBUG("a snapshot or merge was given up", F_STR("db", db->settings->path), F_ERR(why));
+    else if (rc_retryable(why->code))
+        LOG_WARN(what, F_STR("db", db->settings->path), F_ERR(why));
     else
-        LOG_ERROR(what, F_STR("db", db->settings->path), F_ERR(&db->snap_err));
+        LOG_ERROR(what, F_STR("db", db->settings->path), F_ERR(why));
+    if (why->code != E_CANCELED) /* giving up is our own doing, and no trouble */
+        db->snap_err = *why;
     merge_tried(&db->ledger, db->snap_job.level, clock_wall_ms(db->clock), true);
-    answer_snapshot(db, &db->snap_err);
+    answer_snapshot(db, why);
 }
 
 static void made(struct db *db)
@@ -243,7 +248,6 @@ static void on_snap_done(struct work_item *item)
 
     db->in_snap = false;
     if (rc_failed(db->snap_rc)) {
-        db->snap_err = db->snap_job_err;
         failed(db);
     } else {
         db->snap_err.code = E_OK;
@@ -303,7 +307,8 @@ static void begin(struct db *db, unsigned level)
     work_job(db->work, &db->snap_item);
 }
 
-/* Never for a database that has not changed: the last snapshot is as good. */
+/* Never for a database that has not changed: the last snapshot is as good.  But what failed is tried again all the
+ * same, or nobody would ever learn that the trouble is over. */
 void db_snapshot_if_due(struct db *db)
 {
     const struct merge_settings settings = settings_of(db);
@@ -315,6 +320,8 @@ void db_snapshot_if_due(struct db *db)
         return;
     if (!db->snap_wanted)
         level = merge_due(&db->ledger, &settings, clock_wall_ms(db->clock), db->txid);
+    if (level < 0 && db->snap_err.code != E_OK)
+        level = merge_again(&db->ledger, &settings, clock_wall_ms(db->clock));
     if (level >= 0)
         begin(db, (unsigned)level);
 }

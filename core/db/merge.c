@@ -22,6 +22,19 @@ static bool level_due(
     return l->tried_ms[level] == 0 || now_ms - l->tried_ms[level] >= (int64_t)pause || now_ms < l->tried_ms[level];
 }
 
+int merge_again(const struct merge_ledger *l, const struct merge_settings *s, int64_t now_ms)
+{
+    for (unsigned level = 0; level <= MERGE_BASE_LEVELS; level++) {
+        uint64_t pause = s->interval_ms[level];
+
+        if (pause == 0 || pause > MERGE_RETRY_MS)
+            pause = MERGE_RETRY_MS;
+        if (l->failed[level] && (now_ms - l->tried_ms[level] >= (int64_t)pause || now_ms < l->tried_ms[level]))
+            return (int)level;
+    }
+    return -1;
+}
+
 void merge_shipped(struct merge_ledger *l, uint64_t bytes, uint64_t count)
 {
     for (unsigned level = 0; level <= MERGE_BASE_LEVELS; level++)

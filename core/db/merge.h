@@ -49,6 +49,9 @@ void merge_shipped(struct merge_ledger *l, uint64_t bytes, uint64_t count);
 /* -1: nothing; 0: a snapshot; else a merge of this level. */
 int merge_due(const struct merge_ledger *l, const struct merge_settings *s, int64_t now_ms, uint64_t txid);
 
+/* The level that failed last time and is to be tried again, whether or not anything changed; -1: none (yet). */
+int merge_again(const struct merge_ledger *l, const struct merge_settings *s, int64_t now_ms);
+
 enum merge_choice { MERGE_NOTHING, MERGE_SNAPSHOT, MERGE_MERGE };
 
 /* `pages`: how many differ from `base`. */

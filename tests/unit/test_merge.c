@@ -52,6 +52,31 @@ static void test_due(void **state)
     assert_int_equal(merge_due(&l, &usual, START + 7 * DAY, 91), 0);
 }
 
+/* What failed is tried again though nothing was committed since, after ten minutes, or the interval if that is shorter.
+ */
+static void test_again(void **state)
+{
+    const struct merge_settings often = {{30 * SECOND, 0, 0}, 32, 100};
+    struct merge_ledger l = fresh();
+    const struct merge_base_info info = state_at(1, START);
+
+    (void)state;
+    assert_int_equal(merge_again(&l, &usual, START + DAY), -1);
+    merge_tried(&l, 2, START, true);
+    assert_int_equal(merge_due(&l, &usual, START + HOUR, 1), -1);
+    assert_int_equal(merge_again(&l, &usual, START + MERGE_RETRY_MS - 1), -1);
+    assert_int_equal(merge_again(&l, &usual, START + MERGE_RETRY_MS), 2);
+    assert_int_equal(merge_again(&l, &usual, START - SECOND), 2); /* the clock was set back */
+    merge_tried(&l, 2, START, false);
+    assert_int_equal(merge_again(&l, &usual, START + DAY), -1);
+    merge_tried(&l, 0, START, true);
+    assert_int_equal(merge_again(&l, &often, START + 30 * SECOND - 1), -1);
+    assert_int_equal(merge_again(&l, &often, START + 30 * SECOND), 0);
+    merge_tried(&l, 1, START, true); /* an interval of 0 */
+    merge_made(&l, 0, &info, 1000);
+    assert_int_equal(merge_again(&l, &often, START + DAY), -1);
+}
+
 /* An idle database does nothing at all, however long. */
 static void test_idle(void **state)
 {
@@ -240,6 +265,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_due),
+        cmocka_unit_test(test_again),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_switched_off),

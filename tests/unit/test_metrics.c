@@ -29,6 +29,7 @@ struct rig {
     struct db_settings settings;
     struct store store;
     char path[100];
+    bool ready;
     struct buf out;
 };
 
@@ -77,7 +78,8 @@ static void fill(struct rig *g)
 
 static const char *render(struct rig *g, enum metrics_format how)
 {
-    const struct metrics_database d = {.db = &g->db, .failure_count = 5, .gap_count = 1, .failed_ms = 1700000099000};
+    const struct metrics_database d = {
+        .db = &g->db, .ready = g->ready, .failure_count = 5, .gap_count = 1, .failed_ms = 1700000099000};
 
     buf_clear(&g->out);
     metrics_process(
@@ -168,6 +170,7 @@ static void open_format(void **state)
     has(text, "\nweir_failures_total" DB " 5\n");
     has(text, "\nweir_failure_time_seconds" DB " 1700000099\n");
     has(text, "\nweir_error" DB " 1\n");
+    has(text, "\nweir_ready" DB " 0\n");
     has(text, "\nweir_fenced" DB " 0\n");
     assert_string_equal(text + strlen(text) - 6, "# EOF\n");
     buf_fini(&g.out);
@@ -202,12 +205,14 @@ static void nothing_yet(void **state)
 
     (void)state;
     begin(&g);
+    g.ready = true;
     text = render(&g, METRICS_OPEN);
     for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++)
         assert_null(strstr(text, absent[i]));
     has(text, "\nweir_segments_shipped_total" DB " 0\n");
     has(text, "\nweir_lag_seconds" DB " 0\n");
     has(text, "\nweir_error" DB " 0\n");
+    has(text, "\nweir_ready" DB " 1\n");
     buf_fini(&g.out);
 }
 
@@ -222,6 +227,7 @@ static const struct status_closed parked_one = {
     .segments = 5,
     .bytes_shipped = 600,
     .bytes_changed = 7000,
+    .ready = true,
     .failures = 4,
     .gaps = 2,
     .time_ms = 1700000000000,
@@ -240,9 +246,9 @@ static const char *render_closed(struct buf *out, const struct status_closed *c)
 /* What a database came to goes on while it is parked; what only an open one has is left out. */
 static void closed(void **state)
 {
-    static const char *const want[] = {"parked", "1", "error", "0", "fenced", "0", "lag_seconds", "0", "lag_commits",
-        "0", "local_txid", "17", "shipped_txid", "17", "shipped_time_seconds", "1700000000", "timeline", "2",
-        "segments_shipped_total", "5", "shipped_bytes_total", "600", "changed_bytes_total", "7000",
+    static const char *const want[] = {"parked", "1", "error", "0", "ready", "1", "fenced", "0", "lag_seconds", "0",
+        "lag_commits", "0", "local_txid", "17", "shipped_txid", "17", "shipped_time_seconds", "1700000000", "timeline",
+        "2", "segments_shipped_total", "5", "shipped_bytes_total", "600", "changed_bytes_total", "7000",
         "snapshot_time_seconds", "1600000000", "snapshot_age_seconds", "60.500", "gaps_total", "2", "resyncs_total",
         "3", "failures_total", "4", "failure_time_seconds", "1650000000"};
     CLEANUP(buf_fini) struct buf out;
@@ -278,6 +284,7 @@ static void closed_and_failed(void **state)
     text = render_closed(&out, &c);
     has(text, "weir_state{db=\"x\",state=\"fenced\"} 1\n");
     has(text, "\nweir_error{db=\"x\"} 1\n");
+    has(text, "\nweir_ready{db=\"x\"} 0\n");
     has(text, "\nweir_fenced{db=\"x\"} 1\n");
     has(text, "\nweir_parked{db=\"x\"} 0\n");
     assert_null(strstr(text, "_time_seconds")); /* no times that never were */

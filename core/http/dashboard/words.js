@@ -18,7 +18,7 @@ const STATES = {
   spooling: ["bad", "Spooling", "The replica does not take everything: commits are kept on the local disk only."],
   gap: ["bad", "Exact history stopped", "Log and spool were full. What is committed now will be one state later, not single commits."],
   fenced: ["bad", "Fenced", "Another writer owns this history. Nothing from here reaches the replica any more."],
-  failed: ["bad", "Failed", "Replication has ended with an error that no retry mends."],
+  failed: ["bad", "Failed", "Replication has ended with an error that a person must mend; weir tries again now and then."],
   stopped: ["bad", "Stopped", "This database is not replicated any more."],
 };
 
@@ -84,6 +84,7 @@ export function judge(db) {
     verdict.name = "Catching up";
     verdict.text = `The replica is ${duration(lag.seconds * 1000)} behind; nothing fails.`;
   }
+  if (verdict.level === "good" && db.ready === false) Object.assign(verdict, { level: "warn", name: "Needs attention", text: "The daemon says that something is wrong." });
   addNotes(db, verdict);
   for (const note of verdict.notes) if (note.level === "bad" || note.level === "warn") verdict.level = worse(verdict.level, note.level);
   if (verdict.notes.some((note) => note.level !== "info") && known[0] === "good" && !verdict.error && verdict.name === known[1]) {
