@@ -112,13 +112,45 @@ void daemon_check_end(struct daemon *d)
 
 /* --- signals ------------------------------------------------------------------------------------------------------ */
 
+static void stop_members(struct daemon *d)
+{
+    d->stopping = true;
+    daemon_notify_stop(d);
+    for (struct daemon_member *m = d->members; m != NULL; m = m->next)
+        if (m->begun)
+            db_stop(&m->db);
+    daemon_check_end(d); /* nothing may be open */
+}
+
+/*
+ * What was committed to a parked database a moment ago may be a file event that nobody has seen yet.  So each is looked
+ * at once more, and those that changed are opened, as far as the time for the stop allows; the others go on meanwhile.
+ */
+static void look_at_parked(struct daemon *d)
+{
+    for (struct daemon_item *i = d->items; i != NULL; i = i->all_next)
+        if (i->state == DAEMON_ITEM_PARKED)
+            daemon_item_look_later(i);
+    d->last_look = true; /* whatever happens from here on came too late */
+}
+
+void daemon_stop_looked(struct daemon *d)
+{
+    if (!d->last_look || d->stopping || d->look != NULL || d->looks != NULL || d->queue != NULL)
+        return;
+    for (const struct daemon_member *m = d->members; m != NULL; m = m->next)
+        if (m->item != NULL && daemon_queue_is_starting(m))
+            return;
+    stop_members(d);
+}
+
 static void on_deadline(uv_timer_t *timer)
 {
     struct daemon *d = timer->data;
 
     LOG_ERROR("the time for an orderly stop is over");
     if (!d->stopping)
-        daemon_stop(d, 0); /* a database that the command made last is still being begun */
+        stop_members(d); /* a database that the command made last, or that nobody had looked at, is still being begun */
     for (struct daemon_member *m = d->members; m != NULL; m = m->next)
         daemon_member_abandon(m);
 }
@@ -135,22 +167,21 @@ void daemon_start_deadline(struct daemon *d)
 
 void daemon_stop(struct daemon *d, int number)
 {
-    if (d->stopping) {
+    if (d->last_look && !d->stopping && number == 0)
+        return; /* it is stopping */
+    if (d->stopping || d->last_look) {
         LOG_WARN("second signal: ending at once", F_I64("signal", number));
         on_deadline(&d->deadline);
         return;
     }
-    d->stopping = true;
     daemon_notify_stop(d);
     if (number != 0)
         LOG_INFO("stopping: shipping what is left", F_I64("signal", number));
     else
         LOG_INFO("stopping: shipping what is left");
     daemon_start_deadline(d);
-    for (struct daemon_member *m = d->members; m != NULL; m = m->next)
-        if (m->begun)
-            db_stop(&m->db);
-    daemon_check_end(d); /* nothing may be open */
+    look_at_parked(d);
+    daemon_stop_looked(d);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -159,7 +190,7 @@ static void on_signal(uv_signal_t *handle, int number)
 
     if (number != SIGHUP)
         daemon_stop(d, number);
-    else if (!d->stopping && !d->ending)
+    else if (!d->stopping && !d->last_look && !d->ending)
         daemon_reload_run(d);
 }
 

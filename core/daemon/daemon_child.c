@@ -175,7 +175,7 @@ static void look_at_last(struct daemon *d)
 
 void daemon_child_look(struct daemon *d)
 {
-    if (d->child.command == NULL || d->ending || d->stopping)
+    if (d->child.command == NULL || d->ending || d->stopping || d->last_look)
         return;
     if (d->child.stage == DAEMON_BEFORE)
         look_before(d);

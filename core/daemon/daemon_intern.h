@@ -245,6 +245,7 @@ struct daemon {
     struct daemon_notify notify;
     uv_signal_t signals[DAEMON_SIGNAL_COUNT];
     uv_timer_t deadline;
+    bool last_look; /* the stop has begun: parked databases are looked at once more, then `stopping` */
     bool stopping, ending, http_stopping, signals_closed;
     bool reloading;   /* the list is being changed: it is not the end when nothing is left for a moment */
     struct err worst; /* what the process ends with */
@@ -275,6 +276,8 @@ void daemon_check_end(struct daemon *d);
 void daemon_begin_members(struct daemon *d, const struct daemon_settings *settings);
 /* Ship what is left and end; `number` 0: no signal is the reason. */
 void daemon_stop(struct daemon *d, int number);
+/* A last look at parked databases, or an opening, has come to something: may the stop go on? */
+void daemon_stop_looked(struct daemon *d);
 /* The time for that begins now, if it has not begun. */
 void daemon_start_deadline(struct daemon *d);
 
@@ -473,6 +476,8 @@ bool daemon_prune_awaited(const struct daemon_item *item);
 
 /* --- daemon_queue.c */
 void daemon_queue_limits(struct daemon *d);
+/* Of a folder's database: it is being attached, and nothing is in the way yet. */
+bool daemon_queue_is_starting(const struct daemon_member *m);
 void daemon_queue_put(struct daemon_item *item);
 void daemon_queue_remove(struct daemon_item *item);
 /* Open and park what is due, soon. */

@@ -122,7 +122,7 @@ void daemon_item_look_later(struct daemon_item *item)
 {
     struct daemon *d = item->folder->daemon;
 
-    if (item->look_due || item->state == DAEMON_ITEM_AWAKE || item->state == DAEMON_ITEM_LEAVING)
+    if (d->last_look || item->look_due || item->state == DAEMON_ITEM_AWAKE || item->state == DAEMON_ITEM_LEAVING)
         return;
     item->look_due = true;
     item->look_next = NULL;

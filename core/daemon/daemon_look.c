@@ -64,6 +64,7 @@ static void on_done(struct work_item *work)
     }
     mem_free(b);
     daemon_look_run(d);
+    daemon_stop_looked(d);
     daemon_check_end(d);
 }
 

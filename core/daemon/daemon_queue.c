@@ -60,7 +60,7 @@ void daemon_queue_remove(struct daemon_item *item)
 }
 
 /* A start that waits for its replica does not keep others from starting. */
-static bool is_starting(const struct daemon_member *m)
+bool daemon_queue_is_starting(const struct daemon_member *m)
 {
     return !m->over && m->db.state == DB_STARTING && m->db.error.code == E_OK;
 }
@@ -71,7 +71,7 @@ static void open_next(struct daemon *d)
 
     for (const struct daemon_member *m = d->members; m != NULL; m = m->next) {
         open += m->item != NULL;
-        starting += m->item != NULL && is_starting(m);
+        starting += m->item != NULL && daemon_queue_is_starting(m);
     }
     while (d->queue != NULL && open < d->open_max && starting < STARTS_MAX) {
         struct daemon_item *item = d->queue;
@@ -160,6 +160,9 @@ void daemon_queue_on_tick(uv_timer_t *timer)
         return;
     open_next(d);
     park_quiet(d);
+    daemon_stop_looked(d);
+    if (d->stopping)
+        return;
     if (d->queue != NULL || any_open(d)) {
         tick_in(d, TICK_MS);
         return;

@@ -130,6 +130,53 @@ def stopped(folder, act):
     folder.sync("app.db")
 
 
+def unseen_at_stop(case):
+    """A commit to a parked database that the daemon has not heard of when SIGTERM comes: it is shipped before exit 0."""
+    folder = Shown(case)
+    names = [f"{number}.db" for number in range(12)]
+    for name in names:
+        folder.make(name)
+    folder.start()
+    for name in names:
+        folder.sync(name)
+    folder.wait_parked(*names)
+    os.kill(folder.daemon.pid, signal.SIGSTOP)
+    try:
+        for name in names[:10]:
+            insert(case, folder.path(name), 2)
+        folder.daemon.process.send_signal(signal.SIGTERM)
+    finally:
+        os.kill(folder.daemon.pid, signal.SIGCONT)
+    folder.daemon.wait_exit(expect=0)
+    for name in names:
+        equal(folder.rows(name), [1, 2] if name in names[:10] else [1], f"rows of {name} in the replica")
+
+
+def unseen_and_away(case):
+    """The same with a replica that is away: not exit 0."""
+    if case.options.store.kind != "file":
+        raise Skip("takes a folder away")
+    folder = Shown(case)
+    folder.make("a.db")
+    folder.start()
+    folder.sync("a.db")
+    folder.wait_parked("a.db")
+    away = folder.replica.url.removeprefix("file://")
+    os.kill(folder.daemon.pid, signal.SIGSTOP)
+    try:
+        insert(case, folder.path("a.db"), 2)
+        os.rename(away, away + ".away")
+        folder.daemon.process.send_signal(signal.SIGTERM)
+    finally:
+        os.kill(folder.daemon.pid, signal.SIGCONT)
+    folder.daemon.wait_exit(expect=(1, 2))
+    os.rename(away + ".away", away)
+    folder.start()
+    folder.sync("a.db")
+    folder.daemon.stop()
+    equal(folder.rows("a.db"), [1, 2], "rows in the replica, later")
+
+
 def log_not_reset(case):
     """A reader keeps the log from being started over: commits and checkpoints before weir is back are exact."""
     folder = Folder(case)
@@ -343,5 +390,6 @@ def cases(_options):
     return [
         ("pages", pages), ("ready while waking", ready_while_waking), ("the log was not reset", log_not_reset),
         ("the log was reset once", log_reset_once), ("retention", retention), ("events are lost", events_lost), ("no watches", no_watches),
-        ("two patterns", two_patterns), ("the replica inside", replica_inside),
+        ("two patterns", two_patterns), ("the replica inside", replica_inside), ("unseen when it stops", unseen_at_stop),
+        ("unseen when it stops, and the replica away", unseen_and_away),
     ]
