@@ -215,10 +215,18 @@ void wal_reset_release_writers(struct wal_conn *c)
     wal_conn_unlock(c, WAL_INDEX_LOCK_WRITE, 1, true);
 }
 
+/* An empty log is nothing to copy, and SQLite starts it over all the same. */
+static bool nothing_to_copy(const struct wal_conn *c)
+{
+    struct wal_index_header h;
+
+    return wal_index_read(c->shm, &h) && wal_index_backfilled(c->shm) == h.max_frame;
+}
+
 bool wal_reset_waiter(const struct wal_conn *c)
 {
     return wal_conn_others_hold(c, WAL_INDEX_LOCK_CKPT) && wal_conn_others_hold(c, WAL_INDEX_LOCK_WRITE)
-           && all_backfilled(c);
+           && nothing_to_copy(c);
 }
 
 static struct rc let_through(struct wal_conn *c, uint32_t limit_us, struct err *err)
