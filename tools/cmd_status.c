@@ -43,6 +43,20 @@ static void print_drill(const json_t *drill)
         (void)printf("  drill      could not be carried out: %s\n", text(drill, "error"));
 }
 
+/* What makes it an error is in the error already. */
+static void print_scrub(const json_t *scrub)
+{
+    if (!json_is_object(scrub))
+        return;
+    if (number(scrub, "damaged") > 0)
+        (void)printf("  scrub      %" PRIu64 " pages of the file are damaged\n", number(scrub, "damaged"));
+    else if (json_is_string(json_object_get(scrub, "pass_time")))
+        (void)printf("  scrub      all %" PRIu64 " pages of the file were what was committed, at %s\n",
+            number(scrub, "pass_pages"), text(scrub, "pass_time"));
+    if (json_is_string(json_object_get(scrub, "error")))
+        (void)printf("  scrub      could not be carried out: %s\n", text(scrub, "error"));
+}
+
 static void print_database(const json_t *db)
 {
     const json_t *lag = json_object_get(db, "lag"), *log = json_object_get(db, "log"),
@@ -71,6 +85,7 @@ static void print_database(const json_t *db)
     if (json_is_integer(json_object_get(db, "merge_txid")))
         (void)printf("  merge      txid %" PRIu64 " of %s\n", number(db, "merge_txid"), text(db, "merge_time"));
     print_drill(json_object_get(db, "drill"));
+    print_scrub(json_object_get(db, "scrub"));
     if (number(db, "resyncs") > 0)
         (void)printf(
             "  gaps       %" PRIu64 " in this run: commits that cannot be told apart\n", number(db, "resyncs"));

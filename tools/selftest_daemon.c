@@ -54,6 +54,7 @@ static struct db_settings settings_of(const struct selftest_daemon_plan *plan)
     s.retention = (struct retention_policy){0};
     s.retention_interval_ms = 0;
     s.drill_interval_ms = 0;
+    s.scrub_interval_ms = 0;
     s.restore_if_missing = false;
     s.seed = NULL;
     s.may_switch = true;

@@ -46,6 +46,14 @@ struct rc wal_image_fetch(struct wal_reader *r, uint32_t frame, uint32_t pgno, u
         wal_fmt_frame_offset(size, frame) + WAL_FMT_FRAME_HEADER_SIZE, err);
 }
 
+struct rc wal_image_in_file(struct wal_reader *r, uint32_t first, uint32_t count, uint8_t *pages, struct err *err)
+{
+    size_t size = r->conn->page_size;
+
+    assert(first != 0);
+    return read_database(r, (uint64_t)(first - 1) * size, pages, count * size, err);
+}
+
 uint32_t wal_image_newest(const struct wal_reader *r, uint32_t pgno, uint32_t until)
 {
     uint32_t frame = wal_map_get(r->map, pgno), before_batch = r->pos.frame - r->buffered;

@@ -16,6 +16,10 @@
  * end). It is whatever stands there now: compare its hash. */
 MUST_USE struct rc wal_image_fetch(struct wal_reader *r, uint32_t frame, uint32_t pgno, uint8_t *page, struct err *err);
 
+/* Pages first .. first+count-1 as the database file has them, whatever the log has; zeros beyond its end. */
+MUST_USE struct rc wal_image_in_file(
+    struct wal_reader *r, uint32_t first, uint32_t count, uint8_t *pages, struct err *err);
+
 /* The newest frame of the page at or before `until`, a frame of the last batch that ends a commit; 0: none. */
 uint32_t wal_image_newest(const struct wal_reader *r, uint32_t pgno, uint32_t until);
 

@@ -127,6 +127,15 @@ static int real_fallocate(const struct fsys *fs, int fd, off_t off, off_t n)
     return fallocate(fd, 0, off, n);
 }
 
+static int real_uncache(const struct fsys *fs, int fd, off_t off, off_t n)
+{
+    int rc = posix_fadvise(fd, off, n, POSIX_FADV_DONTNEED);
+
+    (void)fs;
+    errno = rc; /* it does not set it */
+    return rc == 0 ? 0 : -1;
+}
+
 static int real_write_early(const struct fsys *fs, int fd, off_t off, off_t n)
 {
     (void)fs;
@@ -178,6 +187,7 @@ const struct fsys fsys_real = {
     .give = real_give,
     .write_early = real_write_early,
     .clone = real_clone,
+    .uncache = real_uncache,
     .space = real_space,
     .may_change = real_may_change,
 };

@@ -48,6 +48,9 @@ struct fsys {
     int (*give)(const struct fsys *fs, int fd, uid_t uid, gid_t gid, mode_t mode);
     /* How many bytes we could still write to the disk that `path` is on.  May be NULL: nobody knows. */
     int (*space)(const struct fsys *fs, const char *path, uint64_t *out);
+    /* Drop what the system keeps of this range in memory and has on the disk, too (POSIX_FADV_DONTNEED), so that the
+     * next read is one of the disk.  It is a wish.  May be NULL. */
+    int (*uncache)(const struct fsys *fs, int fd, off_t off, off_t n);
     /* May we make and remove files in this folder?  Nothing is tried.  May be NULL: nobody knows. */
     int (*may_change)(const struct fsys *fs, const char *folder);
 };

@@ -52,6 +52,8 @@ enum config_db_key {
     CONFIG_DB_DRILL_WINDOW,
     CONFIG_DB_DRILL_MAX_SIZE,
     CONFIG_DB_DRILL_RATE,
+    CONFIG_DB_SCRUB_INTERVAL,
+    CONFIG_DB_SCRUB_RATE,
     CONFIG_DB_RESTORE_IF_MISSING,
     CONFIG_DB_SEED,
     CONFIG_DB_NO_SWITCH,
@@ -101,6 +103,7 @@ struct config_db {
     uint64_t retention_exact_ms, retention_daily, retention_weekly, retention_monthly, retention_interval_ms;
     uint64_t drill_interval_ms;                           /* 0: none */
     uint64_t drill_window_ms, drill_max_size, drill_rate; /* the last two: 0: no limit */
+    uint64_t scrub_interval_ms, scrub_rate;               /* 0: never; 0: no limit */
     bool restore_if_missing;
     char *seed; /* NULL: none */
     bool no_switch;

@@ -112,6 +112,8 @@ struct db_settings config_daemon_database(const struct config_db *db)
         .drill_window_ms = db->drill_window_ms,
         .drill_max_size = db->drill_max_size,
         .drill_rate = db->drill_rate,
+        .scrub_interval_ms = db->scrub_interval_ms,
+        .scrub_rate = db->scrub_rate,
         .log_limit = db->log_limit,
         .spool_limit = db->spool_limit,
         .fold_count = db->fold_count,

@@ -30,7 +30,7 @@ struct daemon_seen {
     const char *state; /* a literal */
     enum err_code code;
     uint32_t timeline;
-    uint64_t gap_txid, snapshot_count, drill_count;
+    uint64_t gap_txid, snapshot_count, drill_count, scrub_count;
     uint64_t failure_count, gap_count;
     int64_t failed_ms; /* the last failure; 0: none */
 };

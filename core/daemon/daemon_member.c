@@ -323,6 +323,8 @@ void daemon_member_take(struct db_settings *now, const struct db_settings *set)
     now->drill_window_ms = set->drill_window_ms;
     now->drill_max_size = set->drill_max_size;
     now->drill_rate = set->drill_rate;
+    now->scrub_interval_ms = set->scrub_interval_ms;
+    now->scrub_rate = set->scrub_rate;
     now->log_limit = set->log_limit;
     now->park_after_ms = set->park_after_ms;
     now->may_switch = set->may_switch;

@@ -92,6 +92,16 @@ static void note_drill(struct daemon_member *m)
     add(m, "drill", text);
 }
 
+static void note_scrub(struct daemon_member *m)
+{
+    const struct db_scrub *k = &m->db.scrub;
+
+    if (k->news_count == m->seen.scrub_count)
+        return;
+    m->seen.scrub_count = k->news_count;
+    add(m, "scrub", k->news);
+}
+
 static void note_sample(struct daemon_member *m)
 {
     const struct db *db = &m->db;
@@ -121,6 +131,7 @@ void daemon_watch_news(struct db *db)
     note_trouble(m, trouble);
     note_history(m);
     note_drill(m);
+    note_scrub(m);
     note_sample(m);
 }
 

@@ -160,6 +160,21 @@ static bool drill_failed(const struct metrics_database *d, double *out)
     return d->db->settings->drill_interval_ms != 0 || d->db->drill.last.tried_ms != 0;
 }
 
+static bool scrub_time(const struct metrics_database *d, double *out)
+{
+    return time_of(d->db->scrub.view.passed_ms, out);
+}
+
+static bool scrub_pages(const struct metrics_database *d, double *out)
+{
+    return number(d->db->scrub.page_count, out);
+}
+
+static bool damaged_pages(const struct metrics_database *d, double *out)
+{
+    return number(d->db->scrub.view.damaged, out) && (d->db->settings->scrub_interval_ms != 0 || *out > 0);
+}
+
 static bool gaps(const struct metrics_database *d, double *out)
 {
     return number(d->gap_count, out);
@@ -302,6 +317,11 @@ static const struct family families[] = {
         "When a drill last restored a commit and found it whole (Unix time).", GAUGE, verified_time, CLOSED_NONE},
     {"weir_drill_failed", NULL, "1 when a drill has failed and none went well since.", GAUGE, drill_failed,
         CLOSED_NONE},
+    {"weir_damaged_pages", NULL, "Pages of the database file that are not what was committed.", GAUGE, damaged_pages,
+        CLOSED_NONE},
+    {"weir_scrub_pass_timestamp_seconds", "seconds", "When the scrub last came to the end of the file (Unix time).",
+        GAUGE, scrub_time, CLOSED_NONE},
+    {"weir_scrub_pages", NULL, "Pages that the scrub looked at.", COUNTER, scrub_pages, CLOSED_NONE},
     {"weir_gaps", NULL, "Places of this run where commits cannot be told apart.", COUNTER, gaps, CLOSED_GAPS},
     {"weir_gap_time_seconds", "seconds", "The last such place (Unix time).", GAUGE, gap_time, CLOSED_NONE},
     {"weir_resyncs", NULL, "Comparisons of all pages that found a difference.", COUNTER, resyncs, CLOSED_RESYNCS},

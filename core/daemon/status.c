@@ -60,6 +60,8 @@ const struct err *status_trouble(const struct db *db)
         return &db->prune.failed;
     if (db->fold.trouble.code != E_OK)
         return &db->fold.trouble;
+    if (db->scrub.alert.code != E_OK)
+        return &db->scrub.alert;
     return db->drill.alert.code != E_OK ? &db->drill.alert : NULL;
 }
 
@@ -118,6 +120,38 @@ static json_t *retention_object(const struct db *db)
     put(o, "deleted", json_u64(p->deleted_count));
     put(o, "kept_bytes", p->time_ms != 0 ? json_u64(p->kept_bytes) : json_null());
     put(o, "error", p->failed.code != E_OK ? status_text(p->failed.msg) : json_null());
+    return o;
+}
+
+/* null: it is off, and nothing is known. */
+static json_t *scrub_object(const struct db *db)
+{
+    const struct db_scrub *k = &db->scrub;
+    const struct db_scrub_view *v = &k->view;
+    bool damaged = k->alert.code != E_OK;
+    json_t *o, *pages;
+
+    if (db->settings->scrub_interval_ms == 0 && !damaged)
+        return json_null();
+    o = json_object();
+    pages = json_array();
+    for (uint32_t i = 0; i < v->shown_count; i++) {
+        int rc = json_array_append_new(pages, json_u64(v->shown[i]));
+
+        assert(rc == 0);
+    }
+    put(o, "result", json_string(damaged ? "damaged" : v->passed_ms != 0 ? "good" : "none"));
+    put(o, "pass_time", json_time(v->passed_ms));
+    put(o, "pass_pages", v->passed_ms != 0 ? json_u64(v->passed_pages) : json_null());
+    put(o, "next_page", json_u64(v->next));
+    put(o, "damaged", json_u64(v->damaged));
+    put(o, "damaged_pages", pages);
+    put(o, "found_time", json_time(v->found_ms));
+    put(o, "found_txid", v->found_txid != 0 ? json_u64(v->found_txid) : json_null());
+    put(o, "failure", damaged ? status_text(k->alert.msg) : json_null());
+    put(o, "error", k->err.code != E_OK ? status_text(k->err.msg) : json_null());
+    put(o, "pages_read", json_u64(k->page_count));
+    put(o, "passes", json_u64(k->pass_count));
     return o;
 }
 
@@ -333,6 +367,7 @@ json_t *status_database(const struct db *db, bool ready)
     put(o, "bytes_merged", json_u64(db->merge_bytes));
     put(o, "retention", retention_object(db));
     put(o, "drill", drill_object(db));
+    put(o, "scrub", scrub_object(db));
     put(o, "resyncs", json_u64(db->resync_count));
     put(o, "segments", json_u64(db->shipper.put_count));
     put(o, "bytes_shipped", json_u64(db->shipper.put_bytes));

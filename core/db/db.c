@@ -110,6 +110,7 @@ static void over(struct db *db, enum db_state state)
     (void)uv_timer_stop(&db->timer);
     drop_acknowledged(db);
     db_fold_close(db);
+    db_scrub_close(db);
     local_state_close(db->local);
     db->local = NULL;
     if (why.code == E_OK)

@@ -19,6 +19,7 @@
 #include "db_fold.h"
 #include "db_missing.h"
 #include "db_prune.h"
+#include "db_scrub.h"
 #include "db_snap.h"
 #include "db_start.h"
 #include "merge.h"
@@ -66,7 +67,8 @@ struct db_settings {
     uint64_t park_after_ms;     /* ... for so long; 0: never */
     uint64_t drill_interval_ms; /* 0: none */
     uint64_t drill_window_ms, drill_max_size /* 0: no limit */, drill_rate /* bytes a second; 0: no limit */;
-    uint64_t fold_delete_after_ms; /* folded ones are not deleted earlier than this after they were shipped */
+    uint64_t scrub_interval_ms, scrub_rate; /* 0: never; 0: no limit */
+    uint64_t fold_delete_after_ms;          /* folded ones are not deleted earlier than this after they were shipped */
 };
 
 /* One snapshot or merge; the job's while it runs. */
@@ -137,6 +139,7 @@ struct db {
     struct db_fold fold;
     struct db_prune prune;
     struct db_drill drill;
+    struct db_scrub scrub;
 
     enum fence fence;
     struct work_item fence_item; /* looks for other writers where the store does not keep them out */

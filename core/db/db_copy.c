@@ -2,6 +2,7 @@
 #include "db_copy.h"
 
 #include "alloc.h"
+#include "digest.h"
 #include "wal_image.h"
 
 #include <assert.h>
@@ -12,6 +13,7 @@ struct walk {
     struct db_live *l;
     db_copy_ship_fn ship; /* NULL: nothing is made that could be shipped */
     void *ctx;
+    struct db_copy_known *known; /* NULL: none */
 };
 
 static struct rc ship_parts(struct walk *k, struct err *err)
@@ -44,6 +46,17 @@ static struct rc catch_up(struct walk *k, struct err *err)
     return RC_OK;
 }
 
+static bool is_known_damage(struct walk *k, uint32_t pgno, const uint8_t *page)
+{
+    const struct local_scrub_page *p = k->known != NULL ? local_scrub_find(k->known->note, pgno) : NULL;
+
+    if (p == NULL || p->have == 0 || p->want != page_hash_get(k->l->hashes, pgno)
+        || p->have != digest_page(pgno, page, k->l->conn->page_size))
+        return false;
+    k->known->left_out++;
+    return true;
+}
+
 static struct rc walk_pages(struct walk *k, struct err *err)
 {
     struct db_live *l = k->l;
@@ -57,7 +70,11 @@ static struct rc walk_pages(struct walk *k, struct err *err)
 
         TRY(wal_image_current(l->reader, (uint32_t)first, count, pages, err));
         for (uint32_t i = 0; i < count; i++) {
-            TRY(wal_capture_page(&l->cap, (uint32_t)first + i, pages + (size_t)i * page_size, err));
+            const uint8_t *page = pages + (size_t)i * page_size;
+
+            if (is_known_damage(k, (uint32_t)first + i, page))
+                continue;
+            TRY(wal_capture_page(&l->cap, (uint32_t)first + i, page, err));
             TRY(ship_parts(k, err));
         }
         TRY(catch_up(k, err));
@@ -89,10 +106,10 @@ struct rc db_copy_hash(struct db_live *l, struct err *err)
     return RC_OK;
 }
 
-struct rc db_copy_compare(
-    struct db_live *l, db_copy_ship_fn ship, void *ctx, bool *changed, struct db_segment **out, struct err *err)
+struct rc db_copy_compare(struct db_live *l, struct db_copy_known *known, db_copy_ship_fn ship, void *ctx,
+    bool *changed, struct db_segment **out, struct err *err)
 {
-    struct walk k = {.l = l, .ship = ship, .ctx = ctx};
+    struct walk k = {.l = l, .ship = ship, .ctx = ctx, .known = known};
 
     *out = NULL;
     TRY_CTX(walk(&k, err), err, "compare %s with what was shipped", l->conn->path);

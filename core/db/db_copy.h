@@ -14,6 +14,7 @@
 #define DB_COPY_H
 
 #include "db_live.h"
+#include "local_scrub.h"
 
 /* The database's index becomes that of the file as it is now.  No segment is made. */
 MUST_USE struct rc db_copy_hash(struct db_live *l, struct err *err);
@@ -25,8 +26,15 @@ typedef struct rc (*db_copy_ship_fn)(void *ctx, struct db_segment *s, struct err
  * Put every page that differs from the index into the open segment, and end it as one commit flagged SEG_RESYNC.
  * *changed is false, and no commit made, when the state is the one that the open segment begins with.  The last segment
  * is not shipped: it is in *out.
+ *
+ * `known` (or NULL) are pages that were proven to be damaged (scrub.h).  One that still has the very content it was
+ * found with, where the index has what was committed, was not changed by anybody since: it is no change, and left out.
  */
-MUST_USE struct rc db_copy_compare(
-    struct db_live *l, db_copy_ship_fn ship, void *ctx, bool *changed, struct db_segment **out, struct err *err);
+struct db_copy_known {
+    const struct local_scrub *note; /* borrowed */
+    uint32_t left_out;              /* out: how many of its pages */
+};
+MUST_USE struct rc db_copy_compare(struct db_live *l, struct db_copy_known *known, db_copy_ship_fn ship, void *ctx,
+    bool *changed, struct db_segment **out, struct err *err);
 
 #endif

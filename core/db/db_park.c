@@ -31,7 +31,7 @@ static bool only_waits(const struct db *db)
 static bool all_well(const struct db *db)
 {
     return db->error.code == E_OK && db->local_error.code == E_OK && db->shipper.last_error.code == E_OK
-           && !db->shipper.fenced && !db->in_gap && db->drill.alert.code == E_OK;
+           && !db->shipper.fenced && !db->in_gap && db->drill.alert.code == E_OK && db->scrub.alert.code == E_OK;
 }
 
 static bool busy(const struct db *db)

@@ -43,8 +43,7 @@ struct copy {
     size_t job_max;   /* as many as there are lanes: more would only be memory */
     size_t job_count; /* with pages, in this group */
     uint64_t next_page;
-    uint32_t count;      /* pages that differ from the base of a merge */
-    uint32_t stuck_page; /* one that did not agree in the last round; 0: none */
+    uint32_t count; /* pages that differ from the base of a merge */
     bool final_done;
 
     /* A step in the lane. */
@@ -90,7 +89,7 @@ static struct rc judge_page(struct copy *c, uint32_t pgno, const uint8_t *page, 
         bitmap_remove(l->changed, pgno);
         return RC_OK;
     }
-    c->stuck_page = pgno;
+    c->s->stuck_page = pgno;
     return bitmap_add(l->changed, pgno, err);
 }
 
@@ -354,21 +353,21 @@ static struct rc copy_changed(struct copy *c, struct err *err)
 static struct rc converge(struct copy *c, struct err *err)
 {
     for (int round = 0;; round++) {
-        c->stuck_page = 0;
+        c->s->stuck_page = 0;
         TRY(in_lane(c, read_final, err));
         TRY(write_group(c, err));
         if (c->final_done)
             return RC_OK;
         (void)usleep(ROUND_PAUSE_US); /* an upload of a part or a busy writer may be in the way */
-        if (round >= GIVE_UP_AFTER && c->stuck_page != 0)
+        if (round >= GIVE_UP_AFTER && c->s->stuck_page != 0)
             return rc_raise(err, E_CORRUPT,
                 "page %u of %s differs from what was replicated although no commit changed it: the database file is "
                 "damaged or was changed behind SQLite's back",
-                c->stuck_page, c->l->conn->path);
+                c->s->stuck_page, c->l->conn->path);
         if (round == HOLD_AFTER)
             TRY(in_lane(c, hold, err));
         TRY(copy_changed(c, err));
-        if (c->stuck_page != 0) /* the file is ahead of what was captured: let capturing go on */
+        if (c->s->stuck_page != 0) /* the file is ahead of what was captured: let capturing go on */
             TRY(in_lane(c, release, err));
     }
 }

@@ -42,6 +42,7 @@ struct db_snap {
     struct snap_meta meta;
     uint64_t stored_bytes;
     uint64_t entries_hash;                        /* of the index that was staged */
+    uint32_t stuck_page;                          /* that did not agree in the last round; 0: none */
     struct err stage_err;                         /* code E_OK: it was */
     atomic_uint_fast64_t pages_done, pages_total; /* progress; the loop may look at any time */
 };

@@ -208,6 +208,8 @@ static void failed(struct db *db)
         LOG_ERROR(what, F_STR("db", db->settings->path), F_ERR(why));
     if (why->code != E_CANCELED) /* giving up is our own doing, and no trouble */
         db->snap_err = *why;
+    if (why->code == E_CORRUPT && db->snap.stuck_page != 0)
+        db_scrub_hint(db, db->snap.stuck_page);
     merge_tried(&db->ledger, db->snap_job.level, clock_wall_ms(db->clock), true);
     answer_snapshot(db, why);
 }

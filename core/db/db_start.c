@@ -240,13 +240,19 @@ static void tell_if_lost(const struct story *t, uint64_t checksum, uint64_t tip_
 /* Compare every page and ship what differs behind `pos`, which the index holds. */
 static struct rc compare(struct story *t, const struct pos *pos, struct err *err)
 {
+    CLEANUP(local_scrub_fini) struct local_scrub note;
+    struct db_copy_known known = {.note = &note};
     struct db_segment *seg;
     struct pos now = *pos;
     uint64_t mark;
     bool changed;
 
+    local_scrub_read(t->s->fs, t->s->state_dir, &note);
     TRY(follow_anew(t, pos, err));
-    TRY(db_copy_compare(t->l, ship, t, &changed, &seg, err));
+    TRY(db_copy_compare(t->l, &known, ship, t, &changed, &seg, err));
+    if (known.left_out > 0)
+        LOG_ERROR("pages that are known to be damaged are not taken for a change: the history keeps what was committed",
+            F_STR("db", t->s->path), F_U64("pages", known.left_out));
     if (changed) {
         now = seg->pos;
         mark = seg->mark;

@@ -157,6 +157,7 @@ static void run_step(struct work_item *item)
         db->step.due = db->step.may_finish = true; /* nobody can read it again: ship what was read of it */
     db->job_rc = db_live_step(db->live, &db->step, &db->step_err);
     db_fold_in_lane(db);
+    db_scrub_in_lane(db);
 }
 
 static void next_step(struct db *db)
@@ -189,7 +190,7 @@ static void next_step(struct db *db)
         pause = 0;
     else if (db->step.open_commits > 0 && shipper_has_room(&db->shipper) && db_trigger_due_in_ms(db) < pause)
         pause = db_trigger_due_in_ms(db);
-    step_in(db, pause);
+    step_in(db, db_scrub_pause_ms(db, pause));
 }
 
 static void hand_to_shipper(struct db *db)
@@ -281,6 +282,7 @@ static void on_step_done(struct work_item *item)
     }
     db_spool_after(db);
     db_fold_after(db);
+    db_scrub_after(db);
     hand_to_shipper(db);
     db->in_step =
         false; /* not earlier: what came back meanwhile must not begin the next step over this one's outcome */
@@ -352,6 +354,7 @@ static void take_step(struct db *db)
     };
     db_spool_before(db);
     db_fold_before(db);
+    db_scrub_before(db);
     db->acknowledged = NULL;
     db->parts_done = 0;
     db->in_step = true;
@@ -371,6 +374,7 @@ void db_sync_kick(struct db *db)
 
 void db_sync_begin(struct db *db)
 {
+    db_scrub_started(db);
     db->close_item.run = NULL;
     db->trigger.asked = db->trigger.asked || db->goal_pending;
     db->goal_pending = false;

@@ -412,7 +412,7 @@ const done = arguments[arguments.length - 1];
   is("condensed", c.condense(s, c.KINDS[1], 2)[1], [1, 2]);
   is("levels stay", c.condense(s, c.KINDS[0], 100)[1], [null, 500, 500, 0]);
   const db = (more) => w.judge({ path: "/a", url: "file:///r", state: "replicating", lag: { seconds: 0, commits: 0 }, error: null, ...more }).level;
-  is("judged", [db({}), db({ error: { code: "E_IO", message: "x" } }), db({ state: "fenced" }), db({ state: "new in the next release" }), db({ lag: { seconds: 90, commits: 1 } }), db({ lag: { seconds: 90, commits: 1 }, triggers: { interval: "off", commits: "off" } }), db({ drill: { result: "failed", failure: "x" } }), db({ drill: { result: "good", verified_time: iso(0), error: "no room" } }), db({ retention: { error: "denied" } })], ["good", "bad", "bad", "warn", "warn", "good", "bad", "warn", "warn"]);
+  is("judged", [db({}), db({ error: { code: "E_IO", message: "x" } }), db({ state: "fenced" }), db({ state: "new in the next release" }), db({ lag: { seconds: 90, commits: 1 } }), db({ lag: { seconds: 90, commits: 1 }, triggers: { interval: "off", commits: "off" } }), db({ drill: { result: "failed", failure: "x" } }), db({ drill: { result: "good", verified_time: iso(0), error: "no room" } }), db({ retention: { error: "denied" } }), db({ scrub: { damaged: 2, damaged_pages: [7, 9] } }), db({ scrub: { damaged: 0, damaged_pages: [], error: "sick" } })], ["good", "bad", "bad", "warn", "warn", "good", "bad", "warn", "warn", "bad", "warn"]);
   done(out);
 })().catch((error) => done([["failed", String(error.stack), ""]]));
 """

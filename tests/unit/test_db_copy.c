@@ -5,6 +5,7 @@
 struct ship {
     struct live *g;
     long count, fail_at;
+    struct db_copy_known *known;
 };
 
 static struct rc ship(void *ctx, struct db_segment *segment, struct err *err)
@@ -25,7 +26,7 @@ static struct rc compare(struct live *g, struct ship *s, bool *changed, struct d
     struct pos pos = {.timeline = 1, .txid = g->txid, .checksum = page_hash_checksum(g->l->hashes)};
 
     assert_ok_err(db_live_follow(g->l, &anew, &pos, &g->err), &g->err);
-    return db_copy_compare(g->l, ship, s, changed, last, &g->err);
+    return db_copy_compare(g->l, s->known, ship, s, changed, last, &g->err);
 }
 
 /* It must find this many pages or so, as one commit, and bring the copy to the file's state. */
@@ -113,6 +114,45 @@ static void test_what_differs(void **state)
     live_sql(&g, "UPDATE t SET a = 5 WHERE id = 5"); /* and from here on it is followed */
     live_ship(&g);
     live_check(&g);
+    live_end(&g);
+}
+
+/* What is known to be damaged, and still as it was found, is nobody's change. */
+static void test_known_damage(void **state)
+{
+    struct local_scrub note = {0};
+    struct db_copy_known known = {.note = &note};
+    struct db_segment *last = NULL;
+    bool changed = false;
+    struct ship s = {.known = &known};
+    struct live g;
+
+    (void)state;
+    live_begin(&g, 1024, LIVE_FILL(100, 700) "; PRAGMA wal_checkpoint(TRUNCATE)");
+    s.g = &g;
+    for (uint32_t p = 10; p <= 40; p += 10) {
+        uint64_t have = page_hash_get(g.l->hashes, p), want;
+
+        live_page(&g, p)[17] ^= 1; /* that was committed; what the file has is the damage */
+        want = digest_page(p, live_page(&g, p), 1024);
+        assert_ok(page_hash_set(g.l->hashes, p, want, &g.err));
+        *local_scrub_add(&note, p) = (struct local_scrub_page){.pgno = p, .want = want, .have = have};
+    }
+    note.pages[1].have++;   /* it has changed since */
+    note.pages[2].want++;   /* another state was found damaged */
+    note.pages[3].have = 0; /* it could not be read then */
+    assert_ok_err(compare(&g, &s, &changed, &last), &g.err);
+    assert_true(changed);
+    assert_int_equal(known.left_out, 1);
+    assert_int_equal(last->raw_bytes / 1024, 3);
+    live_apply(&g, last); /* compares the state with the index's */
+    db_live_free_segment(last);
+    known.left_out = 0;
+    note.count = 1;
+    assert_ok_err(compare(&g, &s, &changed, &last), &g.err);
+    assert_false(changed);
+    assert_int_equal(known.left_out, 1);
+    local_scrub_fini(&note);
     live_end(&g);
 }
 
@@ -246,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_nothing_differs),
         cmocka_unit_test(test_what_differs),
+        cmocka_unit_test(test_known_damage),
         cmocka_unit_test(test_missed_commits),
         cmocka_unit_test(test_beside_a_writer),
         cmocka_unit_test(test_shipping_fails),

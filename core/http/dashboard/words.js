@@ -99,6 +99,9 @@ function addNotes(db, verdict) {
   if (proven && proven.failed)
     verdict.notes.push({ level: "bad", text: `The last trial restore failed${proven.error ? `: ${proven.error}` : "."}` });
   if (proven && proven.trouble && !proven.failed) verdict.notes.push({ level: "warn", text: `A trial restore could not be made: ${proven.trouble}` });
+  if (db.scrub && db.scrub.damaged > 0)
+    verdict.notes.push({ level: "bad", text: `${count(db.scrub.damaged)} ${db.scrub.damaged === 1 ? "page" : "pages"} of the live database ${db.scrub.damaged === 1 ? "is" : "are"} not what was committed (page ${db.scrub.damaged_pages.slice(0, 10).join(", ")}). The replica is not concerned: restore over the file.` });
+  if (db.scrub && db.scrub.error) verdict.notes.push({ level: "warn", text: `The live database could not be looked through: ${db.scrub.error}` });
   if (proven && proven.skipped) verdict.notes.push({ level: "info", text: `No trial restore is made: ${proven.skipped}` });
   if (db.retention && db.retention.error)
     verdict.notes.push({ level: "warn", text: `Old history could not be pruned: ${db.retention.error}` });
