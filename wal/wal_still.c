@@ -48,7 +48,7 @@ struct rc wal_still_prove(struct wal_reader *r, uint32_t pgno, uint8_t *page, en
     struct rc rc;
 
     *what = WAL_STILL_MOVING;
-    if (!c->gate_held || !wal_gate_pin(c))
+    if (!c->gate_held || c->gate_pinned || !wal_gate_pin(c)) /* pinned: a snapshot reads its last pages */
         return RC_OK;
     rc = prove_pinned(r, pgno, page, what, err);
     wal_gate_unpin(c);

@@ -5,6 +5,7 @@
 #include "db_live_note.h"
 #include "wal_reset.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -74,11 +75,14 @@ static struct rc on_block(void *ctx, struct err *err)
     }
 }
 
+bool db_live_has_room(const struct db_live *l)
+{
+    return l->parts_waiting < DB_LIVE_PARTS_MAX;
+}
+
 static bool has_room(void *ctx)
 {
-    const struct db_live *l = ctx;
-
-    return l->parts_waiting < DB_LIVE_PARTS_MAX;
+    return db_live_has_room(ctx);
 }
 
 void db_live_part_done(struct db_live *l)
@@ -367,7 +371,7 @@ static struct rc catch_up_held(struct db_live *l, enum wal_reader_state *state, 
     uint64_t log_bytes = (uint64_t)wal_reader_log_frames(l->reader) * l->conn->page_size;
     struct rc rc;
 
-    if (log_bytes < HOLD_LOG_SIZE || near_end(l) || !has_room(l) || !wal_reset_hold_writers(l->conn))
+    if (log_bytes < HOLD_LOG_SIZE || near_end(l) || !db_live_has_room(l) || !wal_reset_hold_writers(l->conn))
         return RC_OK;
     rc = wal_capture_step(&l->cap, hold_us(l), state, err);
     wal_reset_release_writers(l->conn);
@@ -461,13 +465,27 @@ struct rc db_live_step(struct db_live *l, struct db_step *step, struct err *err)
     return RC_OK;
 }
 
+static struct rc absorbed(const struct db_live *l, enum wal_reader_state state, bool *end, struct err *err)
+{
+    if (state == WAL_READER_LOST)
+        return rc_raise(err, E_BUSY, "%s: the log was reset behind our back", l->conn->path);
+    *end = state == WAL_READER_QUIET;
+    return RC_OK;
+}
+
 struct rc db_live_absorb(struct db_live *l, bool *end, struct err *err)
 {
     struct db_step step = {0};
 
     TRY(capture(l, &step, err));
-    if (step.state == WAL_READER_LOST)
-        return rc_raise(err, E_BUSY, "%s: the log was reset behind our back", l->conn->path);
-    *end = step.state == WAL_READER_QUIET;
-    return RC_OK;
+    return absorbed(l, step.state, end, err);
+}
+
+struct rc db_live_absorb_pinned(struct db_live *l, bool *end, struct err *err)
+{
+    enum wal_reader_state state;
+
+    assert(l->conn->gate_pinned);
+    TRY(wal_capture_step(&l->cap, DB_LIVE_STEP_US, &state, err));
+    return absorbed(l, state, end, err);
 }

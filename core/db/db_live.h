@@ -138,6 +138,10 @@ MUST_USE struct rc db_live_step(struct db_live *l, struct db_step *step, struct 
 void db_live_part_done(struct db_live *l);
 /* Absorb (or capture) what the log has, without finishing segments; *end is true at its end. */
 MUST_USE struct rc db_live_absorb(struct db_live *l, bool *end, struct err *err);
+/* Another finished part may wait; without room nothing is captured. */
+bool db_live_has_room(const struct db_live *l);
+/* Absorb while the caller holds the pin (wal_gate.h): the log is only read. */
+MUST_USE struct rc db_live_absorb_pinned(struct db_live *l, bool *end, struct err *err);
 /* Finish the open segment now; NULL when it is empty. */
 MUST_USE struct rc db_live_finish(struct db_live *l, struct db_segment **out, struct err *err);
 /* The state after the last captured commit. */

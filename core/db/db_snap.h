@@ -7,8 +7,8 @@
  * commits change meanwhile are noted and read again, in rounds that get shorter, the last few in one step in which
  * nothing is captured.  Each page counts only if its hash is the one in the page-hash index, so the XOR of the
  * snapshot's pages is the state checksum at its txid; a page that never agrees although no commit changed it is a
- * corrupt database, and named.  The segment that is open at that moment ends there, so that a restore can go on behind
- * the snapshot.
+ * corrupt database, and named.  Writers who outrun the rounds are met by db_freeze.h.  The segment that is open at that
+ * moment ends there, so that a restore can go on behind the snapshot.
  *
  * The first snapshot of a history works the same way, but makes the index while it copies.  A merge works the same way
  * from the changed pages on: those whose hash differs from a base's are noted as changed at the begin.

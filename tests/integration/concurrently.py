@@ -7,12 +7,14 @@ always the first and the last) is a sound database in which each writer's number
 """
 
 import os
+import re
 import shutil
 import sqlite3
+import sys
 import time
 
 from lib import workers
-from lib.case import PATIENCE
+from lib.case import PATIENCE, tail, wait_until
 from lib.daemon import Daemon, check_order, log_of, restore
 from lib.history import Recorder, fingerprint_file
 from lib.tap import check, diag, equal
@@ -121,9 +123,44 @@ def one(case, page_size, auto_vacuum, seconds):
     diag(f"rows: {found}")
 
 
+CHURN = """
+import random, sqlite3, sys
+connection, rng = sqlite3.connect(sys.argv[1], timeout=120, isolation_level=None), random.Random(int(sys.argv[2]))
+connection.execute("PRAGMA synchronous = OFF")
+while True:
+    connection.execute("BEGIN IMMEDIATE")
+    for _ in range(20):
+        connection.execute("UPDATE t SET v = randomblob(1000) WHERE id = ?", (rng.randrange(int(sys.argv[3])),))
+    connection.execute("COMMIT")
+"""
+
+
+def outrun(case):
+    """Writers change pages all over the database faster than a snapshot copies them: it ends all the same, and is no multiple of it."""
+    db, url, rows = case.path("app.db"), case.replica().url, 40000
+    case.run("sqlite3", db, "PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v); WITH RECURSIVE c(i) AS (VALUES (0) "
+             f"UNION ALL SELECT i + 1 FROM c WHERE i < {rows}) INSERT INTO t SELECT i, randomblob(1000) FROM c; PRAGMA wal_checkpoint(TRUNCATE)")
+    writers = [case.spawn([sys.executable, "-c", CHURN, db, str(case.rng.randrange(1 << 30)), str(rows)]) for _ in range(4)]
+    daemon = Daemon(case, db, url).start(ready=False)
+    wait_until(lambda: "snapshot taken" in daemon.log(), lambda: f"a snapshot\n{tail(daemon.log())}")
+    for process in writers:
+        check(process.poll() is None, "a writer ended")
+        process.kill()
+        process.wait()
+    taken = next(line for line in daemon.log().splitlines() if "snapshot taken" in line)
+    sizes = {name: int(re.search(rf" {name}=(\d+)", taken)[1]) for name in ("pages", "bytes")}
+    check(sizes["bytes"] < 12 * sizes["pages"] * 4096, f"a snapshot of {sizes['pages']} pages of 4096 bytes has {sizes['bytes']}")
+    daemon.sync()
+    daemon.stop()
+    state = source_state(case, db)
+    target = case.path("restored.db")
+    restore(case, url, target, "--verify", "full")
+    equal(fingerprint_file(target).full, state.full, "tip of the replica and the source file")
+
+
 def cases(options):
     """One case per seed."""
-    found = []
+    found = [("a snapshot is outrun", outrun)]
     for number, (page_size, auto_vacuum) in enumerate(((4096, 0), (1024, 2), (16384, 1), (65536, 0), (512, 0))[:options.seeds or 3]):
         found.append((f"concurrent {number} page_size={page_size} auto_vacuum={auto_vacuum}",
                       lambda case, a=page_size, b=auto_vacuum: one(case, a, b, options.seconds or 4)))
