@@ -148,10 +148,17 @@ static void on_unheard(struct db_waiter *w, uint64_t txid, const struct err *err
     mem_free(w);
 }
 
+/* One is enough, however often somebody asks while the replica is away: it begins anew. */
 static void ship_soon(struct db *db)
 {
-    struct db_waiter *w = mem_new(sizeof *w);
+    struct db_waiter *w = db->waiters;
 
+    while (w != NULL && w->done != on_unheard)
+        w = w->next;
+    if (w != NULL)
+        db_forget_waiter(db, w);
+    else
+        w = mem_new(sizeof *w);
     w->done = on_unheard;
     db_sync_wait(db, w);
 }
