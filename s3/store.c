@@ -298,6 +298,12 @@ bool store_identify(struct store *s, struct store_who *who)
     return true;
 }
 
+const char *store_provider(const struct store *s)
+{
+    s = lowest(s);
+    return s->ops->provider != NULL ? s->ops->provider(s) : NULL;
+}
+
 /* --- submitting --------------------------------------------------------------------------------------------------- */
 
 /* What the caller alone decides; a mistake here is a mistake in weir. */

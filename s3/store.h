@@ -170,6 +170,8 @@ struct store_ops {
         struct store *s, const char *key, int64_t now_ms, uint32_t seconds, struct buf *url, struct err *err);
     /* See store_identify(); NULL: this store asks nobody who he is. */
     void (*identify)(struct store *s, struct store_who *who);
+    /* See store_provider(); NULL: nobody bills for this store. */
+    const char *(*provider)(const struct store *s);
 };
 
 /* Prepare a request (zeroed, on_done and ctx set); free what its answer owns.  A request that completed may be
@@ -249,6 +251,9 @@ struct store_who {
 };
 /* Loop thread.  False: nobody has to say who he is here, and on_done is not called. */
 bool store_identify(struct store *s, struct store_who *who);
+/* Whose store it is, as in s3_quirk, by what its configuration tells: nobody is asked.  Borrowed from the store.  NULL:
+ * nobody's: it is a folder, or a share that is read by its links. */
+const char *store_provider(const struct store *s);
 
 /* The request's outcome: RC_OK, or its error copied to `err`. */
 MUST_USE struct rc store_result(const struct store_req *req, struct err *err);

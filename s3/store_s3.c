@@ -290,6 +290,7 @@ static const struct store_ops s3_ops = {
     .cancel = s3_cancel,
     .presign = store_s3_presign_link,
     .identify = store_s3_who_ask,
+    .provider = store_s3_who_provider,
 };
 
 static void discard_config(struct s3_config **config)

@@ -28,6 +28,13 @@ static void on_ready(struct s3_cred_wait *wait, const struct s3_cred_keys *keys,
     who->on_done(who);
 }
 
+const char *store_s3_who_provider(const struct store *base)
+{
+    const struct s3_store *s = (const struct s3_store *)base; /* `base` is the first member */
+
+    return s->config->quirk->provider;
+}
+
 void store_s3_who_ask(struct store *base, struct store_who *who)
 {
     const struct s3_store *s = (const struct s3_store *)base; /* `base` is the first member */
@@ -39,7 +46,7 @@ void store_s3_who_ask(struct store *base, struct store_who *who)
     who->source[0] = 0;
     who->anonymous = false;
     who->expires_ms = 0;
-    who->provider = s->config->quirk->provider;
+    who->provider = store_s3_who_provider(base);
     who->bucket = s->config->bucket;
     who->prefix = s->config->prefix;
     who->kms = s->config->sse == S3_SSE_KMS;

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -551,6 +552,42 @@ static void test_long_url(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+/* Whose it is, is known without a request, through whatever wraps it; a folder is nobody's. */
+static void test_provider(void **state)
+{
+    static const struct {
+        const char *url, *provider;
+    } cases[] = {
+        {"file:///srv/r", NULL},
+        {"s3://bucket/p?region=eu-west-1", "aws"},
+        {"s3://bucket/p?region=eu-central-2&endpoint=https://s3.eu-central-2.wasabisys.com", "wasabi"},
+        {"s3://bucket/p?region=x&endpoint=http://127.0.0.1:1", "other"},
+        {"s3://bucket/p?region=x&endpoint=http://127.0.0.1:1&provider=ceph", "ceph"},
+        {"https://127.0.0.1:1/share.json", NULL},
+    };
+    struct store_env *env;
+    uv_loop_t loop;
+
+    (void)state;
+    (void)unsetenv("AWS_ENDPOINT_URL");    /* NOLINT(concurrency-mt-unsafe): there are no other threads yet */
+    (void)unsetenv("AWS_ENDPOINT_URL_S3"); /* NOLINT(concurrency-mt-unsafe) */
+    assert_int_equal(uv_loop_init(&loop), 0);
+    env = store_env_new(&loop, &fsys_real);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct store *s = NULL;
+        struct err err;
+
+        assert_ok_err(store_open(env, cases[i].url, NULL, 0, &s, &err), &err);
+        if (cases[i].provider == NULL)
+            assert_null(store_provider(s));
+        else
+            assert_string_equal(store_provider(s), cases[i].provider);
+        store_wait_stop(&loop, s);
+    }
+    store_wait_stop_env(&loop, env);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -567,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_prefixes),
         cmocka_unit_test(test_urls),
         cmocka_unit_test(test_long_url),
+        cmocka_unit_test(test_provider),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
