@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metrics.h"
 
+#include "metrics_closed.h"
 #include "metrics_text.h"
 
 #include <inttypes.h>
@@ -9,34 +10,12 @@
 
 enum kind { GAUGE, COUNTER, STATES, REQUESTS, FOLDERS };
 
-/* What a family has to say of a database that is not open: what it came to while it was. */
-enum closed_value {
-    CLOSED_NONE,
-    CLOSED_ZERO, /* nothing was committed since, or its files would have woken it */
-    CLOSED_PARKED,
-    CLOSED_ERROR,
-    CLOSED_READY,
-    CLOSED_FENCED,
-    CLOSED_TXID,
-    CLOSED_TIME,
-    CLOSED_TIMELINE,
-    CLOSED_SEGMENTS,
-    CLOSED_SHIPPED_BYTES,
-    CLOSED_CHANGED_BYTES,
-    CLOSED_SNAPSHOT_TIME,
-    CLOSED_SNAPSHOT_AGE,
-    CLOSED_GAPS,
-    CLOSED_RESYNCS,
-    CLOSED_FAILURES,
-    CLOSED_FAILURE_TIME,
-};
-
 struct family {
     const char *name, *unit, *help; /* unit: NULL: none */
     enum kind kind;
     /* False: there is no value (yet). */
     bool (*value)(const struct metrics_database *d, double *out);
-    enum closed_value closed;
+    enum metrics_closed_value closed;
 };
 
 /* --- values ------------------------------------------------------------------------------------------------------- */
@@ -232,102 +211,64 @@ static bool replica_bytes_out(const struct metrics_database *d, double *out)
     return number(store_counts_of(d->db->store)->bytes_out, out);
 }
 
-/* False: there is none. */
-static bool closed_value(enum closed_value which, const struct status_closed *c, int64_t now_ms, double *out)
-{
-    int64_t age = now_ms > c->snapshot_ms ? now_ms - c->snapshot_ms : 0;
-
-    switch (which) {
-    case CLOSED_NONE:
-        break;
-    case CLOSED_ZERO:
-        return number(0, out);
-    case CLOSED_PARKED:
-        return number(c->parked, out);
-    case CLOSED_ERROR:
-        return number(c->error != NULL, out);
-    case CLOSED_READY:
-        return number(c->ready, out);
-    case CLOSED_FENCED:
-        return number(strcmp(c->state, db_state_name(DB_FENCED)) == 0, out);
-    case CLOSED_TXID:
-        return number(c->txid, out);
-    case CLOSED_TIME:
-        return time_of(c->time_ms, out);
-    case CLOSED_TIMELINE:
-        return number(c->timeline, out);
-    case CLOSED_SEGMENTS:
-        return number(c->segments, out);
-    case CLOSED_SHIPPED_BYTES:
-        return number(c->bytes_shipped, out);
-    case CLOSED_CHANGED_BYTES:
-        return number(c->bytes_changed, out);
-    case CLOSED_SNAPSHOT_TIME:
-        return time_of(c->snapshot_ms, out);
-    case CLOSED_SNAPSHOT_AGE:
-        *out = seconds(age);
-        return c->snapshot_ms != 0;
-    case CLOSED_GAPS:
-        return number(c->gaps, out);
-    case CLOSED_RESYNCS:
-        return number(c->resyncs, out);
-    case CLOSED_FAILURES:
-        return number(c->failures, out);
-    case CLOSED_FAILURE_TIME:
-        return time_of(c->failed_ms, out);
-    }
-    return false;
-}
-
 /* A counter's name has no "_total": it is added where the format wants it. */
 static const struct family families[] = {
-    {"weir_state", NULL, "1 for the state that the database is in, 0 for the others.", STATES, NULL, CLOSED_NONE},
-    {"weir_parked", NULL, "1 when the database is quiet, closed, and watched.", GAUGE, never_parked, CLOSED_PARKED},
-    {"weir_error", NULL, "1 while the status of the database has an error.", GAUGE, trouble, CLOSED_ERROR},
-    {"weir_ready", NULL, "1 when the database is replicated and nothing is wrong with it.", GAUGE, ready, CLOSED_READY},
-    {"weir_fenced", NULL, "1 when another writer owns the replica.", GAUGE, fenced, CLOSED_FENCED},
+    {"weir_state", NULL, "1 for the state that the database is in, 0 for the others.", STATES, NULL,
+        METRICS_CLOSED_NONE},
+    {"weir_parked", NULL, "1 when the database is quiet, closed, and watched.", GAUGE, never_parked,
+        METRICS_CLOSED_PARKED},
+    {"weir_error", NULL, "1 while the status of the database has an error.", GAUGE, trouble, METRICS_CLOSED_ERROR},
+    {"weir_ready", NULL, "1 when the database is replicated and nothing is wrong with it.", GAUGE, ready,
+        METRICS_CLOSED_READY},
+    {"weir_fenced", NULL, "1 when another writer owns the replica.", GAUGE, fenced, METRICS_CLOSED_FENCED},
     {"weir_lag_seconds", "seconds", "Age of what is committed and not shipped; 0 when nothing is missing.", GAUGE,
-        lag_seconds, CLOSED_ZERO},
-    {"weir_lag_commits", NULL, "Commits that are read and not shipped.", GAUGE, lag_commits, CLOSED_ZERO},
+        lag_seconds, METRICS_CLOSED_ZERO},
+    {"weir_lag_commits", NULL, "Commits that are read and not shipped.", GAUGE, lag_commits, METRICS_CLOSED_ZERO},
     {"weir_sync_interval_seconds", "seconds",
         "How long a commit may wait before it is shipped; +Inf: until somebody asks.", GAUGE, sync_interval,
-        CLOSED_NONE},
-    {"weir_local_txid", NULL, "The last commit that was read from the log.", GAUGE, local_txid, CLOSED_TXID},
-    {"weir_shipped_txid", NULL, "The last commit that is durable in the replica.", GAUGE, shipped_txid, CLOSED_TXID},
+        METRICS_CLOSED_NONE},
+    {"weir_local_txid", NULL, "The last commit that was read from the log.", GAUGE, local_txid, METRICS_CLOSED_TXID},
+    {"weir_shipped_txid", NULL, "The last commit that is durable in the replica.", GAUGE, shipped_txid,
+        METRICS_CLOSED_TXID},
     {"weir_shipped_time_seconds", "seconds", "When that commit was made (Unix time).", GAUGE, shipped_time,
-        CLOSED_TIME},
-    {"weir_timeline", NULL, "The timeline that is being written.", GAUGE, timeline, CLOSED_TIMELINE},
-    {"weir_segments_shipped", NULL, "Segments that became durable in the replica.", COUNTER, segments, CLOSED_SEGMENTS},
-    {"weir_shipped_bytes", "bytes", "Bytes of those segments.", COUNTER, shipped_bytes, CLOSED_SHIPPED_BYTES},
+        METRICS_CLOSED_TIME},
+    {"weir_timeline", NULL, "The timeline that is being written.", GAUGE, timeline, METRICS_CLOSED_TIMELINE},
+    {"weir_segments_shipped", NULL, "Segments that became durable in the replica.", COUNTER, segments,
+        METRICS_CLOSED_SEGMENTS},
+    {"weir_shipped_bytes", "bytes", "Bytes of those segments.", COUNTER, shipped_bytes, METRICS_CLOSED_SHIPPED_BYTES},
     {"weir_changed_bytes", "bytes", "Bytes of the pages that they stand for.", COUNTER, changed_bytes,
-        CLOSED_CHANGED_BYTES},
+        METRICS_CLOSED_CHANGED_BYTES},
     {"weir_replica_requests", NULL, "Requests to the replica, by kind and outcome; what never was is left out.",
-        REQUESTS, NULL, CLOSED_NONE},
-    {"weir_replica_sent_bytes", "bytes", "Bodies sent to the replica.", COUNTER, replica_bytes_out, CLOSED_NONE},
+        REQUESTS, NULL, METRICS_CLOSED_NONE},
+    {"weir_replica_sent_bytes", "bytes", "Bodies sent to the replica.", COUNTER, replica_bytes_out,
+        METRICS_CLOSED_NONE},
     {"weir_replica_received_bytes", "bytes", "Bodies received from the replica.", COUNTER, replica_bytes_in,
-        CLOSED_NONE},
-    {"weir_log_bytes", "bytes", "Size of the log in use.", GAUGE, log_bytes, CLOSED_NONE},
+        METRICS_CLOSED_NONE},
+    {"weir_log_bytes", "bytes", "Size of the log in use.", GAUGE, log_bytes, METRICS_CLOSED_NONE},
     {"weir_log_resets", NULL, "How often the log was started over since weir attached to it.", GAUGE, log_resets,
-        CLOSED_NONE},
-    {"weir_spool_bytes", "bytes", "What waits on the local disk.", GAUGE, spooled, CLOSED_NONE},
+        METRICS_CLOSED_NONE},
+    {"weir_spool_bytes", "bytes", "What waits on the local disk.", GAUGE, spooled, METRICS_CLOSED_NONE},
     {"weir_snapshot_time_seconds", "seconds", "When the last snapshot was taken (Unix time).", GAUGE, snapshot_time,
-        CLOSED_SNAPSHOT_TIME},
-    {"weir_snapshot_age_seconds", "seconds", "How old the last snapshot is.", GAUGE, snapshot_age, CLOSED_SNAPSHOT_AGE},
+        METRICS_CLOSED_SNAPSHOT_TIME},
+    {"weir_snapshot_age_seconds", "seconds", "How old the last snapshot is.", GAUGE, snapshot_age,
+        METRICS_CLOSED_SNAPSHOT_AGE},
     {"weir_last_verified_restore_timestamp_seconds", "seconds",
-        "When a drill last restored a commit and found it whole (Unix time).", GAUGE, verified_time, CLOSED_NONE},
+        "When a drill last restored a commit and found it whole (Unix time).", GAUGE, verified_time,
+        METRICS_CLOSED_NONE},
     {"weir_drill_failed", NULL, "1 when a drill has failed and none went well since.", GAUGE, drill_failed,
-        CLOSED_NONE},
+        METRICS_CLOSED_NONE},
     {"weir_damaged_pages", NULL, "Pages of the database file that are not what was committed.", GAUGE, damaged_pages,
-        CLOSED_NONE},
+        METRICS_CLOSED_NONE},
     {"weir_scrub_pass_timestamp_seconds", "seconds", "When the scrub last came to the end of the file (Unix time).",
-        GAUGE, scrub_time, CLOSED_NONE},
-    {"weir_scrub_pages", NULL, "Pages that the scrub looked at.", COUNTER, scrub_pages, CLOSED_NONE},
-    {"weir_gaps", NULL, "Places of this run where commits cannot be told apart.", COUNTER, gaps, CLOSED_GAPS},
-    {"weir_gap_time_seconds", "seconds", "The last such place (Unix time).", GAUGE, gap_time, CLOSED_NONE},
-    {"weir_resyncs", NULL, "Comparisons of all pages that found a difference.", COUNTER, resyncs, CLOSED_RESYNCS},
-    {"weir_failures", NULL, "Times that something began to fail.", COUNTER, failures, CLOSED_FAILURES},
+        GAUGE, scrub_time, METRICS_CLOSED_NONE},
+    {"weir_scrub_pages", NULL, "Pages that the scrub looked at.", COUNTER, scrub_pages, METRICS_CLOSED_NONE},
+    {"weir_gaps", NULL, "Places of this run where commits cannot be told apart.", COUNTER, gaps, METRICS_CLOSED_GAPS},
+    {"weir_gap_time_seconds", "seconds", "The last such place (Unix time).", GAUGE, gap_time, METRICS_CLOSED_NONE},
+    {"weir_resyncs", NULL, "Comparisons of all pages that found a difference.", COUNTER, resyncs,
+        METRICS_CLOSED_RESYNCS},
+    {"weir_failures", NULL, "Times that something began to fail.", COUNTER, failures, METRICS_CLOSED_FAILURES},
     {"weir_failure_time_seconds", "seconds", "When something last began to fail (Unix time).", GAUGE, failure_time,
-        CLOSED_FAILURE_TIME},
+        METRICS_CLOSED_FAILURE_TIME},
 };
 
 /* --- text --------------------------------------------------------------------------------------------------------- */
@@ -413,7 +354,7 @@ void metrics_closed(unsigned family, const struct status_closed *c, int64_t now_
 
     if (f->kind == STATES) {
         put_states(f, c->path, c->state, out);
-    } else if (closed_value(f->closed, c, now_ms, &value)) {
+    } else if (metrics_closed_of(f->closed, c, now_ms, &value)) {
         put_begin(f->name, f->kind == COUNTER ? "_total" : "", c->path, out);
         buf_text(out, "}");
         metrics_text_value(value, out);
@@ -423,9 +364,9 @@ void metrics_closed(unsigned family, const struct status_closed *c, int64_t now_
 /* --- folders ------------------------------------------------------------------------------------------------------ */
 
 static const struct family folder_families[] = {
-    {"weir_folder_databases", NULL, "Databases of the folder, by what they are.", FOLDERS, NULL, CLOSED_NONE},
-    {"weir_folder_gone", NULL, "Databases that were deleted or renamed.", COUNTER, NULL, CLOSED_NONE},
-    {"weir_folder_error", NULL, "1 while the folder cannot be searched.", GAUGE, NULL, CLOSED_NONE},
+    {"weir_folder_databases", NULL, "Databases of the folder, by what they are.", FOLDERS, NULL, METRICS_CLOSED_NONE},
+    {"weir_folder_gone", NULL, "Databases that were deleted or renamed.", COUNTER, NULL, METRICS_CLOSED_NONE},
+    {"weir_folder_error", NULL, "1 while the folder cannot be searched.", GAUGE, NULL, METRICS_CLOSED_NONE},
 };
 static const char *const folder_states[METRICS_FOLDER_STATE_COUNT] = {
     "open", "parked", "starting", "waiting", "failed"};
@@ -465,16 +406,17 @@ void metrics_folder(unsigned family, const struct metrics_folder *f, struct buf 
 void metrics_process(const struct metrics_process *p, enum metrics_format how, struct buf *out)
 {
     static const struct family
-        build = {"weir_build", NULL, "The version of weir.", GAUGE, NULL, CLOSED_NONE},
-        start = {"weir_start_time_seconds", "seconds", "When the daemon began (Unix time).", GAUGE, NULL, CLOSED_NONE},
+        build = {"weir_build", NULL, "The version of weir.", GAUGE, NULL, METRICS_CLOSED_NONE},
+        start = {"weir_start_time_seconds", "seconds", "When the daemon began (Unix time).", GAUGE, NULL,
+            METRICS_CLOSED_NONE},
         loaded = {"weir_configuration_time_seconds", "seconds",
-            "Since when the settings in force are in force (Unix time).", GAUGE, NULL, CLOSED_NONE},
+            "Since when the settings in force are in force (Unix time).", GAUGE, NULL, METRICS_CLOSED_NONE},
         failed = {"weir_configuration_error", NULL, "1 when the last reload could not be used.", GAUGE, NULL,
-            CLOSED_NONE},
+            METRICS_CLOSED_NONE},
         unshown = {"weir_databases_unshown", NULL,
             "Closed databases of folders beyond the first 1,000, which have no series of their own "
             "until they are open; weir_folder_databases counts all.",
-            GAUGE, NULL, CLOSED_NONE};
+            GAUGE, NULL, METRICS_CLOSED_NONE};
 
     if (how == METRICS_OPEN)
         buf_printf(out, "# HELP %s %s\n# TYPE %s info\n", build.name, build.help, build.name);
