@@ -153,6 +153,7 @@ static void on_drill_done(struct work_item *item)
     struct db *db = item->owner;
 
     judge(db);
+    store_counts_add(db->store, store_counts_of(db->drill.store)); /* they were made for this database */
     store_stop(db->drill.store, on_store_stopped, db);
 }
 

@@ -99,6 +99,18 @@ def good(case):
     check("drill: a commit was restored and is whole" in weir.log(), "the log")
 
 
+def counted(case):
+    """What drills ask of the replica is among the requests of the database: they are billed, too."""
+    _db, _replica, weir = begin(case, OFTEN)
+    await_result(weir, "good")
+
+    def reads():
+        return entry_of(weir)[0]["requests"]["get"]["ok"]
+    before = reads()
+    wait_until(lambda: reads() > before, "drills that are counted: nobody else reads")
+    weir.stop()
+
+
 def off(case):
     """Without an interval there are none."""
     _db, _replica, weir = begin(case, {"WEIR_DRILL_INTERVAL": "0s"})
@@ -242,6 +254,7 @@ def cases(_options):
     """One case per story."""
     return [
         ("a good drill", good),
+        ("counted among the requests", counted),
         ("off", off),
         ("a damaged object is shown everywhere", shown_everywhere),
         ("a damaged segment", lambda case: any_damage(case, spoil_last)),
