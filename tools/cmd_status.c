@@ -57,6 +57,22 @@ static void print_scrub(const json_t *scrub)
         (void)printf("  scrub      could not be carried out: %s\n", text(scrub, "error"));
 }
 
+/* Nothing where it is not known, or not yet. */
+static void print_price(const json_t *price)
+{
+    const json_t *requests = json_object_get(price, "requests"), *total = json_object_get(price, "total");
+    const char *currency = json_string_value(json_object_get(price, "currency"));
+
+    if (!json_is_real(requests))
+        return;
+    (void)printf("  price      about %.2f%s%s a month%s", json_real_value(json_is_real(total) ? total : requests),
+        currency != NULL ? " " : "", currency != NULL ? currency : "", json_is_real(total) ? "" : " for requests");
+    if (json_is_real(total))
+        (void)printf(": %.2f for requests, %.2f for storage", json_real_value(requests),
+            json_real_value(json_object_get(price, "storage")));
+    (void)printf("\n");
+}
+
 static void print_database(const json_t *db)
 {
     const json_t *lag = json_object_get(db, "lag"), *log = json_object_get(db, "log"),
@@ -86,6 +102,7 @@ static void print_database(const json_t *db)
         (void)printf("  merge      txid %" PRIu64 " of %s\n", number(db, "merge_txid"), text(db, "merge_time"));
     print_drill(json_object_get(db, "drill"));
     print_scrub(json_object_get(db, "scrub"));
+    print_price(json_object_get(db, "price"));
     if (number(db, "resyncs") > 0)
         (void)printf(
             "  gaps       %" PRIu64 " in this run: commits that cannot be told apart\n", number(db, "resyncs"));

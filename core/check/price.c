@@ -251,3 +251,43 @@ struct price_estimate price_predict(
     }
     return e;
 }
+
+/* --- what has happened -------------------------------------------------------------------------------------------- */
+
+/* For 1,000 requests of a kind, as price_predict() counts them: what deletes or gives up is free. */
+static double price_of_kind(const struct price *price, int kind)
+{
+    switch (kind) {
+    case STORE_GET:
+    case STORE_HEAD:
+        return price->get;
+    case STORE_LIST:
+    case STORE_UPLOAD_SWEEP: /* a listing of uploads */
+        return price->list;
+    case STORE_DELETE:
+    case STORE_DELETE_MANY:
+    case STORE_UPLOAD_ABORT:
+        return 0;
+    default: /* an object, and all that a large one is made of */
+        return price->put;
+    }
+}
+
+struct price_measure price_measured(const struct price_counted *c, const struct price *price)
+{
+    struct price_measure m = {0};
+    double cost = 0;
+
+    if (!price->known)
+        return m;
+    if (c->elapsed_ms >= PRICE_MEASURED_MIN_MS) {
+        for (int kind = 0; kind < STORE_KIND_COUNT; kind++)
+            cost += (double)c->counts->requests[kind] / 1000 * price_of_kind(price, kind);
+        m.requests_known = true;
+        m.requests = cost * PRICE_MONTH_S * 1000 / (double)c->elapsed_ms;
+    }
+    m.storage_known = c->stored_known || price->gb_month <= 0;
+    if (c->stored_known)
+        m.storage = (double)c->stored_bytes / 1e9 * price->gb_month;
+    return m;
+}

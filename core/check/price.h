@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * price - what a replica costs a month: requests and bytes predicted from a load and the settings, times a provider's
- * published prices.  An estimate: restores, taxes, free allowances and minimum charges are not in it.
+ * price - what a replica costs a month: requests and bytes, predicted from a load and the settings or counted while it
+ * is written, times a provider's published prices.  An estimate: taxes, free allowances and minimum charges are not in
+ * it, and nothing that other processes ask of the replica (restores).
  *
  * Pure functions.
  */
@@ -9,6 +10,7 @@
 #define PRICE_H
 
 #include "config.h"
+#include "store.h"
 
 enum { PRICE_TEXT_SIZE = 160 };
 #define PRICE_MONTH_S (30.0 * 24 * 3600)
@@ -51,5 +53,26 @@ struct price_estimate {
 /* `price` may be unknown: the costs are 0 then. */
 struct price_estimate price_predict(
     const struct config_db *db, const struct price_load *load, const struct price *price);
+
+/* Less says nothing about a month: a start has requests of its own. */
+enum { PRICE_MEASURED_MIN_MS = 3600 * 1000 };
+
+/* What a store was asked for since it was opened. */
+struct price_counted {
+    const struct store_counts *counts; /* borrowed */
+    uint64_t elapsed_ms;
+    bool stored_known;
+    uint64_t stored_bytes; /* of all that is there now */
+};
+
+/* A month, if it goes on like that.  What is not known is left out: it is not 0. */
+struct price_measure {
+    bool requests_known; /* after PRICE_MEASURED_MIN_MS */
+    bool storage_known;  /* the bytes are known, or cost nothing */
+    double requests, storage;
+};
+
+/* Requests count when they are begun, each try by itself, as they are billed.  Nothing is known without a price. */
+struct price_measure price_measured(const struct price_counted *c, const struct price *price);
 
 #endif

@@ -121,6 +121,7 @@ struct db_settings config_daemon_database(const struct config_db *db)
         .may_switch = !db->no_switch,
         .restore_if_missing = db->restore_if_missing,
         .seed = db->seed,
+        .price = db->price,
         .require_fence = db->fencing == CONFIG_FENCING_REQUIRE,
         .of_folder = db->dir != NULL,
         .park_after_ms = db->park_after_ms,

@@ -42,6 +42,7 @@ void daemon_member_copy_fini(struct daemon_copy *c)
     mem_free(c->set.path);
     mem_free(c->set.url);
     mem_free(c->set.seed);
+    mem_free(c->set.price);
     mem_free(c->set.state_dir);
     *c = (struct daemon_copy){0};
 }
@@ -52,6 +53,7 @@ void daemon_member_copy_init(struct daemon_copy *c, const struct db_settings *se
     c->set.path = copy_text(set->path);
     c->set.url = copy_text(set->url);
     c->set.seed = copy_text(set->seed);
+    c->set.price = copy_text(set->price);
     c->set.state_dir = copy_text(set->state_dir);
     c->options = mem_new((set->option_count + 1) * sizeof *c->options); /* never of no size */
     for (size_t i = 0; i < set->option_count; i++)
@@ -328,6 +330,8 @@ void daemon_member_take(struct db_settings *now, const struct db_settings *set)
     now->log_limit = set->log_limit;
     now->park_after_ms = set->park_after_ms;
     now->may_switch = set->may_switch;
+    mem_free(now->price);
+    now->price = copy_text(set->price);
 }
 
 void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set)

@@ -3,6 +3,7 @@
 
 #include "metrics_closed.h"
 #include "metrics_text.h"
+#include "status_price.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -211,6 +212,23 @@ static bool replica_bytes_out(const struct metrics_database *d, double *out)
     return number(store_counts_of(d->db->store)->bytes_out, out);
 }
 
+static bool price_month(const struct metrics_database *d, double *out)
+{
+    struct status_price p;
+
+    return status_price_of(d->db, &p) && status_price_total(&p, out);
+}
+
+static bool requests_price_month(const struct metrics_database *d, double *out)
+{
+    struct status_price p;
+
+    if (!status_price_of(d->db, &p))
+        return false;
+    *out = p.month.requests;
+    return p.month.requests_known;
+}
+
 /* A counter's name has no "_total": it is added where the format wants it. */
 static const struct family families[] = {
     {"weir_state", NULL, "1 for the state that the database is in, 0 for the others.", STATES, NULL,
@@ -244,6 +262,10 @@ static const struct family families[] = {
         METRICS_CLOSED_NONE},
     {"weir_replica_received_bytes", "bytes", "Bodies received from the replica.", COUNTER, replica_bytes_in,
         METRICS_CLOSED_NONE},
+    {"weir_estimated_price_month", NULL, "What the replica costs a month, estimated: requests and storage.", GAUGE,
+        price_month, METRICS_CLOSED_NONE},
+    {"weir_estimated_requests_price_month", NULL, "What requests to the replica cost a month, estimated.", GAUGE,
+        requests_price_month, METRICS_CLOSED_NONE},
     {"weir_log_bytes", "bytes", "Size of the log in use.", GAUGE, log_bytes, METRICS_CLOSED_NONE},
     {"weir_log_resets", NULL, "How often the log was started over since weir attached to it.", GAUGE, log_resets,
         METRICS_CLOSED_NONE},

@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "config_replica.h"
 #include "config_table.h"
+#include "status_price.h"
 #include "strx.h"
 
 #include <assert.h>
@@ -335,6 +336,7 @@ json_t *status_closed(const struct status_closed *c)
         put(e, "code", json_string(rc_name(c->error->code)));
         put(e, "message", status_text(c->error->msg));
     }
+    put(o, "price", json_null());
     put(o, "error", e != NULL ? e : json_null());
     return o;
 }
@@ -372,6 +374,7 @@ json_t *status_database(const struct db *db, bool ready)
     put(o, "segments", json_u64(db->shipper.put_count));
     put(o, "bytes_shipped", json_u64(db->shipper.put_bytes));
     put(o, "bytes_changed", json_u64(db->shipper.raw_bytes));
+    put(o, "price", status_price_object(db));
     put(o, "error", error_object(db));
     if (db->store != NULL)
         put(o, "requests", requests(store_counts_of(db->store)));

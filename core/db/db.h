@@ -60,6 +60,7 @@ struct db_settings {
     bool require_fence;                /* else: warn */
     bool restore_if_missing;           /* at the first start, when there is no database */
     char *seed;                        /* then, when there is no replica either; NULL: none; owned as path is */
+    char *price;                       /* of one's own, for estimates (price.h); NULL: list prices; owned as path is */
     uint64_t fold_count;               /* segments in a fold; less than 2: none */
     struct retention_policy retention; /* promises nothing: everything is kept */
     uint64_t retention_interval_ms;    /* 0: never */
@@ -117,6 +118,7 @@ struct db {
     struct err error;          /* the last failure of a start or a step; code E_OK: none since it last worked */
     struct err local_error;    /* the local state cannot be written */
     struct store *store;       /* owned */
+    uint64_t store_ms;         /* when it was opened, and its counts began (monotonic) */
     struct local_state *local; /* owned */
     char *state_dir;           /* owned: where it is */
     struct db_live *live;      /* owned; the lane's while a step, a close or a snapshot is under way */

@@ -11,7 +11,9 @@ static struct rc open_all(struct db *db, struct err *err)
     TRY(local_place_make_base(db->fs, set->state_dir, err));
     TRY(local_state_open(&db->local, db->fs, db->state_dir, err));
     TRY(db_spool_open(db, err));
-    return store_open(db->env, set->url, set->options, set->option_count, &db->store, err);
+    TRY(store_open(db->env, set->url, set->options, set->option_count, &db->store, err));
+    db->store_ms = clock_mono_ms(db->clock);
+    return RC_OK;
 }
 
 struct rc db_first_open(struct db *db, struct err *err)

@@ -21,11 +21,11 @@ from lib.case import wait_until
 from lib.tap import check, equal
 
 
-def begin(case, *names, **top):
-    """A daemon with databases that replicate."""
+def begin(case, *names, keys=None, **top):
+    """A daemon with databases that replicate, all by these keys."""
     dbs = [small(case, name) for name in names]
     top.setdefault("http", {"listen": "127.0.0.1:0"})
-    daemon = HttpDaemon(case, config(*(entry(db, replica_of(case, db).url) for db in dbs), **top)).start(ready=False)
+    daemon = HttpDaemon(case, config(*(entry(db, replica_of(case, db).url, **(keys or {})) for db in dbs), **top)).start(ready=False)
     daemon.wait_synced(*dbs)
     return daemon, dbs
 
@@ -78,7 +78,7 @@ def no_complaints(browser, daemon):
 
 def click_through(case):
     """List, detail, charts; a moment typed, clicked, and a commit number: each command restores the right state."""
-    daemon, (db, other) = begin(case, "orders.db", "jobs.db")
+    daemon, (db, other) = begin(case, "orders.db", "jobs.db", keys={"price": "put=1"})
     times = []
     for value in range(2, 6):
         insert(case, db, value)
@@ -101,6 +101,8 @@ def click_through(case):
         for chart in ("lag", "commits", "bytes", "log"):
             wait_until(lambda chart=chart: int(browser.attribute(f"#chart-{chart}", "data-points") or 0) > 0, f"points of {chart}")
             check(browser.js("return document.querySelector(arguments[0]).width > 100", f"#chart-{chart} canvas"), f"{chart} is not drawn")
+        shown = browser.js("return [...document.querySelectorAll('dl.facts > div')].map((row) => row.textContent)")
+        check(any(row.startswith("Estimated price") and "your prices: put=1" in row for row in shown), shown)
         newest = shown_command(browser)
         check("--timestamp" not in newest and "--txid" not in newest, newest)
         equal(carry_out(case, newest), [1, 2, 3, 4, 5], "the newest")
@@ -413,6 +415,8 @@ const done = arguments[arguments.length - 1];
   is("levels stay", c.condense(s, c.KINDS[0], 100)[1], [null, 500, 500, 0]);
   const db = (more) => w.judge({ path: "/a", url: "file:///r", state: "replicating", lag: { seconds: 0, commits: 0 }, error: null, ...more }).level;
   is("judged", [db({}), db({ error: { code: "E_IO", message: "x" } }), db({ state: "fenced" }), db({ state: "new in the next release" }), db({ lag: { seconds: 90, commits: 1 } }), db({ lag: { seconds: 90, commits: 1 }, triggers: { interval: "off", commits: "off" } }), db({ drill: { result: "failed", failure: "x" } }), db({ drill: { result: "good", verified_time: iso(0), error: "no room" } }), db({ retention: { error: "denied" } }), db({ scrub: { damaged: 2, damaged_pages: [7, 9] } }), db({ scrub: { damaged: 0, damaged_pages: [], error: "sick" } })], ["good", "bad", "bad", "warn", "warn", "good", "bad", "warn", "warn", "bad", "warn"]);
+  const cost = (more) => w.priceText({ currency: "USD", requests: null, storage: null, total: null, measured_seconds: 60, source: "X", ...more });
+  is("price", [w.priceText(null), cost({}), cost({ requests: 1.5 }), cost({ requests: 1.5, storage: 0.001, total: 1.501 }), cost({ currency: null, requests: 0, storage: 2, total: 2 })], [null, "a month: requests not known before an hour has passed, storage not known (X)", "a month: 1.50 USD for requests, storage not known (X)", "about 1.50 USD a month: 1.50 USD for requests, less than 0.01 USD for storage (X)", "about 2.00 a month: 0.00 for requests, 2.00 for storage (X)"]);
   done(out);
 })().catch((error) => done([["failed", String(error.stack), ""]]));
 """

@@ -5,6 +5,7 @@ What is shown is true whatever is broken; who may not ask learns nothing; thousa
 """
 
 import http.client
+import http.server
 import json
 import os
 import re
@@ -13,8 +14,10 @@ import selectors
 import shutil
 import signal
 import socket
+import socketserver
 import sqlite3
 import subprocess
+import threading
 import urllib.parse
 
 from config import ConfigDaemon, config, entry, insert, small, write
@@ -536,6 +539,73 @@ def figures(case):
     daemon.stop()
 
 
+def priced(case):
+    """What the replica costs, by prices of one's own, which a reload changes; nothing is told that is not known yet."""
+    db, url = small(case, "a.db"), case.replica().url
+
+    def text(price):
+        own = "" if price is None else f"\n    price: {price}"
+        return f"http: {{listen: \"127.0.0.1:0\"}}\ndatabases:\n  - path: {json.dumps(db)}\n    replica: {json.dumps(url)}{own}\n"
+
+    def price():
+        return at_socket(db, "/api/v1/status").json()["databases"][0]["price"]
+
+    daemon = HttpDaemon(case, text("put=1,gb-month=0")).start(ready=False)
+    daemon.wait_synced(db)
+    shown = price()
+    check(0 <= shown.pop("measured_seconds") < 3600, str(shown))
+    equal(shown, {"currency": None, "requests": None, "storage": 0, "total": None, "source": "your prices: put=1,gb-month=0"}, "price")
+    check("  price " not in case.weir("status", db).stdout, "a price in the first hour")
+    equal(re.findall(r"^weir_estimated_.*", daemon.get("/metrics").text, re.M), [], "metrics in the first hour")
+    for own, source in (("put=3", "your prices: put=3"), (None, None)):
+        write(case.path("weir.yml"), text(own))
+        daemon.process.send_signal(signal.SIGHUP)
+        if own is None and case.options.store.kind != "file":
+            wait_until(lambda: price() is None or "your" not in price()["source"], "list prices, or none")
+        else:
+            wait_until(lambda: (price() or {}).get("source") == source, f"the price by {own}")
+    daemon.stop()
+
+
+class ToldStatus(http.server.BaseHTTPRequestHandler):
+    """Whoever asks is told what stands in `document`."""
+
+    document = {}
+
+    def do_GET(self):  # pylint: disable=invalid-name
+        body = json.dumps(self.document).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self):
+        return "socket"
+
+    def log_message(self, *_args):
+        pass
+
+
+def priced_in_words(case):
+    """What `weir status` says of a price, which takes a daemon an hour to know: so it is told one."""
+    db, sock = small(case, "a.db"), case.path("told.sock")
+    file = case.path("weir.yml")
+    write(file, f"socket: {json.dumps(sock)}\ndatabases:\n  - path: {json.dumps(db)}\n    replica: file:///r\n")
+    usd = {"currency": "USD", "requests": 1.5, "storage": 0.25, "total": 1.75, "measured_seconds": 7200, "source": "X"}
+    with socketserver.UnixStreamServer(sock, ToldStatus) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        for price, line in (
+                (usd, "  price      about 1.75 USD a month: 1.50 for requests, 0.25 for storage"),
+                ({**usd, "currency": None}, "  price      about 1.75 a month: 1.50 for requests, 0.25 for storage"),
+                ({**usd, "storage": None, "total": None}, "  price      about 1.50 USD a month for requests"),
+                ({**usd, "requests": None, "total": None}, None), (None, None)):
+            ToldStatus.document = {"databases": [{"path": db, "url": "file:///r", "state": "replicating", "ready": True, "price": price}]}
+            told = [text for text in case.weir("status", "-c", file).stdout.splitlines() if "price" in text]
+            equal(told, [line] if line else [], f"what is said of {price}")
+        server.shutdown()
+
+
 def cases(_options):
     """All stories."""
     return [
@@ -543,4 +613,5 @@ def cases(_options):
         ("refused", refused), ("hostile clients", hostile), ("history", history), ("history of what is broken", history_away),
         ("history of a parked database", history_parked), ("service manager", service),
         ("a replica that is away", away), ("broken in every way", broken), ("figures", figures),
+        ("price", priced), ("price in words", priced_in_words),
     ]

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "metrics.h"
+#include "price.h"
 #include "status.h"
 
 #include <stdio.h>
@@ -19,7 +20,7 @@ static int64_t wall(const struct clock *c)
 static uint64_t mono(const struct clock *c)
 {
     (void)c;
-    return 0;
+    return 2000ULL * PRICE_MEASURED_MIN_MS; /* microseconds: two hours */
 }
 
 static const struct clock then = {wall, mono};
@@ -28,7 +29,7 @@ struct rig {
     struct db db;
     struct db_settings settings;
     struct store store;
-    char path[100];
+    char path[100], price[40];
     bool ready;
     struct buf out;
 };
@@ -50,6 +51,15 @@ static void fill(struct rig *g)
 {
     struct db *db = &g->db;
 
+    static const struct store_ops no_ops = {0}; /* a folder's, for instance */
+
+    memcpy(g->price, "put=1,gb-month=2", sizeof "put=1,gb-month=2");
+    g->settings.price = g->price;
+    g->settings.retention.exact_ms = 1;
+    db->prune.time_ms = 1700000060000;
+    db->prune.kept_bytes = 250000000;
+    g->store.ops = &no_ops;
+    g->store.counts.requests[STORE_PUT] = 50; /* in two hours: 18,000 a month */
     db->store = &g->store;
     g->store.counts.outcomes[STORE_PUT][STORE_OUTCOME_OK] = 41;
     g->store.counts.outcomes[STORE_GET][STORE_OUTCOME_NETWORK] = 2;
@@ -160,6 +170,8 @@ static void open_format(void **state)
         "kind=\"get\",outcome=\"network\"} 2\n# HELP ");
     has(text, "\nweir_replica_sent_bytes_total" DB " 7000\n");
     has(text, "\nweir_replica_received_bytes_total" DB " 30\n");
+    has(text, "\nweir_estimated_price_month" DB " 18.500\n");
+    has(text, "\nweir_estimated_requests_price_month" DB " 18\n");
     has(text, "\nweir_log_bytes" DB " 4152\n");
     has(text, "\nweir_log_resets" DB " 1\n");
     has(text, "\nweir_spool_bytes" DB " 99\n");
@@ -206,7 +218,7 @@ static void nothing_yet(void **state)
     static const char *const absent[] = {"\nweir_shipped_time_seconds{", "\nweir_snapshot_time_seconds{",
         "\nweir_snapshot_age_seconds{", "\nweir_gap_time_seconds{", "\nweir_last_verified_restore_",
         "\nweir_drill_failed{", "\nweir_damaged_pages{", "\nweir_scrub_pass_", "\nweir_replica_sent_bytes_total{",
-        "\nweir_replica_requests_total{"};
+        "\nweir_replica_requests_total{", "\nweir_estimated_price_month{", "\nweir_estimated_requests_price_month{"};
     struct rig g;
     const char *text;
 
@@ -220,6 +232,27 @@ static void nothing_yet(void **state)
     has(text, "\nweir_lag_seconds" DB " 0\n");
     has(text, "\nweir_error" DB " 0\n");
     has(text, "\nweir_ready" DB " 1\n");
+    buf_fini(&g.out);
+}
+
+/* What is not known is left out: the whole without stored bytes, both without an hour, or without prices. */
+static void price_not_known(void **state)
+{
+    struct rig g;
+    const char *text;
+
+    (void)state;
+    begin(&g);
+    fill(&g);
+    g.db.prune.time_ms = 0;
+    text = render(&g, METRICS_OPEN);
+    assert_null(strstr(text, "\nweir_estimated_price_month{"));
+    has(text, "\nweir_estimated_requests_price_month" DB " 18\n");
+    g.db.store_ms = PRICE_MEASURED_MIN_MS + 1;
+    assert_null(strstr(render(&g, METRICS_OPEN), "\nweir_estimated_requests_price_month{"));
+    g.db.store_ms = 0;
+    g.settings.price = NULL;
+    assert_null(strstr(render(&g, METRICS_OPEN), "\nweir_estimated_requests_price_month{"));
     buf_fini(&g.out);
 }
 
@@ -386,6 +419,7 @@ int main(void)
         cmocka_unit_test(on_demand),
         cmocka_unit_test(classic_format),
         cmocka_unit_test(nothing_yet),
+        cmocka_unit_test(price_not_known),
         cmocka_unit_test(closed),
         cmocka_unit_test(closed_and_failed),
         cmocka_unit_test(folders),

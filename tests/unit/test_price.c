@@ -197,6 +197,83 @@ static void test_parts(void **state)
     assert_true(large.request_cost <= 0);
 }
 
+/* --- counted ------------------------------------------------------------------------------------------------------ */
+
+static void test_counted_by_class(void **state)
+{
+    static const struct {
+        int kind;
+        double cost; /* of a million */
+    } cases[] = {
+        {STORE_PUT, 5},
+        {STORE_UPLOAD_START, 5},
+        {STORE_UPLOAD_PART, 5},
+        {STORE_UPLOAD_FINISH, 5},
+        {STORE_KIND_COPY, 5},
+        {STORE_LIST, 7},
+        {STORE_UPLOAD_SWEEP, 7},
+        {STORE_GET, 0.4},
+        {STORE_HEAD, 0.4},
+        {STORE_DELETE, 0},
+        {STORE_DELETE_MANY, 0},
+        {STORE_UPLOAD_ABORT, 0},
+    };
+    struct price price = {.known = true, .put = 0.005, .get = 0.0004, .list = 0.007, .gb_month = 1};
+
+    (void)state;
+    assert_int_equal(sizeof cases / sizeof cases[0], STORE_KIND_COUNT); /* a new kind belongs here */
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct store_counts counts = {0};
+        struct price_counted c = {.counts = &counts, .elapsed_ms = 30ULL * 24 * 3600 * 1000};
+        struct price_measure m;
+
+        counts.requests[cases[i].kind] = 1000000;
+        m = price_measured(&c, &price);
+        assert_true(m.requests_known);
+        assert_near(m.requests, cases[i].cost, 0.000001);
+    }
+}
+
+static void test_counted_time(void **state)
+{
+    struct store_counts counts = {.requests[STORE_PUT] = 1000};
+    struct price price = price_of("aws");
+    struct price_counted c = {.counts = &counts, .elapsed_ms = PRICE_MEASURED_MIN_MS - 1};
+
+    (void)state;
+    assert_false(price_measured(&c, &price).requests_known);
+    assert_true(price_measured(&c, &price).requests <= 0);
+    c.elapsed_ms = PRICE_MEASURED_MIN_MS;
+    assert_true(price_measured(&c, &price).requests_known);
+    assert_near(price_measured(&c, &price).requests, 0.005 * 720, 0.000001);
+    c.elapsed_ms *= 10;
+    assert_near(price_measured(&c, &price).requests, 0.005 * 72, 0.000001);
+    counts.requests[STORE_PUT] = 0; /* an idle one costs nothing, and that is known */
+    assert_true(price_measured(&c, &price).requests_known);
+    assert_true(price_measured(&c, &price).requests <= 0);
+}
+
+static void test_counted_storage(void **state)
+{
+    struct store_counts counts = {.requests[STORE_PUT] = 1000};
+    struct price price = price_of("aws"), unknown = price_of("ceph"), only_put = {0};
+    struct price_counted c = {.counts = &counts, .elapsed_ms = 2ULL * PRICE_MEASURED_MIN_MS};
+
+    (void)state;
+    c.stored_bytes = 5000000000; /* nobody says that it is true */
+    assert_false(price_measured(&c, &price).storage_known);
+    assert_true(price_measured(&c, &price).storage <= 0);
+    c.stored_known = true;
+    assert_true(price_measured(&c, &price).storage_known);
+    assert_near(price_measured(&c, &price).storage, 0.115, 0.000001);
+    assert_false(price_measured(&c, &unknown).storage_known);
+    assert_false(price_measured(&c, &unknown).requests_known);
+    c.stored_known = false;
+    assert_ok_err(price_override(&only_put, "put=1", &err), &err); /* a byte costs nothing, however many there are */
+    assert_true(price_measured(&c, &only_put).storage_known);
+    assert_true(price_measured(&c, &only_put).storage <= 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +285,9 @@ int main(void)
         cmocka_unit_test(test_looks),
         cmocka_unit_test(test_retention),
         cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_counted_by_class),
+        cmocka_unit_test(test_counted_time),
+        cmocka_unit_test(test_counted_storage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

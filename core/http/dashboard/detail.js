@@ -6,7 +6,7 @@ import { h, replace, setAttribute, setText, tile } from "./dom.js";
 import { eventList } from "./events.js";
 import { ago, baseName, bytes, count, duration, folder, moment, parse, plural } from "./format.js";
 import { restorePanel } from "./restore.js";
-import { judge, lagOf, perMonth, proof, requestClasses } from "./words.js";
+import { judge, lagOf, perMonth, priceText, proof, requestClasses } from "./words.js";
 
 function factList(title) {
   const list = h("dl", { class: "facts" });
@@ -37,6 +37,7 @@ function aboutRows(db, now) {
   else if (db.retention === null) rows.push(["Retention", "everything is kept"]);
   if (db.log) rows.push(["Log in use", `${bytes(db.log.bytes)}; let go at ${bytes(db.log.limit_bytes)} when the replica does not answer`], ["Log started over", plural(db.log.resets, "time")]);
   if (db.spool && db.spool.limit_bytes) rows.push(["Spool", `${bytes(db.spool.bytes)} of ${bytes(db.spool.limit_bytes)}`]);
+  if (db.price) rows.push(["Estimated price", priceText(db.price)]);
   if (db.resyncs) rows.push(["Comparisons that found a difference", count(db.resyncs)]);
   return rows;
 }

@@ -147,6 +147,15 @@ export function perMonth(n, started, now) {
   return passed < 3600000 ? null : Math.round((n * 30 * 86400000) / passed);
 }
 
+/** What the daemon says that a replica costs a month; null where nobody knows its prices. */
+export function priceText(price) {
+  if (!price) return null;
+  const amount = (n) => `${n > 0 && n < 0.005 ? "less than 0.01" : n.toFixed(2)}${price.currency ? ` ${price.currency}` : ""}`;
+  const known = (n) => n !== null && n !== undefined;
+  const parts = [known(price.requests) ? `${amount(price.requests)} for requests` : "requests not known before an hour has passed", known(price.storage) ? `${amount(price.storage)} for storage` : "storage not known"];
+  return `${known(price.total) ? `about ${amount(price.total)} a month: ` : "a month: "}${parts.join(", ")} (${price.source})`;
+}
+
 /** What a replica costs in requests, by price class, since the daemon opened it. */
 export function requestClasses(databases) {
   const classes = { writes: 0, reads: 0, deletes: 0, failed: 0 };
