@@ -426,7 +426,8 @@ def told(daemon, db):
         states = re.findall(r'^weir_state\{db="' + re.escape(db) + r'",state="(\w+)"\} 1$', metrics, re.M)
         error = re.findall(r'^weir_error\{db="' + re.escape(db) + r'"\} (\d)$', metrics, re.M)
         reasons = {one["path"]: one for one in ready.json()["reasons"]}
-        if states == [shown["state"]] == [reasons.get(db, {"state": "replicating"})["state"]]:
+        said = reasons.get(db, {"state": "replicating", "error": None})
+        if states == [shown["state"]] == [said["state"]] and said["error"] == (shown["error"] and shown["error"]["message"]):
             break  # else it changed between two of the questions
     equal(states, [shown["state"]], "the state in /metrics")
     equal(error, ["0" if shown["error"] is None else "1"], "the error in /metrics")
