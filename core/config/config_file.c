@@ -45,6 +45,7 @@ void config_file_free_db(struct config_db *db)
     mem_free(db->replica);
     mem_free(db->seed);
     mem_free(db->price);
+    mem_free(db->state_dir);
     *db = (struct config_db){0};
 }
 
