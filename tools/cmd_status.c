@@ -6,16 +6,19 @@
 #include "local_state.h"
 #include "settings.h"
 #include "strx.h"
+#include "until_signal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COMMAND "status"
 
 enum {
-    ANSWER_MS = 10000
-}; /* a daemon that does not answer a status call for so long is not well, and that is the news */
+    ANSWER_MS = 10000, /* a daemon that does not answer a status call for so long is not well, and that is the news */
+    WATCH_MS = 1000,
+};
 
 static uint64_t number(const json_t *o, const char *name)
 {
@@ -159,7 +162,7 @@ struct request {
     char *path;            /* owned; NULL: all of the configuration */
     char *state_base;      /* owned: of its local state; NULL: beside it */
     struct config *config; /* owned; NULL: not needed */
-    bool json;
+    bool json, watch;
 };
 
 static void request_fini(struct request *r)
@@ -320,17 +323,12 @@ static int show(const struct request *r, json_t *answer)
     return status;
 }
 
-static int run(struct request *r, const char *operand)
+static int look(const struct request *r)
 {
     CLEANUP(json_decrefp) json_t *answer = NULL;
     struct err err;
-    struct rc rc;
+    struct rc rc = ask(r, &answer, &err);
 
-    if (operand != NULL && rc_failed(ask_absolute(operand, &r->path, &err)))
-        return cli_fail(COMMAND, &err);
-    if (rc_failed(load_config(r, &err)))
-        return cli_fail(COMMAND, &err);
-    rc = ask(r, &answer, &err);
     if (rc.code == E_CANCELED) {
         answer = json_pack("{s:[]}", "databases");
         add_stopped(r, answer, err.msg);
@@ -342,6 +340,36 @@ static int run(struct request *r, const char *operand)
     return show(r, answer);
 }
 
+/* Once a second, until a signal; on a terminal always at its top.  What cannot be asked at the moment is said and asked
+ * again. */
+static int watch(const struct request *r)
+{
+    bool terminal = isatty(STDOUT_FILENO) == 1;
+    int status;
+
+    until_signal_begin(1); /* cut short in the midst of a question: nobody knows */
+    for (;;) {
+        if (terminal)
+            (void)fputs("\033[H\033[2J", stdout); /* ECMA-48: cursor home, erase the display */
+        status = look(r);
+        if (fflush(stdout) != 0 || until_signal_wait(WATCH_MS))
+            return status;
+        if (!terminal)
+            (void)putchar('\n');
+    }
+}
+
+static int run(struct request *r, const char *operand)
+{
+    struct err err;
+
+    if (operand != NULL && rc_failed(ask_absolute(operand, &r->path, &err)))
+        return cli_fail(COMMAND, &err);
+    if (rc_failed(load_config(r, &err)))
+        return cli_fail(COMMAND, &err);
+    return r->watch ? watch(r) : look(r);
+}
+
 int cmd_status(int argc, char **argv, const struct fsys *fs)
 {
     const char *operands[1] = {0};
@@ -349,11 +377,12 @@ int cmd_status(int argc, char **argv, const struct fsys *fs)
     const struct cli_option options[] = {
         SETTINGS_OPTION(&r.file),
         {0, "json", NULL, "print the status document (docs/status.md)", NULL, &r.json, NULL},
+        {0, "watch", NULL, "print it anew every second, until SIGTERM or SIGINT", NULL, &r.watch, NULL},
         {0},
     };
     const struct cli cli = {
         .command = COMMAND,
-        .synopsis = "[DB]",
+        .synopsis = "[DB] [--watch]",
         .about =
             "Are the backups alive, and how far behind are they?  Of one database, or of all in the "
             "configuration.\n"
@@ -361,7 +390,7 @@ int cmd_status(int argc, char **argv, const struct fsys *fs)
             "Exit status 0: they are replicated and nothing is wrong; 1: no daemon runs, or something is wrong; 5: "
             "another writer owns a replica.",
         .examples = "  weir status\n"
-                    "  weir status /var/lib/app/app.db\n"
+                    "  weir status /var/lib/app/app.db --watch\n"
                     "  weir status -c weir.yml --json\n",
         .options = options,
         .operands = operands,

@@ -503,6 +503,28 @@ def export_interrupted(case, number):
     equal(digest(fetch(case, out, "app.db")), digest(path), "the whole object")
 
 
+def watched(case, number):
+    """`status --watch` prints what has changed, goes on when the daemon ends, and ends with what it saw last."""
+    scene = Scene(case)
+    scene.start()
+    with open(case.path("watched"), "w+", encoding="utf-8") as out:
+        process = case.spawn([case.options.weir, "status", scene.db, "--watch"], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+
+        def shows(text, times=1):
+            with open(out.name, encoding="utf-8") as shown:
+                return shown.read().count(text) >= times or process.poll() is not None
+        wait_until(lambda: shows("state      replicating", 2), "two looks")
+        scene.commit(1)
+        txid = scene.sync()
+        wait_until(lambda: shows(f"shipped    txid {txid} "), f"txid {txid}")
+        scene.stop()
+        wait_until(lambda: shows("not running"), "the end of the daemon")
+        process.send_signal(number)
+        equal(process.wait(60), 1, "exit status")
+        case.forget(process)
+    scene.close()
+
+
 def cases(options):
     """All of them."""
     many = 4 if options.full else 1
@@ -514,5 +536,6 @@ def cases(options):
     found += [("import", import_files), ("import with a log", import_with_log), ("import with a journal", import_hot_journal), ("import refused", import_refused),
               ("import and go on", import_and_go_on), ("import as the next state", import_next), ("import an object", import_object)]
     found += [("export", exported)]
+    found += [(f"status is watched until {n.name}", lambda case, a=n: watched(case, a)) for n in (signal.SIGINT, signal.SIGTERM)]
     found += [(f"export interrupted by {n.name}", lambda case, a=n: export_interrupted(case, a)) for n in (signal.SIGINT, signal.SIGKILL)]
     return found
