@@ -103,7 +103,7 @@ def sql(db, text):
 
 def rows(db):
     """The rows of table t, looked at in a process of its own."""
-    done = subprocess.run(["sqlite3", "-readonly", db, "SELECT x FROM t ORDER BY x"], stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(["sqlite3", "-readonly", "-cmd", ".timeout 60000", db, "SELECT x FROM t ORDER BY x"], stdout=subprocess.PIPE, check=True)
     return [int(word) for word in done.stdout.split()]
 
 
