@@ -167,6 +167,8 @@ static struct rc ask(
     CLEANUP(config_freep) struct config *c = NULL;
     CLEANUP(mem_freep) char *options = NULL, *base = NULL;
     struct http_ask what = {.page = r->page, .path = database, .options = r->options, .post = true};
+    struct err passed_over;
+    struct rc rc;
 
     if (r->timeout_ms > 0) {
         options = mem_printf("%s%stimeout=%llums", r->options != NULL ? r->options : "", r->options != NULL ? "&" : "",
@@ -178,8 +180,12 @@ static struct rc ask(
         TRY(settings_load(&c, (struct config_request){.fs = fs, .file = r->file, .any_count = true}, err));
     if (c != NULL && c->socket != NULL)
         return ask_socket(c->socket, &what, answer, err);
-    TRY(settings_state_base(&base, fs, r->file, database, err));
-    return ask_daemon(fs, database, base, &what, answer, err);
+    TRY(settings_state_base(&base, &passed_over, fs, r->file, database, err));
+    rc = ask_daemon(fs, database, base, &what, answer, err);
+    if (rc.code == E_CANCELED)
+        return settings_doubt(&passed_over, err);
+    settings_warn(r->command, &passed_over);
+    return rc;
 }
 
 int ask_print_txid(const struct ask_request *r, const struct fsys *fs)

@@ -266,13 +266,16 @@ static const char *check_follow(const struct request *r)
 }
 
 /* A folder that is not there is told of later. */
-static struct rc find_state_base(struct request *r, struct err *err)
+static struct rc find_state_base(struct request *r, const char *source, struct err *err)
 {
     CLEANUP(mem_freep) char *path = NULL;
+    struct err passed_over;
 
     if (rc_failed(ask_absolute(r->opts.output, &path, err)))
         return RC_OK;
-    TRY(settings_state_base(&r->state_base, r->fs, r->file, path, err));
+    TRY(settings_state_base(&r->state_base, &passed_over, r->fs, r->file, path, err));
+    if (settings_is_url(source)) /* else the source needs the configuration, and that is an error */
+        settings_warn(COMMAND, &passed_over);
     r->opts.state_base = r->state_base;
     return RC_OK;
 }
@@ -283,7 +286,7 @@ static int restore(struct request *r, const char *source)
     struct stat st;
     struct rc rc;
 
-    if (rc_failed(find_state_base(r, &err)))
+    if (rc_failed(find_state_base(r, source, &err)))
         return cli_fail(COMMAND, &err);
 
     if (r->if_db_not_exists && r->fs->stat(r->fs, r->opts.output, &st) == 0)

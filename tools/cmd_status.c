@@ -158,10 +158,11 @@ static void print_stopped(const json_t *o)
 
 struct request {
     const struct fsys *fs;
-    const char *file;      /* -c */
-    char *path;            /* owned; NULL: all of the configuration */
-    char *state_base;      /* owned: of its local state; NULL: beside it */
-    struct config *config; /* owned; NULL: not needed */
+    const char *file;       /* -c */
+    char *path;             /* owned; NULL: all of the configuration */
+    char *state_base;       /* owned: of its local state; NULL: beside it */
+    struct err passed_over; /* why a configuration that nobody named was of no use, or E_OK */
+    struct config *config;  /* owned; NULL: not needed */
     bool json, watch;
 };
 
@@ -174,40 +175,36 @@ static void request_fini(struct request *r)
 
 static struct rc load_config(struct request *r, struct err *err)
 {
+    const char *relative;
+
     if (r->path != NULL)
-        TRY(settings_state_base(&r->state_base, r->fs, r->file, r->path, err));
-    if (r->path != NULL && r->file == NULL)
-        return RC_OK; /* its local state knows who replicates it */
+        TRY(settings_state_base(&r->state_base, &r->passed_over, r->fs, r->file, r->path, err));
+    if (r->passed_over.code != E_OK)
+        return RC_OK; /* what its local state knows has to do */
     TRY(settings_load(
         &r->config, (struct config_request){.fs = r->fs, .file = r->file, .any_count = r->path != NULL}, err));
+    if (r->path == NULL || r->file != NULL || config_find_path(r->config, r->path, &relative) != NULL)
+        return RC_OK;
+    config_free(r->config); /* the configuration of other databases */
+    r->config = NULL;
     return RC_OK;
 }
 
-/* E_CANCELED: no daemon runs. */
-static struct rc ask(const struct request *r, json_t **answer, struct err *err)
+/* Whoever replicates one of the configuration's databases: one that failed lies still, or its local state cannot be
+ * read, but its daemon may be there for the others. */
+static struct rc ask_any(const struct request *r, const struct http_ask *what, json_t **answer, struct err *err)
 {
-    const struct http_ask what = {.page = "status", .path = r->path, .timeout_ms = ANSWER_MS};
     const struct config *c = r->config;
-    struct rc rc;
+    struct rc rc = rc_raise(err, E_CANCELED, "no weir process replicates it");
 
-    if (c != NULL && c->socket != NULL)
-        return ask_socket(c->socket, &what, answer, err);
-    if (r->path != NULL) {
-        rc = ask_daemon(r->fs, r->path, r->state_base, &what, answer, err);
-        if (rc.code != E_CANCELED || c == NULL)
-            return rc;
-    }
-    /* A database that failed lies still, or its local state cannot be read, but the daemon may be there for the others.
-     */
-    rc = rc_raise(err, E_CANCELED, "no weir process replicates it");
     for (size_t i = 0; i < c->db_count; i++) {
         struct err one;
         struct rc found;
 
         if (c->dbs[i].path != NULL)
-            found = ask_daemon(r->fs, c->dbs[i].path, c->dbs[i].state_dir, &what, answer, &one);
+            found = ask_daemon(r->fs, c->dbs[i].path, c->dbs[i].state_dir, what, answer, &one);
         else
-            found = ask_folder(r->fs, c->dbs[i].dir, c->dbs[i].state_dir, &what, answer, &one);
+            found = ask_folder(r->fs, c->dbs[i].dir, c->dbs[i].state_dir, what, answer, &one);
         if (!rc_failed(found))
             return found;
         if (rc.code == E_CANCELED && found.code != E_CANCELED) {
@@ -218,6 +215,25 @@ static struct rc ask(const struct request *r, json_t **answer, struct err *err)
             break; /* the others would wait for the same one */
     }
     return rc;
+}
+
+/* E_CANCELED: no daemon runs. */
+static struct rc ask(const struct request *r, json_t **answer, struct err *err)
+{
+    const struct http_ask what = {.page = "status", .path = r->path, .timeout_ms = ANSWER_MS};
+    const struct config *c = r->config;
+    struct rc rc;
+
+    if (r->file != NULL && c->socket != NULL)
+        return ask_socket(c->socket, &what, answer, err);
+    if (r->path != NULL) {
+        rc = ask_daemon(r->fs, r->path, r->state_base, &what, answer, err);
+        if (rc.code != E_CANCELED || c == NULL)
+            return rc;
+    }
+    if (c->socket != NULL)
+        return ask_socket(c->socket, &what, answer, err);
+    return ask_any(r, &what, answer, err);
 }
 
 /* --- showing ------------------------------------------------------------------------------------------------------ */
@@ -329,6 +345,10 @@ static int look(const struct request *r)
     struct err err;
     struct rc rc = ask(r, &answer, &err);
 
+    if (rc.code == E_CANCELED)
+        rc = settings_doubt(&r->passed_over, &err);
+    else
+        settings_warn(COMMAND, &r->passed_over);
     if (rc.code == E_CANCELED) {
         answer = json_pack("{s:[]}", "databases");
         add_stopped(r, answer, err.msg);

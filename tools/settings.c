@@ -43,8 +43,8 @@ struct rc settings_load(struct config **out, struct config_request request, stru
     struct config *c = NULL;
 
     request.environ_pairs = environment();
+    request.file_optional = settings_file(request.file, true) == NULL; /* nobody named it */
     request.file = settings_file(request.file, request.operand_count > 0);
-    request.file_optional = request.file != NULL && strcmp(request.file, CONFIG_FILE_DEFAULT) == 0;
     TRY(config_load(&c, &request, err));
     for (size_t i = 0; i < c->db_count; i++)
         if (c->dbs[i].path != NULL)
@@ -63,7 +63,8 @@ static char *state_base_of_environment(void)
     return base != NULL && base[0] == '/' ? mem_strdup(base) : NULL;
 }
 
-struct rc settings_state_base(char **out, const struct fsys *fs, const char *file, const char *path, struct err *err)
+struct rc settings_state_base(
+    char **out, struct err *passed_over, const struct fsys *fs, const char *file, const char *path, struct err *err)
 {
     CLEANUP(config_freep) struct config *c = NULL;
     const struct config_db *db = NULL;
@@ -72,7 +73,10 @@ struct rc settings_state_base(char **out, const struct fsys *fs, const char *fil
 
     if (rc_failed(rc) && file != NULL)
         return rc;
-    rc_ignore(rc, "it was not asked for: without it the usual places are looked at");
+    *passed_over = (struct err){.code = E_OK};
+    if (rc_failed(rc))
+        *passed_over = *err;
+    rc_ignore(rc, "the command tells it: without a configuration the usual places are looked at");
     if (c != NULL)
         db = config_find_path(c, path, &relative);
     if (db == NULL)
@@ -80,6 +84,22 @@ struct rc settings_state_base(char **out, const struct fsys *fs, const char *fil
     else
         *out = db->state_dir != NULL ? mem_strdup(db->state_dir) : NULL;
     return RC_OK;
+}
+
+void settings_warn(const char *command, const struct err *passed_over)
+{
+    if (passed_over->code != E_OK)
+        cli_complain(command, "warning: the configuration is passed over: %s", passed_over->msg);
+}
+
+struct rc settings_doubt(const struct err *passed_over, struct err *err)
+{
+    struct err found = *err;
+
+    if (passed_over->code == E_OK)
+        return rc_of(err);
+    return rc_raise(
+        err, E_CONFIG, "%s, as far as can be told without the configuration: %s", found.msg, passed_over->msg);
 }
 
 /* --- sources ------------------------------------------------------------------------------------------------------ */
@@ -145,12 +165,17 @@ static struct rc find_path(
         s->config->file != NULL ? s->config->file : "the environment");
 }
 
+bool settings_is_url(const char *source)
+{
+    return strstr(source, "://") != NULL;
+}
+
 struct rc settings_find(
     struct settings_source *out, const struct fsys *fs, const char *file, const char *source, struct err *err)
 {
     CLEANUP(settings_source_fini) struct settings_source s = {0};
 
-    TRY(strstr(source, "://") != NULL ? find_url(&s, fs, file, source, err) : find_path(&s, fs, file, source, err));
+    TRY(settings_is_url(source) ? find_url(&s, fs, file, source, err) : find_path(&s, fs, file, source, err));
     *out = s;
     s = (struct settings_source){0};
     return RC_OK;

@@ -30,11 +30,19 @@ const char *settings_file(const char *file, bool has_operands);
 
 /*
  * Below which folder the local state of a database is (the key state-dir), mem_free'd, or NULL: beside it.  That is
- * what the configuration says of this database, or else WEIR_STATE_DIR.  A configuration that was not named with `-c`
- * and cannot be used (others may not read it, variables are missing) counts as none: `path` is the absolute one.
+ * what the configuration says of this database, or else WEIR_STATE_DIR; `path` is the absolute one.
+ *
+ * A configuration that was not named with `-c` and cannot be used (others may not read it, variables are missing)
+ * counts as none, because a command may do without; but then `passed_over` is why (its code E_OK: nothing was), and
+ * the command tells it: by settings_warn(), or as the error when it found nothing in the usual places.
  */
 MUST_USE struct rc settings_state_base(
-    char **out, const struct fsys *fs, const char *file, const char *path, struct err *err);
+    char **out, struct err *passed_over, const struct fsys *fs, const char *file, const char *path, struct err *err);
+/* Say that a configuration was passed over, if it was. */
+void settings_warn(const char *command, const struct err *passed_over);
+/* `err` says that there is no daemon where it was looked for.  If a configuration was passed over, that may be why, and
+ * it becomes an error of the configuration; what is returned is that of `err`. */
+MUST_USE struct rc settings_doubt(const struct err *passed_over, struct err *err);
 
 /* Where a replica is and how to speak to it. */
 struct settings_source {
@@ -51,6 +59,7 @@ struct settings_source {
  * `source` is a URL, or a database of the configuration.  A URL goes with the options of that replica in the file of
  * `-c`, where it must be then, or else with those that the environment has for all (WEIR_REPLICA_...).
  */
+bool settings_is_url(const char *source);
 MUST_USE struct rc settings_find(
     struct settings_source *out, const struct fsys *fs, const char *file, const char *source, struct err *err);
 void settings_source_fini(struct settings_source *s);

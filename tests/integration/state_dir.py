@@ -6,14 +6,16 @@ one name, folders, restores, every command that looks for the daemon; and still 
 import json
 import os
 import signal
+import subprocess
 
 from config import ConfigDaemon, config, entry, small, write
 from lib.case import wait_until
 from lib.daemon import Daemon
 from lib.scene import Scene
-from lib.tap import check, equal
+from lib.tap import Skip, check, equal
 
 FAILED, USAGE, FENCED = 1, 2, 5
+NOBODY = 65534
 
 
 def states(folder):
@@ -101,8 +103,13 @@ def by_file(case):
         check("is replicated by a weir daemon" in done.stderr, done.stderr)
     # Without the setting the daemon is not found, and that is said.
     check("no weir process replicates" in case.weir("sync", a, "--wait", expect=FAILED).stderr, "no word of it")
-    # A file that is not meant for this user, or not whole, is no reason for these commands to fail.
-    check("no weir process" in case.weir("sync", a, "--wait", expect=FAILED, env={"WEIR_CONFIG": case.path("none.yml")}).stderr, "another reason")
+    # A file that is not there or not whole may be what says where it is.
+    for name in ("none.yml", "broken.yml"):
+        write(case.path("broken.yml"), "databases: [\n")
+        for command in (("sync", a, "--wait"), ("snapshot", a), ("status", a), ("status", a, "--json")):
+            done = case.weir(*command, expect=USAGE, env={"WEIR_CONFIG": case.path(name)})
+            check("no weir process" in done.stderr and case.path(name) in done.stderr, done.stderr)
+            equal(done.stdout, "", "answer")
     equal(case.weir("sync", a, "--wait", "-c", case.path("none.yml"), expect=USAGE).stdout, "", "answer")
     case.weir("status", "-c", file)
     # Another place: the database begins there, and its history goes on.
@@ -112,6 +119,60 @@ def by_file(case):
     check("error" not in daemon.log_since(mark), lambda: daemon.log_since(mark))
     daemon.stop()
     case.weir("verify", case.replica("a").url)
+
+
+def passed_over(case):
+    """A configuration that nobody named and that is of no use is told of, by every command that looks into it: a mistake in it, a
+    variable that only the service has, a file that this user may not read."""
+    scene = Scene(case)
+    scene.start()
+    scene.commit(1)
+    file, text = case.path("weir.yml"), config(entry(scene.db, scene.url))
+    env = {"WEIR_CONFIG": file}
+    sources = (("status", scene.db), ("sync", scene.db, "--wait"), ("snapshot", scene.db))
+    for damage, words in ((text + "sokcet: /x\n", f"{file}:"), (text + "socket: ${OF_THE_SERVICE}\n", "OF_THE_SERVICE"), (None, file)):
+        write(file, damage or text)
+        user = None
+        if damage is None:
+            user = nobody(case, file)
+        for command in (*sources, ("restore", scene.url, "-o", case.path("to.db"), "--force")):
+            if user:  # the daemon makes new files
+                case.run("chown", "-R", str(NOBODY), case.path())
+                os.chown(file, 0, 0)
+            done = case.weir(*command, env=env, preexec_fn=user)
+            check(f"weir {command[0]}: warning: the configuration is passed over: " in done.stderr and words in done.stderr, done.stderr)
+        # What the file must say: the same is an error, and one.
+        for command in (("status",), ("restore", scene.db, "-o", case.path("to.db"), "--force"), ("ls", scene.db), ("prune", scene.db)):
+            done = case.weir(*command, env=env, preexec_fn=user, expect=USAGE)
+            check(words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr)
+    scene.end()
+
+
+def nobody(case, file):
+    """Who may not read the file, but everything else."""
+    def drop():
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    os.chmod(case.path(), 0o755)
+    os.chmod(file, 0o600)
+    if os.getuid() != 0 or subprocess.run([case.options.weir, "--help"], preexec_fn=drop, capture_output=True, check=False).returncode != 0:
+        raise Skip("the program cannot be run as another user")
+    return drop
+
+
+def asked_by_file(case):
+    """A database that was given up has no daemon beside it: the configuration that is found leads to the one that knows why."""
+    good, file = small(case, "good.db"), case.path("weir.yml")
+    write(case.path("bad.db"), "no database, but long enough to be taken for one" * 100)
+    for top in ({}, {"socket": case.path("s.sock")}):
+        write(file, config(entry(good, case.replica("good").url), entry(case.path("bad.db"), case.replica("bad").url), **top))
+        daemon = ConfigDaemon(case, file).start(ready=False)
+        wait_until(lambda: case.weir("status", case.path("bad.db"), env={"WEIR_CONFIG": file}, expect=None).stdout.count("failed"), "its state")
+        done = case.weir("status", case.path("bad.db"), env={"WEIR_CONFIG": file}, expect=FAILED)
+        check("is not a database" in done.stdout or "not a SQLite database" in done.stdout, done.stdout)
+        wait_until(lambda: case.weir("sync", good, "--wait", expect=None).returncode == 0, "a sync")
+        daemon.stop(expect=None)
 
 
 def same_names(case):
@@ -267,5 +328,6 @@ def wrong(case):
 
 def cases(_options):
     """All of them."""
-    return [("restart", restart), ("by file", by_file), ("two of one name", same_names), ("databases of a folder", in_a_folder),
+    return [("restart", restart), ("by file", by_file), ("passed over", passed_over), ("asked by file", asked_by_file),
+            ("two of one name", same_names), ("databases of a folder", in_a_folder),
             ("two daemons", two_daemons), ("restores", restores), ("moved", moved), ("wrong", wrong)]
