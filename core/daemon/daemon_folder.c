@@ -457,7 +457,7 @@ bool daemon_folder_adjust(struct daemon_folder *f, const struct daemon_folder_se
         return false;
     daemon_member_take(&f->settings.set, &set->set);
     for (struct daemon_item *i = f->items; i != NULL; i = i->next) {
-        daemon_trigger_forget(i);
+        daemon_trigger_return(i, &set->set);
         if (i->member != NULL)
             daemon_member_adjust(i->member, &set->set);
         else if (i->state == DAEMON_ITEM_FAILED)

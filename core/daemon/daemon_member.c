@@ -336,6 +336,7 @@ void daemon_member_take(struct db_settings *now, const struct db_settings *set)
 
 void daemon_member_adjust(struct daemon_member *m, const struct db_settings *set)
 {
+    daemon_trigger_adjust(m, set);
     daemon_member_take(&m->settings.set, set);
     if (m->db.state == DB_RUNNING)
         db_sync_kick(&m->db);

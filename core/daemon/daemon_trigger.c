@@ -22,6 +22,34 @@ void daemon_trigger_overlay(const struct daemon_item *item, struct db_settings *
     set->sync_changed = true;
 }
 
+/* For whoever wonders later why it ships as it does. */
+static void tell(struct daemon *d, const char *path, const struct db_settings *set)
+{
+    CLEANUP(json_decrefp) json_t *now = status_triggers(set);
+    const char *interval = json_string_value(json_object_get(now, "interval"));
+    const char *commits = json_string_value(json_object_get(now, "commits"));
+    CLEANUP(mem_freep)
+    char *text = mem_printf("interval %s, commits %s, %s", interval, commits,
+        set->sync_changed ? "by a command, until the configuration is loaded again" : "as the configuration says");
+
+    LOG_INFO(set->sync_changed ? "triggers changed" : "triggers are those of the configuration again",
+        F_STR("db", path), F_STR("interval", interval), F_STR("commits", commits));
+    events_add(&d->events, clock_wall_ms(&clock_real), "triggers", path, text);
+}
+
+void daemon_trigger_return(struct daemon_item *item, const struct db_settings *set)
+{
+    if (item->triggers != NULL && item->member == NULL) /* of an open one its member tells */
+        tell(item->folder->daemon, item->path, set);
+    daemon_trigger_forget(item);
+}
+
+void daemon_trigger_adjust(struct daemon_member *m, const struct db_settings *set)
+{
+    if (m->settings.set.sync_changed && !set->sync_changed)
+        tell(m->daemon, m->settings.set.path, set);
+}
+
 void daemon_trigger_forget(struct daemon_item *item)
 {
     mem_free(item->triggers);
@@ -77,15 +105,15 @@ void daemon_trigger_answer(struct daemon *d, struct http_call *call)
     struct daemon_item *closed = daemon_http_closed_item(d, call);
     struct daemon_member *m = closed == NULL ? daemon_http_working_member(d, call) : NULL;
     struct daemon_item *item = m != NULL ? m->item : closed;
-    struct db_settings set;
+    struct db_settings set, was;
     struct err err;
-    json_t *now;
 
     if (m == NULL && closed == NULL)
         return;
     set = m != NULL ? m->settings.set : closed->folder->settings.set;
     if (closed != NULL)
         daemon_trigger_overlay(closed, &set);
+    was = set;
     if (rc_failed(take_both(call, &set, &err))) {
         daemon_http_error(call, 0, &err);
         return;
@@ -94,11 +122,9 @@ void daemon_trigger_answer(struct daemon *d, struct http_call *call)
         keep(item, &set);
     if (m != NULL)
         put_in_force(m, &set);
-    now = status_triggers(&set);
-    LOG_INFO("triggers changed", F_STR("db", m != NULL ? m->settings.set.path : closed->path),
-        F_STR("interval", json_string_value(json_object_get(now, "interval"))),
-        F_STR("commits", json_string_value(json_object_get(now, "commits"))));
-    daemon_http_answer(call, 200, json_pack("{s:b, s:o}", "ok", 1, "triggers", now));
+    if (set.sync_interval_ms != was.sync_interval_ms || set.sync_commits != was.sync_commits)
+        tell(d, m != NULL ? m->settings.set.path : closed->path, &set); /* who asks for the same again is no news */
+    daemon_http_answer(call, 200, json_pack("{s:b, s:o}", "ok", 1, "triggers", status_triggers(&set)));
 }
 
 void daemon_trigger_ship_later(struct daemon_item *item)

@@ -140,6 +140,16 @@ static bool drill_failed(const struct metrics_database *d, double *out)
     return d->db->settings->drill_interval_ms != 0 || d->db->drill.last.tried_ms != 0;
 }
 
+static bool drill_interval(const struct metrics_database *d, double *out)
+{
+    return time_of((int64_t)d->db->settings->drill_interval_ms, out);
+}
+
+static bool scrub_interval(const struct metrics_database *d, double *out)
+{
+    return time_of((int64_t)d->db->settings->scrub_interval_ms, out);
+}
+
 static bool scrub_time(const struct metrics_database *d, double *out)
 {
     return time_of(d->db->scrub.view.passed_ms, out);
@@ -279,10 +289,15 @@ static const struct family families[] = {
         METRICS_CLOSED_NONE},
     {"weir_drill_failed", NULL, "1 when a drill has failed and none went well since.", GAUGE, drill_failed,
         METRICS_CLOSED_NONE},
+    {"weir_drill_interval_seconds", "seconds", "How often a drill is due; left out where there are none.", GAUGE,
+        drill_interval, METRICS_CLOSED_NONE},
     {"weir_damaged_pages", NULL, "Pages of the database file that are not what was committed.", GAUGE, damaged_pages,
         METRICS_CLOSED_NONE},
     {"weir_scrub_pass_timestamp_seconds", "seconds", "When the scrub last came to the end of the file (Unix time).",
         GAUGE, scrub_time, METRICS_CLOSED_NONE},
+    {"weir_scrub_interval_seconds", "seconds",
+        "How often the scrub is to come to the end of the file; left out where there is none.", GAUGE, scrub_interval,
+        METRICS_CLOSED_NONE},
     {"weir_scrub_pages", NULL, "Pages that the scrub looked at.", COUNTER, scrub_pages, METRICS_CLOSED_NONE},
     {"weir_gaps", NULL, "Places of this run where commits cannot be told apart.", COUNTER, gaps, METRICS_CLOSED_GAPS},
     {"weir_gap_time_seconds", "seconds", "The last such place (Unix time).", GAUGE, gap_time, METRICS_CLOSED_NONE},

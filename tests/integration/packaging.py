@@ -272,6 +272,9 @@ def system_calls(case):
 # --- monitoring ------------------------------------------------------------------------------------------------------
 
 MONITORING = ROOT / "docs/examples/monitoring"
+# What neither a rule nor the dashboard has a use for: it tells when something was, how often, or where a history stands.
+DETAILS = {"weir_configuration_time_seconds", "weir_databases_unshown", "weir_failure_time_seconds", "weir_folder_gone_total", "weir_gap_time_seconds",
+           "weir_local_txid", "weir_log_resets", "weir_parked", "weir_segments_shipped_total", "weir_start_time_seconds", "weir_timeline"}
 
 
 def families(case):
@@ -297,10 +300,18 @@ def metric_names(case):
     section = (ROOT / "docs/http.md").read_text(encoding="utf-8").partition("## Metrics")[2].partition("\n## ")[0]
     told = {re.sub("{.*", "", name) for row in re.findall(r"^\| (`weir.*?) \|", section, re.MULTILINE) for name in re.findall("`([^`]+)`", row)}
     equal(told, known, "the metrics of docs/http.md")
+    everywhere = set()
     for name in ("alerts.yml", "grafana.json"):
         used = set(re.findall(r"\bweir_[a-z_]+", (MONITORING / name).read_text(encoding="utf-8")))
         check(len(used) > 8, f"{name} uses {used}")
         equal(used - known, set(), f"metrics of {name} that no daemon has")
+        everywhere |= used
+    equal(known - everywhere, DETAILS, "metrics that nobody is shown")
+    # A series with a name that is right and labels that are not would be as silent.
+    document = json.loads((MONITORING / "grafana.json").read_text(encoding="utf-8"))
+    for panel in document["panels"]:
+        for target in panel["targets"]:
+            check("$instance" in target["expr"], f"{panel['title']}: {target['expr']}")
 
 
 def alert_rules(case):
@@ -327,6 +338,9 @@ def runbook(case):
     equal(set(re.findall(r"\]\(#([^)]+)\)", text)) - anchors, set(), "links that lead nowhere")
     document = json.loads((MONITORING / "grafana.json").read_text(encoding="utf-8"))
     equal(len({panel["id"] for panel in document["panels"]}), len(document["panels"]), "panels of the dashboard")
+    places = [(x, y) for panel in document["panels"] for at in [panel["gridPos"]]
+              for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])]
+    equal(len(set(places)), len(places), "places of the dashboard that two panels want")
 
 
 def cases(_):

@@ -15,7 +15,7 @@ import subprocess
 
 from concurrently import at_least, check_prefixes, make_journal, restored_sequences, source_state, start_writers
 from config import ConfigDaemon, config, small, write
-from http_api import at_socket
+from http_api import UnixConnection, ask, at_socket
 from lib import workers
 from lib.case import tail, wait_until
 from lib.daemon import check_order, log_of, restore, restore_all, restore_state
@@ -185,6 +185,12 @@ def change(case, db, *words):
     return json.loads(case.weir("sync", db, "--json", *words).stdout)
 
 
+def events_of(path, socket=None):
+    """The events about triggers of a database, oldest first."""
+    answer = ask(UnixConnection(socket or path + "-weir/control.sock"), "/api/v1/events").json()
+    return [e["text"] for e in reversed(answer["events"]) if (e["kind"], e["path"]) == ("triggers", path)]
+
+
 def changed(case):
     """By the command, at once; what is printed is in force; a reload brings back what the file says, a bad one does not."""
     db, replica, daemon, txid = begin(case, {"interval": "20ms"}, **{"log-limit": "100MiB"})
@@ -214,6 +220,11 @@ def changed(case):
         daemon.settings(interval="20ms")
         daemon.wait_shipped(last)
         equal(daemon.one()["triggers"], {"interval": "20ms", "commits": "off", "changed": False}, "behind a reload")
+        # Each of them is on the page of events, but not what changed nothing.
+        change(case, db, "--interval", "20ms")
+        asked = ["off, commits off", f"off, commits {FAR + 5}", "off, commits off", "20ms, commits off", "off, commits off"]
+        by_hand = ", by a command, until the configuration is loaded again"
+        equal(events_of(db), [f"interval {text}{by_hand}" for text in asked] + ["interval 20ms, commits off, as the configuration says"], "the events")
     daemon.stop()
     equal(rows_of(case, replica.url), last - txid + 1, "rows")
 
@@ -308,6 +319,9 @@ def folder(case):
     mark = dbs.daemon.reload(config(dbs.entry))
     check("triggers changed" not in dbs.daemon.log_since(mark), "a reload says more than it does")
     equal(dbs.of("b.db")["triggers"], {"interval": "off", "commits": "off", "changed": False}, "behind a reload")
+    told = [events_of(path, dbs.path(".weir/control.sock")) for path in (a, b)]
+    equal([[text.rpartition(", ")[2] for text in texts] for texts in told],
+          [[], ["until the configuration is loaded again", "as the configuration says"]], f"the events: {told}")
     of_b.execute("INSERT INTO t VALUES (3)")
     dbs.wait(lambda _: dbs.of("b.db")["lag"]["commits"] == 1, "it is read")
     equal(dbs.replica.list(), before, "the replica")

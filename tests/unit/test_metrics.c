@@ -73,6 +73,8 @@ static void fill(struct rig *g)
     db->drill.last.tried_ms = 1700000050000;
     db->drill.last.good_ms = 1700000040000;
     db->drill.alert.code = E_CORRUPT;
+    g->settings.drill_interval_ms = 86400000;
+    g->settings.scrub_interval_ms = 3600500;
     db->scrub.view.damaged = 3;
     db->scrub.view.passed_ms = 1700000030000;
     db->scrub.page_count = 900;
@@ -179,6 +181,8 @@ static void open_format(void **state)
     has(text, "\nweir_snapshot_age_seconds" DB " 100.500\n");
     has(text, "\nweir_last_verified_restore_timestamp_seconds" DB " 1700000040\n");
     has(text, "\nweir_drill_failed" DB " 1\n");
+    has(text, "\nweir_drill_interval_seconds" DB " 86400\n");
+    has(text, "\nweir_scrub_interval_seconds" DB " 3600.500\n");
     has(text, "\nweir_damaged_pages" DB " 3\n");
     has(text, "\nweir_scrub_pass_timestamp_seconds" DB " 1700000030\n");
     has(text, "\nweir_scrub_pages_total" DB " 900\n");
@@ -217,8 +221,9 @@ static void nothing_yet(void **state)
 {
     static const char *const absent[] = {"\nweir_shipped_time_seconds{", "\nweir_snapshot_time_seconds{",
         "\nweir_snapshot_age_seconds{", "\nweir_gap_time_seconds{", "\nweir_last_verified_restore_",
-        "\nweir_drill_failed{", "\nweir_damaged_pages{", "\nweir_scrub_pass_", "\nweir_replica_sent_bytes_total{",
-        "\nweir_replica_requests_total{", "\nweir_estimated_price_month{", "\nweir_estimated_requests_price_month{"};
+        "\nweir_drill_failed{", "\nweir_damaged_pages{", "\nweir_scrub_pass_", "\nweir_drill_interval_",
+        "\nweir_scrub_interval_", "\nweir_replica_sent_bytes_total{", "\nweir_replica_requests_total{",
+        "\nweir_estimated_price_month{", "\nweir_estimated_requests_price_month{"};
     struct rig g;
     const char *text;
 
