@@ -21,6 +21,7 @@ struct listing {
     struct log_tables tables;
 
     bool header_printed;
+    uint64_t last_txid; /* walked past; 0: none yet */
     /* Shares of the segment that the last commit was in. */
     uint32_t segment_timeline;
     uint64_t segment_base, segment_size;
@@ -112,6 +113,13 @@ static void print_object(
     json_decref(doc);
 }
 
+/* A hole is retention's, or the walk had failed: a state before it needs the log, and those in it are not promised. */
+static void print_hole(uint64_t first_txid, uint64_t last_txid)
+{
+    (void)printf(
+        "%10s  txid %" PRIu64 " to %" PRIu64 " are gone: retention need not keep them\n", "...", first_txid, last_txid);
+}
+
 static void print(struct listing *l, const struct seg_info *segment, const struct seg_commit *commit, uint64_t bytes,
     const struct trace_commit *traced)
 {
@@ -123,6 +131,8 @@ static void print(struct listing *l, const struct seg_info *segment, const struc
         (void)printf("%10s  %-24s  %8s  %10s  %8s%s\n", "TXID", "TIME", "PAGES", "BYTES", "TIMELINE",
             traced != NULL ? "  TABLES" : "");
     l->header_printed = true;
+    if (l->last_txid != 0 && commit->txid > l->last_txid + 1)
+        print_hole(l->last_txid + 1, commit->txid - 1);
     print_line(segment, commit, bytes, traced);
 }
 
@@ -147,6 +157,7 @@ static bool on_commit(void *ctx, const struct seg_info *segment, const struct se
 
     if (place == INSIDE)
         print(l, segment, commit, bytes, NULL);
+    l->last_txid = commit->txid;
     return place != BEHIND;
 }
 
@@ -170,10 +181,11 @@ static bool on_traced(void *ctx, const struct trace_commit *c)
     struct listing *l = ctx;
     uint64_t bytes = take_share(l, c->segment, c->commit);
 
-    if (!log_tables_wants(&l->tables, c))
-        return true;
-    progress_clear(&l->tables.progress);
-    print(l, c->segment, c->commit, bytes, c);
+    if (log_tables_wants(&l->tables, c)) {
+        progress_clear(&l->tables.progress);
+        print(l, c->segment, c->commit, bytes, c);
+    }
+    l->last_txid = c->commit->txid;
     return log_tables_flush(&l->tables);
 }
 

@@ -7,6 +7,7 @@ The history is made by hand, weeks of it in a moment; then the real program prun
 import json
 import os
 import pathlib
+import time
 
 from lib.case import tail, wait_until
 from lib.daemon import Daemon
@@ -160,6 +161,35 @@ def daemon(case):
     weir.stop()
 
 
+def hole(case):
+    """A day whose last state needs the log, before one that does not: weir log says that commits are missing between them."""
+    replica, db, noon = case.replica(), case.path("app.db"), (12 * 3600 - int(time.time())) % 86400 - 86400
+    case.run("sqlite3", db, "PRAGMA journal_mode=wal; CREATE TABLE t(v)")
+    last = []
+    for day in range(-4, 1):
+        weir = Daemon(case, db, replica.url, args=("--snapshot-interval", "0s", "--merge-interval", "0s", "--fold-count", "0"),
+                      program=case.options.program("weir_fault"), env={"WEIR_FAULT_CLOCK": str(noon + day * 86400)},
+                      name=f"day {day}").start()
+        for number in range(3):
+            case.run("sqlite3", db, f"PRAGMA busy_timeout=5000; INSERT INTO t VALUES('{day}.{number}')")
+            weir.sync()
+        if day in (-2, -1):
+            case.weir("snapshot", db)
+        last.append(weir.sync())
+        weir.stop()
+    # The newest commit says what day it is, so the exact part begins in the fourth day, and two whole ones lie behind.
+    done = prune(case, replica, policy=("--exact", "24h", "--daily", "2"))
+    kept = {point["txid"]: point["why"] for point in done["promised"]}
+    equal([kept.get(txid) for txid in last[1:3]], ["day", "day"], f"promised: {done['promised']}")
+    left = sorted(checksums(case, replica))
+    check(last[1] in left and last[1] + 1 not in left, f"weir log has {left}")
+    shown = case.weir("log", replica.url).stdout.splitlines()
+    at = next(number for number, line in enumerate(shown) if line.split()[0] == str(last[1]))
+    behind = min(txid for txid in left if txid > last[1])
+    check(f"txid {last[1] + 1} to {behind - 1}" in shown[at + 1] and "retention" in shown[at + 1], "\n".join(shown))
+    equal(shown[at + 2].split()[0], str(behind), "what comes behind the hole")
+
+
 def cases(_options):
     """One case per story."""
     return [
@@ -168,4 +198,5 @@ def cases(_options):
         ("refusals", refusals),
         ("the last verified one", last_verified),
         ("the daemon", daemon),
+        ("a hole in the log", hole),
     ]
