@@ -6,7 +6,7 @@
  *     kit_open(&k);  kit_env(&k, "AWS_ACCESS_KEY_ID=...");  kit_file(&k, "credentials", "[default]\n...");
  *     kit_route(&k, "GET", "/creds", 200, KIT_JSON(...));
  *     kit_start(&k, &(struct s3_cred_opts){...});
- *     kit_ask(&k);                 k.keys, or k.err
+ *     kit_ask(&k);                 k.keys, or k.err; kit_begin_asking(&k) and kit_run(&k) are its halves
  *     kit_close(&k);
  *
  * Secrets here all have KIT_SECRET_MARK in them, and every failure's text is searched for it.
@@ -227,12 +227,17 @@ static inline void kit_run(struct kit *k)
         ;
 }
 
-static inline struct rc kit_ask(struct kit *k)
+static inline void kit_begin_asking(struct kit *k)
 {
     k->wait = (struct s3_cred_wait){.on_ready = kit_on_ready, .ctx = k};
     k->answered = false;
     s3_cred_get(k->cred, &k->wait);
     assert_false(k->answered); /* later, never at once */
+}
+
+static inline struct rc kit_ask(struct kit *k)
+{
+    kit_begin_asking(k);
     kit_run(k);
     assert_true(k->answered);
     return k->rc;

@@ -34,7 +34,7 @@ static inline void kit_on_done(struct s3_http_req *req)
 
 static inline void kit_begin_tls(struct http_kit *k, const struct s3_http_opts *opts, struct ssl_ctx_st *tls)
 {
-    const struct s3_http_opts none = {.stall_ms = 1000, .connect_ms = 2000};
+    const struct s3_http_opts none = {0};
     struct err err;
 
     *k = (struct http_kit){.scheme = tls == NULL ? "http" : "https"};

@@ -7,6 +7,8 @@
  *     rc = s3_kit_run(&k, &req)                  without retries, so that each answer has its request
  *     s3_kit_seen(&k, 0) ...
  *     s3_kit_end(&k)
+ *
+ * s3_kit_stop_at_once(&k) before the end shows that a stop waits for nobody.
  */
 #ifndef S3_KIT_H
 #define S3_KIT_H
@@ -57,10 +59,35 @@ static inline void s3_kit_begin(struct s3_kit *k, const char *query)
     s3_kit_begin_with(k, query, keys, 2);
 }
 
+static inline void s3_kit_on_flag(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
+/* End the store and what it stands on, at once: by turns of the loop, of which none may wait for anything. */
+static inline void s3_kit_stop_at_once(struct s3_kit *k)
+{
+    enum { TURNS_MAX = 100 };
+    bool stopped = false, env_stopped = false;
+
+    store_stop(k->store, s3_kit_on_flag, &stopped);
+    for (unsigned turns = 0; turns < TURNS_MAX && !stopped; turns++)
+        (void)uv_run(&k->loop, UV_RUN_NOWAIT);
+    assert_true(stopped);
+    store_env_stop(k->env, s3_kit_on_flag, &env_stopped);
+    for (unsigned turns = 0; turns < TURNS_MAX && !env_stopped; turns++)
+        (void)uv_run(&k->loop, UV_RUN_NOWAIT);
+    assert_true(env_stopped);
+    k->store = NULL;
+    k->env = NULL;
+}
+
 static inline void s3_kit_end(struct s3_kit *k)
 {
-    store_wait_stop(&k->loop, k->store);
-    store_wait_stop_env(&k->loop, k->env);
+    if (k->store != NULL)
+        store_wait_stop(&k->loop, k->store);
+    if (k->env != NULL)
+        store_wait_stop_env(&k->loop, k->env);
     http_script_stop(k->script);
     while (uv_run(&k->loop, UV_RUN_DEFAULT) != 0)
         ;

@@ -92,11 +92,11 @@ static void test_stalled(void **state)
     struct http_kit k;
 
     (void)state;
-    kit_begin(&k, NULL);
+    kit_begin(&k, &(struct s3_http_opts){.stall_ms = 1000});
     http_script_add(k.script, &(struct http_answer){.how = HTTP_HANG});
     http_script_add(k.script, &(struct http_answer){.how = HTTP_HALF_HANG, .body = "half of this"});
     http_script_add(k.script, &(struct http_answer){.how = HTTP_EARLY_HANG});
-    http_script_add(k.script, &(struct http_answer){.delay_ms = 10000, .body = "that was hard"});
+    http_script_add(k.script, &(struct http_answer){.delay_ms = 4000, .body = "that was hard"});
     for (unsigned i = 0; i < 3; i++) {
         kit_ask(&k, &asks[i], "PUT", "/key");
         asks[i].req.body = span_of(data, i == 2 ? 32 << 20 : 10);
@@ -105,13 +105,14 @@ static void test_stalled(void **state)
             (void)uv_run(&k.loop, UV_RUN_ONCE);
     }
     kit_ask(&k, &patient, "POST", "/key");
-    patient.req.stall_ms = 30000;
+    patient.req.stall_ms = 600000;
     s3_http_submit(k.http, &patient.req);
     (void)uv_run(&k.loop, UV_RUN_DEFAULT);
     for (unsigned i = 0; i < 3; i++) {
-        assert_failure(&asks[i], E_TIMEOUT, "(curl 28)");
+        assert_failure(&asks[i], E_TIMEOUT, "the last 1 seconds");
+        assert_non_null(strstr(asks[i].req.err.msg, "(curl 28)"));
         assert_true(asks[i].req.maybe_sent);
-        assert_in_range(asks[i].req.total_us, 1000000, 9900000);
+        assert_true(asks[i].req.total_us >= 1000000);
         s3_http_req_fini(&asks[i].req);
     }
     assert_status(&patient, 200);
@@ -127,14 +128,14 @@ static void test_slow_is_not_stalled(void **state)
     struct http_ask a;
 
     (void)state;
-    kit_begin(&k, NULL);
+    kit_begin(&k, &(struct s3_http_opts){.stall_ms = 1000});
     http_script_add(
         k.script, &(struct http_answer){.how = HTTP_BYTES, .drip_ms = 50, .body = "slow, but not stalled: it moves"});
     http_script_add(
         k.script, &(struct http_answer){.how = HTTP_BYTES, .drip_ms = 50, .body = "slow, but not stalled: it moves"});
     kit_get(&k, &a, "/key"); /* about 30 bytes */
     assert_status(&a, 200);
-    assert_in_range(a.req.total_us, 1000000, 60000000);
+    assert_true(a.req.total_us >= 1000000);
     s3_http_req_fini(&a.req);
     kit_ask(&k, &a, "GET", "/key");
     a.req.total_ms = 400;

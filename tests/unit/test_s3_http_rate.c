@@ -10,8 +10,8 @@ static double seconds_since(uint64_t begin_ns)
     return (double)(uv_hrtime() - begin_ns) / 1e9;
 }
 
-/* `count` transfers of `size` bytes, up and down, at `rate` bytes a second each way. */
-static double run(uint64_t up, uint64_t down, unsigned count, size_t size)
+/* `count` transfers of `size` bytes, up and down, at so many bytes a second, which may stall for so long. */
+static double run(uint64_t up, uint64_t down, unsigned count, size_t size, uint64_t stall_ms)
 {
     struct http_ask *asks = calloc(count, sizeof *asks);
     uint8_t *data = calloc(1, size);
@@ -21,7 +21,7 @@ static double run(uint64_t up, uint64_t down, unsigned count, size_t size)
 
     for (size_t i = 0; i < size; i++)
         data[i] = (uint8_t)check_random(&seed);
-    kit_begin(&k, &(struct s3_http_opts){.upload_rate = up, .download_rate = down, .stall_ms = 1000});
+    kit_begin(&k, &(struct s3_http_opts){.upload_rate = up, .download_rate = down, .stall_ms = stall_ms});
     begin = uv_hrtime();
     for (unsigned i = 0; i < count; i++) {
         http_script_add(k.script,
@@ -51,7 +51,7 @@ static double run(uint64_t up, uint64_t down, unsigned count, size_t size)
 /* All bytes arrive, and not sooner than the limit allows. */
 static void test_up(void **state)
 {
-    double took = run(400000, 0, 8, 50000);
+    double took = run(400000, 0, 8, 50000, 0);
 
     (void)state;
     assert_true(took > 0.85);
@@ -59,7 +59,7 @@ static void test_up(void **state)
 
 static void test_down(void **state)
 {
-    double took = run(0, 400000, 8, 50000);
+    double took = run(0, 400000, 8, 50000, 0);
 
     (void)state;
     assert_true(took > 0.8);
@@ -67,7 +67,7 @@ static void test_down(void **state)
 
 static void test_one(void **state)
 {
-    double took = run(300000, 300000, 1, 150000);
+    double took = run(300000, 300000, 1, 150000, 0);
 
     (void)state;
     assert_true(took > 0.7); /* half a second each way, less what the bucket holds at first */
@@ -76,7 +76,7 @@ static void test_one(void **state)
 /* So slow that a transfer waits longer for its turn than it may stall: it is not taken for stalled. */
 static void test_slow(void **state)
 {
-    double took = run(1500, 0, 5, 1200);
+    double took = run(1500, 0, 5, 1200, 1000);
 
     (void)state;
     assert_true(took > 3.0);
@@ -103,6 +103,7 @@ static void test_stall(void **state)
         http_script_add(k.script, &(struct http_answer){.body = "fine"});
         kit_ask(&k, &fine[i], "PUT", "/fine");
         fine[i].req.body = span_of(data, 100000);
+        fine[i].req.stall_ms = 600000;
         s3_http_submit(k.http, &fine[i].req);
     }
     while (fine[0].done + fine[1].done + fine[2].done + fine[3].done < 4)
