@@ -84,7 +84,8 @@ def appears_later(case, empty):
         with open(scene.db, "wb"):
             pass
     scene.start(ready=False)
-    time.sleep(0.5)
+    wait_until(lambda: "waiting for the database" in scene.daemon.log() or not scene.daemon.alive(), "the daemon to wait")
+    time.sleep(0.5)  # the subject: it goes on waiting
     check(scene.daemon.alive(), f"the daemon did not wait, exit {scene.daemon.exit_code()}\n{tail(scene.daemon.log())}")
     check(os.path.exists(scene.db) == empty, "the daemon made a database of its own")
     scene.open()
@@ -231,7 +232,7 @@ def full_disk(case, what):
             # The application cannot write either; weir may not fall over.
             scene.app.try_sql("INSERT INTO t(k, v) VALUES (1, randomblob(200000))")
             scene.recorder.record("with a full disk")
-            time.sleep(0.5)
+            case.weir("sync", scene.db, "--wait", "--timeout", "2s", expect=None)  # an answer of any kind: it has looked at what is there
         check(scene.daemon.alive(), f"the daemon ended, exit {scene.daemon.exit_code()}\n{tail(scene.daemon.log())}")
         os.unlink(filler)
         last = scene.commit(2)
@@ -398,7 +399,7 @@ def times(case):
     for _ in range(4):
         scene.commit(1)
         scene.sync()
-        time.sleep(0.05)
+        time.sleep(0.05)  # the subject: commits of different times
     scene.end()
     commits = restore_all(case, scene.url, scene.log())
     for number, commit in enumerate(commits):

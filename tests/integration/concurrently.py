@@ -105,7 +105,7 @@ def one(case, page_size, auto_vacuum, seconds):
               workers.start_actor(case, "reader", db, case.rng.randrange(1 << 30)), workers.start_actor(case, "opener", db)]
     began, promised = time.monotonic(), {}
     while time.monotonic() < began + seconds or (sum(promised.values()) <= ENOUGH and time.monotonic() < began + PATIENCE):
-        time.sleep(case.rng.uniform(0.3, 0.8))
+        time.sleep(case.rng.uniform(0.3, 0.8))  # any moment will do
         promised = {name: workers.acknowledged(process) for name, process in writers.items()}
         found, _ = restored_sequences(case, url, daemon.sync())
         at_least(found, promised, "after weir sync --wait")

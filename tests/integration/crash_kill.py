@@ -62,13 +62,13 @@ class Rounds:
         """One kill, with a sync under way that may or may not come through."""
         rng = self.case.rng
         self.start_missing()
-        time.sleep(rng.choice((0, rng.uniform(0, 0.03), rng.uniform(0, 0.25))))
+        time.sleep(rng.choice((0, rng.uniform(0, 0.03), rng.uniform(0, 0.25))))  # any moment will do
         if rng.random() < 0.3:
             self.daemon.wait_ready()
         before = self.acknowledged()
         sync = self.case.spawn([self.case.options.weir, "sync", self.db, "--wait"], stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, text=True)
-        time.sleep(rng.choice((0, rng.uniform(0, 0.02), rng.uniform(0, 0.1))))
+        time.sleep(rng.choice((0, rng.uniform(0, 0.02), rng.uniform(0, 0.1))))  # any moment will do
         victims = rng.choice(([], [], [rng.choice(WRITERS)[1]], [name for _, name in WRITERS]))
         self.kill(victims, daemon=not victims or rng.random() < 0.4)
         out, _ = sync.communicate(timeout=PATIENCE)

@@ -130,7 +130,7 @@ class World:
         elif choice < 0.9:
             self.sync()
         else:
-            time.sleep(self.rng.random() * 0.06)
+            time.sleep(self.rng.random() * 0.06)  # an idle application
 
     def act_until_death(self):
         """The application dies inside a commit or checkpoint: in place of one of its next changes or syncs."""
@@ -149,7 +149,7 @@ class World:
         """In any order; what weir still does after the others died is in the trace as well."""
         daemon, lives = self.daemon.process, self.daemon.alive()
         if lives and self.rng.random() < 0.5:
-            time.sleep(self.rng.random() * 0.05)
+            time.sleep(self.rng.random() * 0.05)  # any moment will do
         applications = [worker for worker in (self.app, self.holder) if worker.process.poll() is None]
         first = self.rng.random() < 0.5
         if lives and first:

@@ -84,7 +84,7 @@ def click_through(case):
         insert(case, db, value)
         case.weir("sync", db, "--wait")
         times.append(at_socket(db, "/api/v1/status", path=db).json()["databases"][0]["shipped_time"])
-        time.sleep(0.3)
+        time.sleep(0.3)  # the subject: moments that the chart can tell apart
     with Browser(case) as browser:
         browser.go(page(daemon))
         wait_verdict(browser, "good", "good")

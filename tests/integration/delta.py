@@ -184,7 +184,7 @@ def killed(case):
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         case.processes.append(process)
         wait_until(lambda: story.left() or process.poll() is not None, "a temporary file", pause=0.001)
-        time.sleep(0.004 * n)
+        time.sleep(0.004 * n)  # any moment will do: later ones each time
         process.send_signal(signal.SIGKILL)
         process.wait()
         case.forget(process)

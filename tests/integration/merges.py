@@ -9,7 +9,7 @@ import json
 import os
 import time
 
-from lib.case import tail, wait_until
+from lib.case import tail, wait_settled, wait_until
 from lib.daemon import restore_state
 from lib.scene import Scene
 from lib.tap import check, diag, equal
@@ -47,7 +47,7 @@ def merges(scene, level=None):
 
 
 def work(scene, seconds, pause=0.01):
-    """Commits for a while."""
+    """Commits for a while; how many merges are made meanwhile is not said."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         scene.commit(1)
@@ -55,7 +55,7 @@ def work(scene, seconds, pause=0.01):
 
 
 def until(scene, count, level, pause=0.01):
-    """Commits until there are so many merges of a level."""
+    """Commits until there are so many merges of a level (None: of any)."""
     def enough():
         scene.commit(1)
         return len(merges(scene, level)) >= count
@@ -87,6 +87,9 @@ def both_levels(case):
         scene.app.sql(sql)
         scene.recorder.record(sql)
         work(scene, 0.4)
+    until(scene, 5, 1)
+    until(scene, 2, 2)
+    wait_until(lambda: scene.commit(1) and any(level == 0 and txid > 1 for level, _, txid, _ in bases(scene)), "a later snapshot")
     scene.end()
     found = bases(scene)
     diag(", ".join(f"{'SMM'[level]}{level or ''} {base or ''}>{txid}" for level, base, txid, _ in found))
@@ -185,6 +188,7 @@ def killed(case):
         scene.commit(1 + case.rng.randrange(3))
     scene.start(*SOON)
     work(scene, 0.3)
+    until(scene, 3, None)
     scene.end()
     check(len(merges(scene)) >= 3, f"merges: {bases(scene)}")
     scene.verify()
@@ -253,9 +257,10 @@ def idle(case):
     scene.start(*SOON)
     until(scene, 2, 1)
     scene.sync()
-    time.sleep(1.5)
-    before, objects = scene.daemon.status()["databases"][0]["requests"], len(scene.replica.list())
-    time.sleep(1.5)
+    # The last merges come when their intervals, of 600 ms at most, are over.
+    before, objects = wait_settled(lambda: (scene.daemon.status()["databases"][0]["requests"], len(scene.replica.list())),
+                                   "requests and objects", looks=60)
+    time.sleep(1.5)  # the subject: time passes, and nothing is asked for
     equal(scene.daemon.status()["databases"][0]["requests"], before, "requests of an idle database")
     equal(len(scene.replica.list()), objects, "objects of an idle database")
     scene.end()

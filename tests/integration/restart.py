@@ -11,7 +11,6 @@ import re
 import signal
 import sqlite3
 import sys
-import time
 
 from lib.case import tail, wait_until
 from lib.daemon import Daemon
@@ -341,11 +340,12 @@ def stop_under_load(case):
     scene.commit(2)
     loop = ("import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)\n"
             "c.execute('PRAGMA synchronous=OFF')\n"
-            "while True: c.executescript('BEGIN IMMEDIATE; INSERT INTO t(k, v) VALUES (1, randomblob(30000)); COMMIT;' * 50)\n")
-    writers = [case.spawn([sys.executable, "-c", loop, scene.db]) for _ in range(3)]
+            "while True: c.executescript(f'BEGIN IMMEDIATE; INSERT INTO t(k, v) VALUES ({sys.argv[2]}, randomblob(30000)); COMMIT;' * 50)\n")
+    writers = [case.spawn([sys.executable, "-c", loop, scene.db, str(-number)]) for number in (1, 2, 3)]
     try:
-        time.sleep(1)
         first = sqlite3.connect(scene.db, timeout=60)
+        busy = "SELECT count(*) FROM (SELECT k FROM t WHERE k < 0 GROUP BY k HAVING count(*) >= 50)"
+        wait_until(lambda: first.execute(busy).fetchone()[0] == len(writers), "all writers to be at full speed")
         before = first.execute("SELECT count(*) FROM t").fetchone()[0]
         first.close()
         scene.stop()

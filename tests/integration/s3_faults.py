@@ -176,7 +176,7 @@ class Story:
 
     def ends_well(self):
         """Green, with a snapshot that could not be taken being taken."""
-        wait_until(self.green, "a green status after all was healed", timeout=60, pause=0.05)
+        wait_until(self.green, "a green status after all was healed", pause=0.05)
 
     def tell(self):
         """All of it."""

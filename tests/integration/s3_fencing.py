@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import time
 
 from lib.case import tail, wait_until
 from lib.daemon import log_of, restore, restore_all
@@ -118,12 +117,12 @@ def own_conflict(case):
     """A segment whose answer is lost, twice and more: the next try finds the key taken by ourselves."""
     scene = writer(case, *FAR)
     for how in ("reset", "close", "hang"):
-        rule = case.proxy.add(faults.LoseAnswer(how), kind="PUT", key="*/log/*")
+        rule, mark = case.proxy.add(faults.LoseAnswer(how), kind="PUT", key="*/log/*"), case.proxy.mark()
         scene.commit(2)
         case.weir("sync", scene.db)
         wait_until(lambda r=rule: r.met, "the lost answer")
         if how == "hang":
-            time.sleep(0.1)
+            wait_until(lambda m=mark: any(record.server_status for record in case.proxy.since(m, kind="PUT")), "the server to have done it")
             case.proxy.drop()
         scene.sync()
     wait_until(lambda: case.weir("status", scene.db, expect=None).returncode == 0, "a green status")
@@ -197,12 +196,12 @@ def newer_timeline(case):
     new = successor(case, old, case.replica(), *FAR)
     # As if the old writer had looked before the new one sealed its timeline: its PUTs go through.
     with case.proxy.failing(faults.no_such_key(), kind="HEAD", key="*/t/00000001/log/*"):
-        for _ in range(50):
-            if not old.daemon.alive():
-                break
-            old.commit(1)
-            case.weir("sync", old.db, "--wait", expect=None)
-            time.sleep(0.1)
+        def noticed():
+            if old.daemon.alive():
+                old.commit(1)
+                case.weir("sync", old.db, "--wait", expect=None)
+            return not old.daemon.alive()
+        wait_until(noticed, "the old writer to notice the newer timeline", pause=0.1)
         old.daemon.wait_exit(expect=FENCED)
     check("another writer has begun timeline 2" in old.daemon.log(), f"reason\n{tail(old.daemon.log())}")
     last = new.commit(2)

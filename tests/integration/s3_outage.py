@@ -146,7 +146,7 @@ def flapping(case):
         outage = Away(case.proxy, fault, **match)
         outage.begin()
         scene.commit(case.rng.randint(1, 12), size=3000)
-        time.sleep(case.rng.random() / 2)
+        time.sleep(case.rng.random() / 2)  # outages of any length
         outage.end()
         diag(f"round {round_}: {name}")
     scene.end()

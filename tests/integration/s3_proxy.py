@@ -9,6 +9,7 @@ import hashlib
 import threading
 import time
 
+from lib.case import PATIENCE, wait_until
 from lib.tap import check, equal
 from servers import faults
 from servers.ceph import Ceph
@@ -22,7 +23,7 @@ BUCKET = "proxy-test"
 class Stage:
     """A bucket, a proxy, a client in front of it (`client`) and one that goes straight to the server (`direct`)."""
 
-    def __init__(self, timeout=15):
+    def __init__(self, timeout=PATIENCE):
         self.server = shared(Ceph)
         self.proxy = FaultProxy(self.server)
         self.timeout = timeout
@@ -41,6 +42,11 @@ class Stage:
         self.proxy.stop()
         self.client.close()
         self.direct.close()
+
+    def hurry(self, timeout):
+        """The client gives up after so many seconds from now on."""
+        self.client.close()
+        self.client = connect(self.server, self.proxy.endpoint, timeout=timeout)
 
     def put(self, key, body=b"body", **options):
         """Through the proxy."""
@@ -135,6 +141,7 @@ def cut_answers(_case):
                       faults.WrongLength(1)):
             stage.proxy.add(fault)
             check(stage.refused(stage.get, "x"), f"{fault}: the client noticed nothing")
+        stage.hurry(PATIENCE)
         for fault, length in ((faults.Shorten(7), len(body) - 7), (faults.WrongLength(-10), len(body) - 10),
                               (faults.Replace(b"short"), 5), (faults.Replace(lambda true: true + true), 2 * len(body))):
             stage.proxy.add(fault)
@@ -163,15 +170,16 @@ def black_hole(_case):
         with stage.proxy.failing(faults.BlackHole()):
             equal(stage.refused(stage.put, "hole")[0], "ReadTimeoutError", "error")
         equal(stage.stored("hole"), None, "object")
-        patient = connect(stage.server, stage.proxy.endpoint, timeout=30)
-        stage.proxy.add(faults.BlackHole())
+        patient = connect(stage.server, stage.proxy.endpoint, timeout=PATIENCE)
+        hole = stage.proxy.add(faults.BlackHole())
         seen = []
         thread = threading.Thread(target=lambda: seen.append(stage.refused(lambda: patient.get_object(Bucket=BUCKET, Key="hole"))))
         thread.start()
-        time.sleep(0.3)
+        wait_until(lambda: hole.met, "the request to be in the black hole")
+        time.sleep(0.3)  # the subject: time passes, and nobody answers
         check(not seen, "the black hole answered")
         stage.proxy.release()
-        thread.join(10)
+        thread.join(PATIENCE)
         equal(seen[0][0], "ConnectionClosedError", "error after the release")
         patient.put_object(Bucket=BUCKET, Key="hole", Body=b"now")
 

@@ -50,7 +50,7 @@ def idle(case):
     counted.scene.sync()
     counted.proxy.settle(1.5)  # what belongs to the start
     mark = counted.proxy.mark()
-    time.sleep(case.options.seconds or 8)
+    time.sleep(case.options.seconds or 8)  # the subject: time passes, and nothing is sent
     equal(counted.seen(mark), {}, "requests of an idle daemon")
     counted.scene.end()
 

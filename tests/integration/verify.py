@@ -12,6 +12,7 @@ import subprocess
 import time
 
 from bad_input import as_nobody, cut, extend, flip, remove, shipped
+from lib.case import PATIENCE
 from lib.daemon import restore
 from lib.scene import Scene
 from lib.tap import Skip, check, diag, equal
@@ -228,7 +229,7 @@ def interrupted(case, number):
             except FileNotFoundError:
                 pass  # it was faster than we
         process.send_signal(number)
-        code = process.wait(20)
+        code = process.wait(PATIENCE)
         case.forget(process)
         check(code in (-number, 0), f"{moment}: exit {code}, expected to be ended by the signal")
         check(moment != "the folder" or code == -number, "it was over before the signal came")

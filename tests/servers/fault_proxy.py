@@ -447,11 +447,13 @@ class FaultProxy:
         return len(self.requests)
 
     def settle(self, quiet=1.0):
-        """Wait until nothing was asked for so long, and everything is answered."""
-        count, since = -1, time.monotonic()
-        while time.monotonic() - since < quiet:
+        """Wait until nothing was asked for so long, and everything is answered.  Looks are counted rather than seconds: a machine
+        that stands still is not taken for a quiet one."""
+        count, looks = -1, 0
+        while looks * 0.02 < quiet:
+            looks += 1
             if len(self.requests) != count or any(record.ended is None for record in self.requests):
-                count, since = len(self.requests), time.monotonic()
+                count, looks = len(self.requests), 0
             time.sleep(0.02)
 
     def since(self, mark=0, **match):

@@ -191,6 +191,20 @@ def children_of(parent):
     return found
 
 
+def wait_settled(look, what, looks=25, pause=0.02):
+    """Poll until so many looks in a row saw the same, and return that.  Looks are counted rather than seconds: a machine that
+    stands still is not taken for one on which nothing happens."""
+    seen = [look()]
+
+    def settled():
+        seen.append(look())
+        if seen[-1] != seen[-2]:
+            del seen[:-1]
+        return len(seen) > looks
+    wait_until(settled, f"the same {what} {looks} times in a row", pause=pause)
+    return seen[-1]
+
+
 def wait_until(condition, what, timeout=PATIENCE, pause=0.02):
     """Poll until the condition gives something true, and return that."""
     end = time.monotonic() + timeout
