@@ -126,9 +126,19 @@ struct rc ask_folder(const struct fsys *fs, const char *dir, const char *state_b
     return rc;
 }
 
+/* Who mistyped a path is told so, because a daemon that is not there is a reason for alarm. */
+static struct rc nobody(const struct fsys *fs, const char *database, struct err *err)
+{
+    struct stat st;
+
+    if (fs->stat(fs, database, &st) != 0 && errno == ENOENT)
+        return rc_raise(err, E_CANCELED, "no weir process replicates %s, and there is no such file", database);
+    return rc_raise(err, E_CANCELED, "no weir process replicates %s", database);
+}
+
 /* A database that has failed is held by nobody, but its daemon may be there for the others, and tells. */
-static struct rc ask_own_socket(
-    const char *database, const char *state_base, const struct http_ask *what, json_t **answer, struct err *err)
+static struct rc ask_own_socket(const struct fsys *fs, const char *database, const char *state_base,
+    const struct http_ask *what, json_t **answer, struct err *err)
 {
     CLEANUP(mem_freep) char *state = local_place_dir(database, state_base);
     CLEANUP(mem_freep) char *path = mem_printf("%s/control.sock", state);
@@ -140,7 +150,7 @@ static struct rc ask_own_socket(
         *err = ignored;
         return rc_of(err);
     }
-    return rc_raise(err, E_CANCELED, "no weir process replicates %s", database);
+    return nobody(fs, database, err);
 }
 
 struct rc ask_daemon(const struct fsys *fs, const char *database, const char *state_base, const struct http_ask *what,
@@ -151,7 +161,7 @@ struct rc ask_daemon(const struct fsys *fs, const char *database, const char *st
 
     TRY(find_holder(fs, database, state_base, &holder, err));
     if (!holder.held || holder.socket_path[0] == 0)
-        return ask_own_socket(database, state_base, what, answer, err);
+        return ask_own_socket(fs, database, state_base, what, answer, err);
     rc = ask_once(holder.socket_path, what, answer, err);
     if (rc.code == E_NOTFOUND) /* it has just ended */
         return rc_raise(err, E_CANCELED, "no weir process answers for %s", database);
@@ -177,7 +187,8 @@ static struct rc ask(
         what.timeout_ms = r->timeout_ms + GRACE_MS;
     }
     if (r->file != NULL)
-        TRY(settings_load(&c, (struct config_request){.fs = fs, .file = r->file, .any_count = true}, err));
+        TRY(settings_load(
+            &c, (struct config_request){.fs = fs, .file = r->file, .any_count = true, .no_options = true}, err));
     if (c != NULL && c->socket != NULL)
         return ask_socket(c->socket, &what, answer, err);
     TRY(settings_state_base(&base, &passed_over, fs, r->file, database, err));

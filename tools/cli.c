@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
+#include "alloc.h"
 #include "describe.h"
 #include "strx.h"
 
@@ -102,6 +103,27 @@ int cli_fail(const char *command, const struct err *err)
 {
     cli_complain(command, "%s", err->msg);
     return rc_exit_status(err->code);
+}
+
+char *cli_word(const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:,@%=";
+    char *word, *to;
+
+    if (text[0] != 0 && text[strspn(text, plain)] == 0)
+        return mem_strdup(text);
+    word = to = mem_new(strlen(text) * strlen("'\\''") + sizeof "''");
+    *to++ = '\'';
+    for (; *text != 0; text++) {
+        if (*text == '\'') {
+            memcpy(to, "'\\'", strlen("'\\'"));
+            to += strlen("'\\'");
+        }
+        *to++ = *text;
+    }
+    *to++ = '\'';
+    *to = 0;
+    return word;
 }
 
 int cli_finish(const char *command, int status)

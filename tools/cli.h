@@ -64,6 +64,8 @@ struct rc cli_time(const char *text, void *target, struct err *err);     /* int6
 PRINTF(2, 3) void cli_complain(const char *command, const char *fmt, ...);
 /* The same for an error; its exit status. */
 int cli_fail(const char *command, const struct err *err);
+/* A text as one word of a command that somebody pastes into a shell; mem_free'd. */
+char *cli_word(const char *text);
 /* stdout is written out; 1 with a complaint when that does not work (a full disk, say), else `status`. */
 int cli_finish(const char *command, int status);
 

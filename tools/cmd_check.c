@@ -56,7 +56,7 @@ static struct rc take_price(const char *text, void *target, struct err *err)
 
 static struct rc load(struct request *r, struct err *err)
 {
-    struct config_request request = {.fs = r->fs, .file = r->file};
+    struct config_request request = {.fs = r->fs, .file = r->file, .any_count = r->operands[0] != NULL};
 
     if (r->operands[0] != NULL) {
         TRY(ask_absolute(r->operands[0], &r->path, err));
@@ -105,10 +105,11 @@ static int by_name(const void *a, const void *b)
 static struct rc add_folder(struct request *r, const struct config_db *db, struct err *err)
 {
     struct folder_scan scan = {.fs = r->fs, .dir = db->dir, .pattern = db->pattern, .recursive = db->recursive};
-    struct rc rc = folder_scan_run(&scan, err);
+    struct err unread;
+    struct rc read = folder_scan_run(&scan, &unread), rc = RC_OK;
     size_t first = r->count;
 
-    if (!rc_failed(rc) && scan.file_count > 0)
+    if (!rc_failed(read) && scan.file_count > 0)
         qsort(scan.files, scan.file_count, sizeof *scan.files, by_name);
     for (size_t i = 0; i < scan.file_count && i < OF_FOLDER_MAX && !rc_failed(rc); i++) {
         const char *inside = folder_match_inside(db->dir, db->pattern, db->recursive, scan.files[i]);
@@ -117,7 +118,10 @@ static struct rc add_folder(struct request *r, const struct config_db *db, struc
     }
     if (!rc_failed(rc) && r->count == first)
         rc = add_target(r, db, mem_printf("%s/example.db", db->dir), "example.db", err);
-    if (!rc_failed(rc))
+    if (!rc_failed(rc) && rc_failed(read)) /* the others are looked at all the same */
+        check_report_add(
+            &r->targets[first].report, "dir", CHECK_FAILED, "%s; weir waits until it can be read", unread.msg);
+    else if (!rc_failed(rc))
         check_report_add(&r->targets[first].report, "dir", scan.skipped_count > 0 ? CHECK_WARNING : CHECK_OK,
             "%s: %zu databases now, of which the first %zu are looked at%s%s", db->dir, scan.file_count,
             scan.file_count == 0 ? (size_t)0 : r->count - first, scan.skipped_count > 0 ? "; " : "",

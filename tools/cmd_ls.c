@@ -232,6 +232,8 @@ static void print_timeline(
             t->pruned[i].first_txid, t->pruned[i].last_txid);
     if (t->merge_count > 0)
         (void)printf("  merges      %zu, %s\n", t->merge_count, strx_format_size(merge_bytes(t), size));
+    if (l->gaps && json_array_size(l->gap_array) == 0 && damage[0] == 0)
+        (void)printf("  gaps        none\n");
     print_gaps(l->gap_array);
 }
 

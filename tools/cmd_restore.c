@@ -31,6 +31,7 @@ enum {
 struct request {
     const struct fsys *fs;
     const char *file; /* the configuration that was named */
+    char *absolute;   /* owned: of the output; NULL: its folder is not there */
     char *state_base; /* owned: below which local states are; NULL: beside the output */
     struct restore_opts opts;
     struct restore_report report;
@@ -152,18 +153,58 @@ static void report_dry_run(const struct request *r, const char *read)
             strx_format_size(p->reused_bytes, reused));
 }
 
-/* What an operator has to know about the file that was there. */
+static char *word_beside(const struct request *r, const char *suffix)
+{
+    CLEANUP(mem_freep) char *path = mem_printf("%s%s", r->absolute, suffix);
+
+    return cli_word(path);
+}
+
+/* What an operator has to know about the file that was there; the way back works wherever it is pasted. */
 static void report_old(const struct request *r)
 {
-    const char *file = r->opts.output;
-    CLEANUP(mem_freep) char *state = local_place_dir(file, r->state_base);
+    CLEANUP(mem_freep) char *state = NULL, *dir = NULL, *wal = NULL, *shm = NULL, *kept = NULL, *file = NULL;
 
-    if (r->report.kept[0] != 0)
-        (void)printf("the database that was there is kept as %s; to go back, stop what uses %s, then: rm -rf %s-wal "
-                     "%s-shm %s && mv %s %s\n",
-            r->report.kept, file, file, file, state, r->report.kept, file);
-    else if (r->report.replaced)
-        (void)printf("the database that was there was replaced\n");
+    if (r->report.kept[0] == 0) {
+        if (r->report.replaced)
+            (void)printf("the database that was there was replaced\n");
+        return;
+    }
+    dir = local_place_dir(r->absolute, r->state_base);
+    state = cli_word(dir);
+    wal = word_beside(r, "-wal");
+    shm = word_beside(r, "-shm");
+    file = word_beside(r, "");
+    kept = cli_word(r->report.kept);
+    (void)printf(
+        "the database that was there is kept as %s; to go back, stop what uses %s, then: rm -rf %s %s %s && mv "
+        "%s %s\n",
+        r->report.kept, r->opts.output, wal, shm, state, kept, file);
+}
+
+/* A file that is made anew belongs to whoever makes it, and root often makes it for an application that is somebody
+ * else.  One that takes the place of another belongs to whom that belonged. */
+static void warn_of_owner(const struct request *r)
+{
+    CLEANUP(mem_freep) char *folder = NULL, *file = NULL, *dir = NULL, *state = NULL, *as = NULL;
+    struct stat made, above;
+
+    if (r->absolute == NULL || r->opts.dry_run || r->report.replaced)
+        return;
+    folder = mem_strdup(r->absolute);
+    *strrchr(folder, '/') = 0;
+    if (r->fs->stat(r->fs, r->absolute, &made) != 0 || r->fs->stat(r->fs, folder[0] != 0 ? folder : "/", &above) != 0
+        || made.st_uid != 0 || above.st_uid == 0)
+        return;
+    dir = local_place_dir(r->absolute, r->state_base);
+    file = word_beside(r, "");
+    state = cli_word(dir);
+    as = cli_word(folder);
+    cli_complain(COMMAND,
+        "note: %s belongs to user 0, its folder to user %u: if the application is that user: chown -R --reference=%s "
+        "%s%s%s",
+        r->opts.output, (unsigned)above.st_uid, as, file, r->opts.with_state ? " " : "",
+        r->opts.with_state ? state : "");
 }
 
 static void report_text(const struct request *r)
@@ -268,12 +309,11 @@ static const char *check_follow(const struct request *r)
 /* A folder that is not there is told of later. */
 static struct rc find_state_base(struct request *r, const char *source, struct err *err)
 {
-    CLEANUP(mem_freep) char *path = NULL;
     struct err passed_over;
 
-    if (rc_failed(ask_absolute(r->opts.output, &path, err)))
+    if (rc_failed(ask_absolute(r->opts.output, &r->absolute, err)))
         return RC_OK;
-    TRY(settings_state_base(&r->state_base, &passed_over, r->fs, r->file, path, err));
+    TRY(settings_state_base(&r->state_base, &passed_over, r->fs, r->file, r->absolute, err));
     if (settings_is_url(source)) /* else the source needs the configuration, and that is an error */
         settings_warn(COMMAND, &passed_over);
     r->opts.state_base = r->state_base;
@@ -310,6 +350,7 @@ static int restore(struct request *r, const char *source)
         return cli_fail(COMMAND, &err);
     if (r->follow)
         return 0;
+    warn_of_owner(r);
     if (r->json)
         report_json(r);
     else
@@ -423,5 +464,6 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
     }
     status = restore(&r, source);
     mem_free(r.state_base);
+    mem_free(r.absolute);
     return status;
 }

@@ -181,8 +181,8 @@ static struct rc load_config(struct request *r, struct err *err)
         TRY(settings_state_base(&r->state_base, &r->passed_over, r->fs, r->file, r->path, err));
     if (r->passed_over.code != E_OK)
         return RC_OK; /* what its local state knows has to do */
-    TRY(settings_load(
-        &r->config, (struct config_request){.fs = r->fs, .file = r->file, .any_count = r->path != NULL}, err));
+    TRY(settings_load(&r->config,
+        (struct config_request){.fs = r->fs, .file = r->file, .any_count = r->path != NULL, .no_options = true}, err));
     if (r->path == NULL || r->file != NULL || config_find_path(r->config, r->path, &relative) != NULL)
         return RC_OK;
     config_free(r->config); /* the configuration of other databases */
@@ -379,6 +379,21 @@ static int watch(const struct request *r)
     }
 }
 
+/* Somebody has spoiled the file, and a daemon goes on with what it had: then this is the wrong moment to tell nothing.
+ */
+static int no_config(const struct request *r, const struct err *err)
+{
+    CLEANUP(config_freep) struct config *c = NULL;
+    int status = cli_fail(COMMAND, err);
+    struct err again;
+
+    if (r->path == NULL
+        && rc_failed(settings_load(
+            &c, (struct config_request){.fs = r->fs, .file = r->file, .any_count = true, .no_options = true}, &again)))
+        cli_complain(COMMAND, "a daemon that runs goes on with the settings it has: 'weir status DB' asks it");
+    return status;
+}
+
 static int run(struct request *r, const char *operand)
 {
     struct err err;
@@ -386,7 +401,7 @@ static int run(struct request *r, const char *operand)
     if (operand != NULL && rc_failed(ask_absolute(operand, &r->path, &err)))
         return cli_fail(COMMAND, &err);
     if (rc_failed(load_config(r, &err)))
-        return cli_fail(COMMAND, &err);
+        return no_config(r, &err);
     return r->watch ? watch(r) : look(r);
 }
 

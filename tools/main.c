@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 #include "commands.h"
+#include "config_table.h"
 #include "describe.h"
 
 #include <sqlite3.h>
@@ -53,6 +54,20 @@ static bool next_command(size_t i, struct describe_command *out)
     return true;
 }
 
+static int no_such_command(const char *name)
+{
+    enum { COUNT = sizeof commands / sizeof commands[0] };
+    const char *names[COUNT + 1] = {0}, *nearest;
+
+    for (size_t i = 0; i < COUNT; i++)
+        names[i] = commands[i].name;
+    nearest = config_table_nearest(name, names);
+    cli_complain("", "there is no command '%.200s'%s%s%s", name, nearest != NULL ? ": did you mean '" : "",
+        nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+    (void)fprintf(stderr, "Try 'weir --help'.\n");
+    return rc_exit_status(E_CONFIG);
+}
+
 int weir_main(int argc, char **argv, const struct fsys *fs)
 {
     if (argc < 2) {
@@ -76,7 +91,5 @@ int weir_main(int argc, char **argv, const struct fsys *fs)
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return cli_finish(argv[1], commands[i].run(argc - 1, argv + 1, fs));
-    cli_complain("", "there is no command '%.200s'", argv[1]);
-    (void)fprintf(stderr, "Try 'weir --help'.\n");
-    return rc_exit_status(E_CONFIG);
+    return no_such_command(argv[1]);
 }

@@ -69,7 +69,8 @@ struct rc settings_state_base(
     CLEANUP(config_freep) struct config *c = NULL;
     const struct config_db *db = NULL;
     const char *relative;
-    struct rc rc = settings_load(&c, (struct config_request){.fs = fs, .file = file, .any_count = true}, err);
+    const struct config_request request = {.fs = fs, .file = file, .any_count = true, .no_options = true};
+    struct rc rc = settings_load(&c, request, err);
 
     if (rc_failed(rc) && file != NULL)
         return rc;

@@ -19,9 +19,9 @@
     }
 
 /*
- * Load.  In `request` fs, overrides, operands and any_count are the caller's; `file` is what `-c` said, or NULL.  Paths
- * of databases are made absolute the way all commands know them.  With operands and no `-c` or WEIR_CONFIG no file is
- * read.
+ * Load.  In `request` fs, overrides, operands, any_count and no_options are the caller's; `file` is what `-c` said, or
+ * NULL.  Paths of databases are made absolute the way all commands know them.  With operands and no `-c` or WEIR_CONFIG
+ * no file is read.
  */
 MUST_USE struct rc settings_load(struct config **out, struct config_request request, struct err *err);
 

@@ -7,6 +7,7 @@
 #include "config_table.h"
 #include "folder_match.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,14 +71,15 @@ static struct rc read_file(struct sources *s)
     rc = config_yaml_load(&s->root, r->fs, r->file, &why);
     if (rc.code == E_NOTFOUND && r->file_optional)
         return RC_OK;
-    if (rc.code == E_NOTFOUND || rc.code == E_DENIED) /* of the backup these codes would say something else */
+    if (rc.code == E_NOTFOUND || rc.code == E_DENIED
+        || (rc.code == E_IO && why.sys == EISDIR)) /* of the backup these codes would say something else */
         return rc_raise(s->err, E_CONFIG, "configuration: %s", why.msg);
     if (rc_failed(rc)) {
         *s->err = why;
         return rc;
     }
     s->c->file = mem_strdup(r->file);
-    return config_file_read(s->c, &s->file, s->root, r->environ_pairs, s->err);
+    return config_file_read(s->c, &s->file, s->root, r->environ_pairs, !r->no_options, s->err);
 }
 
 /* --- the environment ---------------------------------------------------------------------------------------------- */

@@ -150,6 +150,8 @@ struct config_request {
     const char *const *operands; /* DB and URL in turn: these databases instead of all others; paths absolute */
     size_t operand_count;        /* even */
     bool any_count;              /* no database at all is fine: for commands that only look something up */
+    bool no_options;             /* options of replicas in the file are passed over, with the variables in them: for
+                                  * those who ask a daemon, and need not have the secrets of its service */
 };
 
 MUST_USE struct rc config_load(struct config **out, const struct config_request *request, struct err *err);

@@ -18,6 +18,7 @@ struct reader {
     struct config *c;
     const char *file;
     const char *const *environ_pairs;
+    bool with_options;
     struct err *err;
 };
 
@@ -270,6 +271,8 @@ static struct rc read_option(struct reader *r, struct config_db *db, const struc
     CLEANUP(mem_freep) char *name = mem_printf("replica.%.64s", node->key), *at = place(r, node);
     CLEANUP(wipep) char *value = NULL;
 
+    if (!r->with_options)
+        return RC_OK;
     TRY(value_of(r, name, node, &value));
     return config_file_set_option(db, node->key, value, at, r->err);
 }
@@ -364,9 +367,10 @@ static struct rc read_databases(struct reader *r, struct config_layer *layer, co
 }
 
 struct rc config_file_read(struct config *c, struct config_layer *layer, const struct config_yaml *root,
-    const char *const *environ_pairs, struct err *err)
+    const char *const *environ_pairs, bool with_options, struct err *err)
 {
-    struct reader r = {.c = c, .file = c->file, .environ_pairs = environ_pairs, .err = err};
+    struct reader r = {
+        .c = c, .file = c->file, .environ_pairs = environ_pairs, .with_options = with_options, .err = err};
     const struct config_yaml *part;
 
     TRY(expect_kind(&r, "the configuration", root, CONFIG_YAML_MAP));

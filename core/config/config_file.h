@@ -18,9 +18,9 @@ struct config_layer {
     size_t db_count;
 };
 
-/* Top-level keys go to `c`, the rest to `layer`, which was zeroed. */
+/* Top-level keys go to `c`, the rest to `layer`, which was zeroed; options of replicas only `with_options`. */
 MUST_USE struct rc config_file_read(struct config *c, struct config_layer *layer, const struct config_yaml *root,
-    const char *const *environ_pairs, struct err *err);
+    const char *const *environ_pairs, bool with_options, struct err *err);
 /* The document uses the variable in a value. */
 bool config_file_uses(const struct config_yaml *node, const char *variable);
 

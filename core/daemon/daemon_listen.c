@@ -78,8 +78,13 @@ static struct rc listen_owner(struct daemon *d, const char *path, struct http_li
 /* What is not listened at yet. */
 static struct rc listen_at_all(struct daemon *d, struct err *err)
 {
+    struct rc rc = RC_OK;
+
     if (d->socket_path != NULL && d->control == NULL)
-        TRY(listen_owner(d, d->socket_path, &d->control, err));
+        rc = listen_owner(d, d->socket_path, &d->control, err);
+    if (rc.code == E_NOTFOUND) /* of the backup this would say something else */
+        return rc_raise(err, E_CONFIG, "control socket %s: its folder is not there", d->socket_path);
+    TRY(rc);
     if (d->http_listen != NULL && d->tcp == NULL)
         TRY(listen_tcp(d, err));
     return RC_OK;

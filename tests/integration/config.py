@@ -366,6 +366,7 @@ def sources(case):
         check("TXID" in case.weir("log", source, *extra).stdout, f"weir log {source}")
         equal(restored_rows(case, source, *extra), [1], f"rows from {source}")
     check(url in case.weir("ls", db, env=by_env).stdout, "weir ls with WEIR_CONFIG")
+    equal(["gaps" in case.weir("ls", db, *asked, env=by_env).stdout for asked in ([], ["--gaps"])], [False, True], "that there are no gaps")
     for argv, message in ((["ls", case.path("c.db"), *by_file], f"is neither a URL nor a database of {file}"),
                           (["ls", "file:///elsewhere", *by_file], f"is not the replica of a database of {file}"),
                           (["ls", case.path("c.db"), "-c", case.path("none.yml")], "No such file"),

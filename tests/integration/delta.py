@@ -174,6 +174,44 @@ def kept(case):
     check(not os.path.exists(story.target + "-weir"), "the new file's local state is still there")
 
 
+def pasted(case):
+    """The way back is a line for a shell, wherever that is and whatever the file is called: it touches nothing else."""
+    story = Story(case)
+    folder = case.path("it's my $data; (x)")
+    target = os.path.join(folder, "a b.db")
+    os.mkdir(folder)
+    restore(case, story.url, target, "--before", story.tip)
+    before = fingerprint_file(target)
+    innocent = [os.path.join(folder, name) for name in ("a", "b.db", "b.db-wal")]
+    for path in innocent:
+        case.run("touch", path)
+    shown = case.run("sh", "-c", 'cd "$1" && exec "$2" restore "$3" -o "a b.db" --force --keep-old', "sh", folder, case.options.weir, story.url).stdout
+    check(fingerprint_file(target) != before, "nothing was replaced")
+    case.run("sh", "-c", shown.split(", then: ")[1])
+    equal(fingerprint_file(target), before, "the file after going back")
+    check(not os.path.exists(target + "-weir"), "the new file's local state is still there")
+    for path in innocent:
+        check(os.path.exists(path), f"{path} is gone")
+
+
+def owners(case):
+    """A file that root makes in somebody else's folder is not the application's: that is said, and only then."""
+    if os.getuid() != 0:
+        raise Skip("needs root")
+    story = Story(case)
+    for owner, told in ((65534, True), (0, False)):
+        folder = case.path(f"of-{owner}")
+        os.mkdir(folder)
+        os.chown(folder, owner, owner)
+        target = os.path.join(folder, "app.db")
+        done = restore(case, story.url, target)
+        equal("belongs to user 0" in done.stderr, told, f"what is said of a folder of {owner}: {done.stderr}")
+        check(not told or f"chown -R --reference={folder} {target} {target}-weir" in done.stderr, done.stderr)
+        os.chown(target, 65534, 65534)
+        equal(restore(case, story.url, target, "--force").stderr, "", f"what is said of one that was there, in a folder of {owner}")
+        equal(os.stat(target).st_uid, 65534, "the owner")
+
+
 def killed(case):
     """kill -9 in the midst, again and again: each restore has less to read, and the last one is right."""
     story = Story(case)
@@ -255,6 +293,8 @@ def cases(_options):
         ("a damaged file", damaged),
         ("a file in use, and its log", busy),
         ("the old file is kept", kept),
+        ("the way back is pasted", pasted),
+        ("a file of root", owners),
         ("kill -9", killed),
         ("a store that fails", interrupted),
         ("what is not ours", distrusted),

@@ -144,8 +144,44 @@ def passed_over(case):
         # What the file must say: the same is an error, and one.
         for command in (("status",), ("restore", scene.db, "-o", case.path("to.db"), "--force"), ("ls", scene.db), ("prune", scene.db)):
             done = case.weir(*command, env=env, preexec_fn=user, expect=USAGE)
-            check(words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr)
+            check(words in done.stderr and done.stderr.count(words) == 1, done.stderr)
+            equal("'weir status DB' asks it" in done.stderr, command == ("status",), f"the way around: {done.stderr}")
     scene.end()
+
+
+def without_secrets(case):
+    """Who asks a daemon need not have what only its service has; who speaks to the replica must, and is told."""
+    db, file = small(case, "app.db"), case.path("weir.yml")
+    one = entry(db, case.replica().url)
+    write(file, config(one))
+    daemon = ConfigDaemon(case, file).start(ready=False)
+    daemon.wait_synced(db)
+    other = json.dumps({"path": case.path("b.db"), "replica": {"url": "s3://bucket/b", "secret-key": "${OF_THE_SERVICE}"}})
+    write(file, config(one, other))
+    env = {"WEIR_CONFIG": file}
+    for argv, expect in ((("status", db), 0), (("sync", db, "--wait"), 0), (("snapshot", db), 0), (("status",), FAILED)):
+        for how in ({"env": env}, {"args": ("-c", file)}):
+            done = case.weir(*argv, *how.get("args", ()), env=how.get("env"), expect=expect)
+            equal(done.stderr, "", f"{argv}")
+    check("OF_THE_SERVICE" in case.weir("ls", case.path("b.db"), env=env, expect=USAGE).stderr, "weir ls")
+    daemon.stop()
+
+
+def mistyped(case):
+    """A path, a command, a folder: what is not there is told as that."""
+    db = small(case, "app.db")
+    for command in ("sync", "snapshot"):
+        check("and there is no such file" in case.weir(command, case.path("appp.db"), expect=FAILED).stderr, command)
+        check("no such file" not in case.weir(command, db, expect=FAILED).stderr, command)
+    check("and there is no such file" in case.weir("status", case.path("appp.db"), expect=FAILED).stdout, "status")
+    check("did you mean 'status'?" in case.weir("statsu", expect=USAGE).stderr, "a command")
+    check("name its URL" in case.weir("check", db, expect=USAGE).stderr, "a database without its URL")
+    check("Is a directory" in case.weir("replicate", "-c", case.path(), expect=USAGE).stderr, "a folder as configuration")
+    write(case.path("weir.yml"), config(entry(db, case.replica().url), socket=case.path("no", "such")))
+    check("its folder is not there" in case.weir("replicate", "-c", case.path("weir.yml"), expect=USAGE).stderr, "a socket in no folder")
+    write(case.path("weir.yml"), "databases:\n- {dir: " + json.dumps(case.path("none")) + ", replica: 'file:///none'}\n- " + entry(db, case.replica().url) + "\n")
+    done = case.weir("check", "-c", case.path("weir.yml"), expect=FAILED)
+    check("weir waits until it can be read" in done.stdout and f"{db} is SQLite" in done.stdout, done.stdout)
 
 
 def nobody(case, file):
@@ -329,5 +365,6 @@ def wrong(case):
 def cases(_options):
     """All of them."""
     return [("restart", restart), ("by file", by_file), ("passed over", passed_over), ("asked by file", asked_by_file),
+            ("without secrets", without_secrets), ("mistyped", mistyped),
             ("two of one name", same_names), ("databases of a folder", in_a_folder),
             ("two daemons", two_daemons), ("restores", restores), ("moved", moved), ("wrong", wrong)]

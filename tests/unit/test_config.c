@@ -343,6 +343,26 @@ static void test_options(void **state)
     config_free(c);
 }
 
+/* Who only asks a daemon need not have the secrets of its service; what says where it is must be right all the same. */
+static void test_without_options(void **state)
+{
+    static const char text[] = "defaults: {replica: {region: '${NOWHERE}'}}\n"
+                               "socket: /s\n"
+                               "databases:\n"
+                               "  - {path: /a.db, replica: {url: 's3://b/a', secret-key: '${NOWHERE}'}}\n";
+    struct config *c = loads_with(text, (struct config_request){.no_options = true});
+
+    (void)state;
+    assert_string_equal(c->socket, "/s");
+    assert_string_equal(c->dbs[0].path, "/a.db");
+    assert_string_equal(c->dbs[0].replica, "s3://b/a");
+    assert_int_equal(c->dbs[0].option_count, 0);
+    config_free(c);
+    refuses(text, ":1:30: replica.region: the environment variable NOWHERE is not set");
+    refuses_with("databases: [{path: '${NOWHERE}', replica: 's3://b/a'}]\n",
+        (struct config_request){.no_options = true}, ":1:20: path: the environment variable NOWHERE is not set");
+}
+
 static void test_environment_only(void **state)
 {
     static const char *const one[] = {"WEIR_DB=/a.db", "WEIR_REPLICA=s3://b/a", "WEIR_REPLICA_ENDPOINT=h", NULL};
@@ -443,6 +463,10 @@ static void test_missing_file(void **state)
     (void)state;
     assert_fails(config_load(&c, &r, &err), E_CONFIG);
     assert_string_equal(err.msg, "configuration: open /nowhere/weir.yml: No such file or directory");
+    r.file = "/tmp";
+    assert_fails(config_load(&c, &r, &err), E_CONFIG); /* what no retry mends */
+    assert_string_equal(err.msg, "configuration: /tmp: read at 0: Is a directory");
+    r.file = "/nowhere/weir.yml";
     r.file_optional = true;
     assert_fails(config_load(&c, &r, &err), E_CONFIG);
     assert_string_equal(err.msg, "no database is named: not on the command line, not by WEIR_DB and WEIR_REPLICA, and "
@@ -574,6 +598,7 @@ int main(void)
         cmocka_unit_test(test_duplicates),
         cmocka_unit_test(test_precedence),
         cmocka_unit_test(test_options),
+        cmocka_unit_test(test_without_options),
         cmocka_unit_test(test_environment_only),
         cmocka_unit_test(test_bad_environment),
         cmocka_unit_test(test_operands),
