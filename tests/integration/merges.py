@@ -55,11 +55,16 @@ def work(scene, seconds, pause=0.01):
 
 
 def until(scene, count, level, pause=0.01):
-    """Commits until there are so many merges of a level (None: of any)."""
+    """Commits until there are so many merges of a level (None: of any).  The daemon is asked to keep up now and then: where it is slow
+    a merge would otherwise have so many commits to it that it gives way to a snapshot."""
+    before = scene.rows
+
     def enough():
         scene.commit(1)
+        if (scene.rows - before) % 8 == 0:
+            scene.sync()
         return len(merges(scene, level)) >= count
-    wait_until(enough, f"{count} merges of level {level}", pause=pause)
+    wait_until(enough, lambda: f"{count} merges of level {level}: {bases(scene)}", pause=pause)
 
 
 def told(case, scene, *args):
@@ -89,7 +94,7 @@ def both_levels(case):
         work(scene, 0.4)
     until(scene, 5, 1)
     until(scene, 2, 2)
-    wait_until(lambda: scene.commit(1) and any(level == 0 and txid > 1 for level, _, txid, _ in bases(scene)), "a later snapshot")
+    wait_until(lambda: scene.commit(1) and scene.sync() and any(level == 0 and txid > 1 for level, _, txid, _ in bases(scene)), "a later snapshot")
     scene.end()
     found = bases(scene)
     diag(", ".join(f"{'SMM'[level]}{level or ''} {base or ''}>{txid}" for level, base, txid, _ in found))
@@ -107,8 +112,11 @@ def used(case):
     scene.start(*SOON, "--fold-count", "0")
     until(scene, 2, 2)
     scene.sync()
-    status = scene.daemon.status()["databases"][0]
-    check(status["merges"] >= 3 and status["merge_txid"] and status["bytes_merged"] > 0, f"status: {status}")
+
+    def counted():
+        status = scene.daemon.status()["databases"][0]
+        return status["merges"] >= 2 and status["merge_txid"] and status["bytes_merged"] > 0
+    wait_until(counted, lambda: f"the merges in the status: {scene.daemon.status()}")  # where they are a moment later than in the replica
     check("merge" in case.weir("status", scene.db).stdout, "weir status does not show merges")
     scene.end()
     count = len(merges(scene))
@@ -130,7 +138,7 @@ def restarted(case):
     scene = big(case, 4 * ROWS)
     for _ in range(4):
         scene.start(*SOON)
-        until(scene, len(merges(scene, 1)) + 2, 1)
+        until(scene, len(merges(scene)) + 2, None)
         scene.stop()
     scene.start(*SOON)
     work(scene, 0.5)
@@ -163,7 +171,7 @@ def lost_index(case):
                       "INSERT INTO t(k, v) SELECT x, randomblob(300) FROM c")
         scene.recorder.record("many rows")
         scene.start(*SOON)
-        until(scene, 2, 1)
+        until(scene, 2, None)
         scene.stop()
         names = [name for name in os.listdir(scene.state_dir) if name.startswith("merge.")]
         check(names, f"no index is kept in {os.listdir(scene.state_dir)}")
@@ -171,7 +179,7 @@ def lost_index(case):
             damage(os.path.join(scene.state_dir, name))
         before = len(bases(scene)) - len(merges(scene))
         scene.start(*SOON)
-        until(scene, len(merges(scene, 1)) + 2, 1)
+        until(scene, len(merges(scene)) + 2, None)
         scene.end()
         equal(len(bases(scene)) - len(merges(scene)), before + 1, f"snapshots after {damage.__name__}")
         scene.verify()

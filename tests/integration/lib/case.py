@@ -206,12 +206,12 @@ def wait_settled(look, what, looks=25, pause=0.02):
 
 
 def wait_until(condition, what, timeout=PATIENCE, pause=0.02):
-    """Poll until the condition gives something true, and return that."""
+    """Poll until the condition gives something true, and return that.  `what` may be a function that tells, at the end, how far it came."""
     end = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise Fail(f"not within {timeout} s: {what}")
+            raise Fail(f"not within {timeout} s: {what() if callable(what) else what}")
         time.sleep(pause)
