@@ -80,13 +80,13 @@ def config(*entries, **top):
 def small(case, name):
     """A small database."""
     db = case.path(name)
-    case.run("sqlite3", db, "PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES(1)")
+    case.run("sqlite3", "-cmd", ".timeout 60000", db, "PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES(1)")
     return db
 
 
 def insert(case, db, value):
     """One commit."""
-    case.run("sqlite3", db, f"PRAGMA busy_timeout=30000; INSERT INTO t VALUES({value})")
+    case.run("sqlite3", db, f"PRAGMA busy_timeout=60000; INSERT INTO t VALUES({value})")
 
 
 def restored_rows(case, source, *args):

@@ -183,7 +183,7 @@ def seeded(case):
     env.pop("AWS_REGION")
     cars = json.loads(text_of("seeded", "cars.json"))
     for number in range(1, 4):
-        Container(case, ["sqlite3", db, "INSERT INTO car(name, price) VALUES ('a visitor''s', 1)"], env).start().wait_exit(expect=0)
+        Container(case, ["sqlite3", "-cmd", ".timeout 60000", db, "INSERT INTO car(name, price) VALUES ('a visitor''s', 1)"], env).start().wait_exit(expect=0)
         equal(look(db, "SELECT name, price FROM car ORDER BY id"), [(car["name"], car["price"]) for car in cars] + [("a visitor's", 1)] * number, "cars")
         disk(case, "tmp")
     shutil.copytree(EXAMPLES / "seeded", case.path("broken"))

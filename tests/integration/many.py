@@ -50,7 +50,7 @@ class Folder:
         """A small database."""
         path = self.path(name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        self.case.run("sqlite3", path, "PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES(1)")
+        self.case.run("sqlite3", "-cmd", ".timeout 60000", path, "PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES(1)")
         return path
 
     def document(self):
@@ -271,7 +271,7 @@ def bad_among_good(case):
     os.unlink(folder.path("text.db"))
     folder.make("text.db")
     folder.sync("text.db")
-    case.run("sqlite3", folder.path("empty.db"), "PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES(9)")
+    case.run("sqlite3", "-cmd", ".timeout 60000", folder.path("empty.db"), "PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES(9)")
     folder.sync("empty.db")
     daemon.stop(expect=(0, 1) if dir_store else 0)
     equal(folder.rows("good.db"), list(range(1, 12)), "rows of the good one")
@@ -422,7 +422,7 @@ def readers_do_not_wake(case):
     folder.wait_parked("a.db")
     mark = len(folder.daemon.log())
     for _ in range(5):
-        case.run("sqlite3", folder.path("a.db"), "SELECT count(*) FROM t")
+        case.run("sqlite3", "-cmd", ".timeout 60000", folder.path("a.db"), "SELECT count(*) FROM t")
     reader = sqlite3.connect(folder.path("a.db"))
     equal(reader.execute("SELECT count(*) FROM t").fetchone(), (1,), "rows")
     folder.make("b.db")  # its being found is behind all the events of a.db
@@ -481,7 +481,7 @@ def replaced_while_parked(case):
     folder.sync("a.db")
     equal(folder.rows("a.db"), [50], "rows of another file")
     folder.wait_parked("a.db")
-    case.run("sqlite3", path, "PRAGMA journal_mode=DELETE; INSERT INTO t VALUES(51)")
+    case.run("sqlite3", "-cmd", ".timeout 60000", path, "PRAGMA journal_mode=DELETE; INSERT INTO t VALUES(51)")
     folder.sync("a.db")
     equal(folder.rows("a.db"), [50, 51], "rows after a time in rollback mode")
     folder.wait_parked("a.db")
@@ -525,7 +525,7 @@ def three_hundred(case):
     check(len(descriptors(daemon)) < 60, f"{len(descriptors(daemon))} descriptors")
     written = case.rng.sample(names, 40)
     for name in written:
-        with contextlib.closing(sqlite3.connect(folder.path(name), timeout=30, isolation_level=None)) as connection:
+        with contextlib.closing(sqlite3.connect(folder.path(name), timeout=60, isolation_level=None)) as connection:
             connection.execute("INSERT INTO t VALUES(2)")
     for name in written:
         folder.sync(name)
@@ -548,7 +548,7 @@ def few_descriptors(case):
     folder.wait(lambda d: all(item["txid"] > 0 for item in d["databases"]) and len(d["databases"]) == 60, "all are replicated")
     for value in range(2, 5):
         for name in names:
-            with contextlib.closing(sqlite3.connect(folder.path(name), timeout=30, isolation_level=None)) as connection:
+            with contextlib.closing(sqlite3.connect(folder.path(name), timeout=60, isolation_level=None)) as connection:
                 connection.execute(f"INSERT INTO t VALUES({value})")
     check(folder.document()["folders"][0]["open"] <= 16, folder.document()["folders"])
     for name in names:

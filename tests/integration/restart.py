@@ -219,7 +219,7 @@ def replaced_while_running(case):
     before = scene.verify()
     mark = len(scene.daemon.log())
     replace_file(scene, foreign_database(case, "other.db"))
-    case.run("sqlite3", scene.db, "PRAGMA journal_mode=WAL; INSERT INTO foreigner VALUES (randomblob(3000))")
+    case.run("sqlite3", "-cmd", ".timeout 60000", scene.db, "PRAGMA journal_mode=WAL; INSERT INTO foreigner VALUES (randomblob(3000))")
     wait_until(lambda: re.search(r"replac|delet|inode|moved|another file|not the (same|file)", scene.daemon.log_since(mark)),
                "a log line that says that the file was replaced")
     if scene.daemon.alive():
@@ -245,7 +245,7 @@ def deleted_and_recreated(case, running):
     scene.close()
     mark = len(scene.daemon.log())
     case.run("rm", "-f", scene.db, scene.db + "-wal", scene.db + "-shm")
-    case.run("sqlite3", scene.db, "PRAGMA journal_mode=WAL; CREATE TABLE fresh(a); INSERT INTO fresh VALUES (1)")
+    case.run("sqlite3", "-cmd", ".timeout 60000", scene.db, "PRAGMA journal_mode=WAL; CREATE TABLE fresh(a); INSERT INTO fresh VALUES (1)")
     if running:
         wait_until(lambda: scene.daemon.log_since(mark).strip(), "any log line about the deleted database")
         if scene.daemon.alive():
@@ -336,7 +336,7 @@ def machine_crash(case, lost):
 def stop_under_load(case):
     """SIGTERM while writers never pause: what was committed before it is shipped, and the daemon ends with 0."""
     scene = Scene(case)
-    scene.start("--shutdown-timeout", "60s")
+    scene.start()
     scene.commit(2)
     loop = ("import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)\n"
             "c.execute('PRAGMA synchronous=OFF')\n"

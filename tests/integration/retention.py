@@ -139,7 +139,7 @@ def daemon(case):
     case.weir("restore", replica.url, "-o", db)
     env = {"WEIR_RETENTION_EXACT": "24h", "WEIR_RETENTION_DAILY": "7", "WEIR_RETENTION_INTERVAL": "1s"}
     weir = Daemon(case, db, replica.url, env=env).start()
-    case.run("sqlite3", db, "PRAGMA busy_timeout=5000; INSERT INTO t(v) VALUES ('after')")
+    case.run("sqlite3", db, "PRAGMA busy_timeout=60000; INSERT INTO t(v) VALUES ('after')")
     weir.sync()
 
     def pruned():
@@ -149,7 +149,7 @@ def daemon(case):
     status = weir.status()["databases"][0]["retention"]
     check(status["error"] is None, status["error"])
     check(status["kept_bytes"] > 0, "kept bytes")
-    case.run("sqlite3", db, "PRAGMA busy_timeout=5000; INSERT INTO t(v) VALUES ('later')")
+    case.run("sqlite3", db, "PRAGMA busy_timeout=60000; INSERT INTO t(v) VALUES ('later')")
     weir.sync()
     weir.stop()
     verified(case, replica)

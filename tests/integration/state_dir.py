@@ -247,7 +247,7 @@ def in_a_folder(case):
             path = os.path.join(folder, name)
             wait_until(lambda path=path: case.weir("sync", path, "--wait", "-c", file, expect=None).returncode == 0, f"sync of {path}")
         wait_until(lambda: daemon.document("-c", file)["folders"][0]["parked"] == 2, "both are parked")
-        case.run("sqlite3", os.path.join(folder, "a.db"), "CREATE TABLE IF NOT EXISTS x(y); INSERT INTO x VALUES(1)")
+        case.run("sqlite3", "-cmd", ".timeout 60000", os.path.join(folder, "a.db"), "CREATE TABLE IF NOT EXISTS x(y); INSERT INTO x VALUES(1)")
         case.weir("sync", os.path.join(folder, "a.db"), "--wait", "-c", file)
         check(not [name for name in os.listdir(folder) if "weir" in name], os.listdir(folder))
         equal(len(states(base)), 3, f"states: {states(base)}")

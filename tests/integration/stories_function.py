@@ -65,7 +65,7 @@ def fifty_megabytes(case):
     """A cold start with 50 MB: the same bytes as before, and what it took."""
     db, url = disk(case, "tmp") + "/app.db", case.replica().url
     env = {"WEIR_DB": db, "WEIR_REPLICA": url}
-    Container(case, ["sqlite3", db, FILL.format(13000, "randomblob(3800)")], env).start().wait_exit(expect=0)
+    Container(case, ["sqlite3", "-cmd", ".timeout 60000", db, FILL.format(13000, "randomblob(3800)")], env).start().wait_exit(expect=0)
     before = Recorder(db, keep_open=False).take()
     disk(case, "tmp")
     began = time.monotonic()
@@ -262,7 +262,7 @@ def missing(case):
 def first_state(case, url, rows=10):
     """A function has been there before."""
     db = disk(case, "tmp") + "/app.db"
-    Container(case, ["sqlite3", db, FILL.format(rows, "randomblob(3800)")], {"WEIR_DB": db, "WEIR_REPLICA": url}).start().wait_exit(expect=0)
+    Container(case, ["sqlite3", "-cmd", ".timeout 60000", db, FILL.format(rows, "randomblob(3800)")], {"WEIR_DB": db, "WEIR_REPLICA": url}).start().wait_exit(expect=0)
 
 
 def denied(case):

@@ -183,7 +183,7 @@ def survives(case):
 def nothing_destroyed(case):
     """Each way to lose something by mistake is refused, names the way that is meant for it, and changes nothing."""
     url, db = case.replica().url, disk(case, "writer") + "/app.db"
-    make = ["sqlite3", db, "CREATE TABLE t(x); INSERT INTO t VALUES(1)"]
+    make = ["sqlite3", "-cmd", ".timeout 60000", db, "CREATE TABLE t(x); INSERT INTO t VALUES(1)"]
     Container(case, make, {"WEIR_DB": db, "WEIR_REPLICA": url}).start().wait_exit(expect=0)
     other = disk(case, "other") + "/app.db"
     case.run("sqlite3", other, "PRAGMA journal_mode=WAL; CREATE TABLE somebody_elses(y); INSERT INTO somebody_elses VALUES(2)")

@@ -143,7 +143,7 @@ def seed_file(case):
     db = disk(case, "tmp") + "/demo.db"
     env = {"WEIR_DB": db, "WEIR_REPLICA": case.replica().url, "WEIR_SEED": seed}
     for number in (2, 3, 4):
-        Container(case, ["sqlite3", db, "INSERT INTO car(name, price) VALUES ('a visitor''s', 1)"], env).start().wait_exit(expect=0)
+        Container(case, ["sqlite3", "-cmd", ".timeout 60000", db, "INSERT INTO car(name, price) VALUES ('a visitor''s', 1)"], env).start().wait_exit(expect=0)
         equal(look(db, "SELECT count(*) FROM car"), [(number,)], "cars")
         disk(case, "tmp")
     with open(seed, "rb") as file:
@@ -158,7 +158,7 @@ def any_moment(case):
     db, url = env["WEIR_DB"], env["WEIR_REPLICA"]
     Container(case, visit, env).start().wait_exit(expect=0)
     good = log_of(case, url)[-1]
-    Container(case, ["sqlite3", db, "DELETE FROM car WHERE price > 100"], env).start().wait_exit(expect=0)
+    Container(case, ["sqlite3", "-cmd", ".timeout 60000", db, "DELETE FROM car WHERE price > 100"], env).start().wait_exit(expect=0)
     Container(case, visit, env).start().wait_exit(expect=0)
     check(look(db, "SELECT count(*) FROM car")[0][0] < 20, "the visitor did not spoil it")
     tell(f"a visitor deleted nearly everything; back to {good.time}")
@@ -175,7 +175,7 @@ def example(case):
     """The seed of docs/examples/container makes a database that can be used, and says no when it cannot."""
     db = disk(case, "tmp") + "/app.db"
     env = {"WEIR_DB": db, "WEIR_REPLICA": case.replica().url, "WEIR_SEED": str(EXAMPLES / "container" / "seed")}
-    Container(case, ["sqlite3", db, "INSERT INTO visit(at) VALUES ('now')"], env).start().wait_exit(expect=0)
+    Container(case, ["sqlite3", "-cmd", ".timeout 60000", db, "INSERT INTO visit(at) VALUES ('now')"], env).start().wait_exit(expect=0)
     equal(looked_at(case, case.replica().url, "SELECT count(*) FROM visit"), [(1,)], "visits")
     bare = {**env, "WEIR_DB": disk(case, "bare") + "/app.db", "WEIR_REPLICA": case.replica("bare").url, "PATH": "/nowhere"}
     refused = Container(case, ["/bin/true"], bare).start()

@@ -14,7 +14,7 @@ import sqlite3
 import subprocess
 
 from concurrently import at_least, check_prefixes, make_journal, restored_sequences, source_state, start_writers
-from config import ConfigDaemon, config, small, write
+from config import ConfigDaemon, config, insert, small, write
 from http_api import UnixConnection, ask, at_socket
 from lib import workers
 from lib.case import tail, wait_until
@@ -347,7 +347,7 @@ def pressed(case):
     dbs.start(preexec_fn=few)
     dbs.wait_parked(*names)
     for name in names:
-        case.run("sqlite3", dbs.path(name), "INSERT INTO t VALUES (2)")
+        insert(case, dbs.path(name), 2)
     dbs.wait(lambda d: all(item["txid"] == 2 for item in d["databases"]), "all are read")
     waiting = [item for item in dbs.document()["databases"] if item["lag"]["commits"] > 0]
     check(len(waiting) < len(names), "all of them wait, though not all can be open")

@@ -111,7 +111,7 @@ class Stage:
         """What the application goes on with."""
         if not self.way.commits:
             return
-        with contextlib.closing(sqlite3.connect(self.db, timeout=30)) as connection:
+        with contextlib.closing(sqlite3.connect(self.db, timeout=60)) as connection:
             for _ in range(self.way.writes):
                 connection.execute("INSERT INTO t VALUES(?)", (self.value if self.way.writes == 1 else os.urandom(3000),))
                 connection.commit()
@@ -268,7 +268,7 @@ DATABASE = {
     "no database": Way(put_text, put_back, ("app.db", "not a (SQLite )?database"), ("failed",), at_start=True, commits=False),
     "replaced by a text": Way(put_text, put_back, ("app.db", "not a (SQLite )?database"), ("retrying", "starting"), commits=False),
     "deleted": Way(remove, lambda s: small(s.case, "data/app.db"), (), ("waiting",), commits=False),
-    "rollback mode": Way(rollback, lambda s: s.case.run("sqlite3", s.db, "PRAGMA journal_mode=WAL"), ("app.db", "WAL"), ("failed", "retrying"),
+    "rollback mode": Way(rollback, lambda s: s.case.run("sqlite3", "-cmd", ".timeout 60000", s.db, "PRAGMA journal_mode=WAL"), ("app.db", "WAL"), ("failed", "retrying"),
                          at_start=True, keys={"no-switch": True}, commits=False),
     "locking_mode=EXCLUSIVE": Way(exclusive, lambda s: s.kept.close(), ("app.db", "(?i)lock"), ("retrying", "starting"), at_start=True, commits=False),
 }
