@@ -98,9 +98,11 @@ uint64_t status_lag_commits(const struct db *db)
     return db->txid > db->shipped_txid ? db->txid - db->shipped_txid : 0;
 }
 
+/* Where nothing had to be shipped for a day, the commit that came a second ago is a second late, and not a day. */
 uint64_t status_lag_ms(const struct db *db)
 {
-    int64_t since = clock_wall_ms(db->clock) - db->shipped_time_ms;
+    int64_t from = db->unshipped_ms > db->shipped_time_ms ? db->unshipped_ms : db->shipped_time_ms;
+    int64_t since = clock_wall_ms(db->clock) - from;
 
     return status_lag_commits(db) > 0 && since > 0 ? (uint64_t)since : 0;
 }

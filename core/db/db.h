@@ -192,6 +192,7 @@ struct db {
     uint32_t timeline;
     uint64_t txid, shipped_txid;
     int64_t time_ms, shipped_time_ms;
+    int64_t unshipped_ms; /* no commit that waits is older; 0: it is not known since this attachment */
     uint64_t log_bytes, open_commits, open_frames, open_bytes;
     bool open_is_old;
     uint64_t break_count, reset_count; /* of this attachment */

@@ -206,6 +206,8 @@ static void hand_to_shipper(struct db *db)
 
 static void publish(struct db *db)
 {
+    if (db->txid <= db->shipped_txid && db->step.txid > db->txid)
+        db->unshipped_ms = db->step.time_ms; /* all before is in the replica: what waits begins here */
     db->txid = db->step.txid;
     db->time_ms = db->step.time_ms;
     db->open_commits = db->step.open_commits;

@@ -6,12 +6,14 @@ a kill -9 loses nothing, and afterwards every commit is there, byte for byte.
 """
 
 import contextlib
+import datetime
 import json
 import os
 import resource
 import signal
 import sqlite3
 import subprocess
+import time
 
 from concurrently import at_least, check_prefixes, make_journal, restored_sequences, source_state, start_writers
 from config import ConfigDaemon, config, insert, small, write
@@ -52,6 +54,12 @@ class Triggered(ConfigDaemon):
     def one(self):
         """The status of the database."""
         return self.status()["databases"][0]
+
+    def status_age(self, txid):
+        """Seconds since this commit, the last that is shipped, was made."""
+        shown = self.one()
+        equal(shown["shipped_txid"], txid, "the shipped txid")
+        return time.time() - datetime.datetime.fromisoformat(shown["shipped_time"].replace("Z", "+00:00")).timestamp()
 
     def wait_read(self, txid):
         """Until this commit was read from the log."""
@@ -156,6 +164,20 @@ def reloaded(case):
         daemon.wait_shipped(last)
     daemon.stop()
     equal(rows_of(case, replica.url), FAR + 2, "rows")
+
+
+def late(case):
+    """How late it is counts from the first commit that waits, not from the last one that was shipped, however long ago that was."""
+    db, _, daemon, txid = begin(case)
+    wait_until(lambda: daemon.status_age(txid) > 2, "nothing is committed for a while")
+    with application(db) as app:
+        before = time.time()
+        txid = write_each(app, daemon, txid, 2)
+        lag = daemon.one()["lag"]["seconds"]
+        check(0 < lag < time.time() - before + 1, f"{lag} s late, {time.time() - before} s after the first commit")
+        equal(daemon.sync(), txid, "what was asked for")
+        equal(daemon.one()["lag"], {"commits": 0, "seconds": 0.0}, "the lag")
+    daemon.stop()
 
 
 def snapshots(case):
@@ -490,7 +512,7 @@ def away(case):
 def cases(_options):
     """All cases."""
     return [
-        ("until asked", until_asked), ("a number", a_number), ("reloaded", reloaded), ("snapshots", snapshots),
+        ("until asked", until_asked), ("a number", a_number), ("reloaded", reloaded), ("late", late), ("snapshots", snapshots),
         ("changed", changed), ("refused", refused), ("while writers write", while_written), ("folder", folder), ("pressed", pressed), ("thousands", thousands),
         ("every commit", every_commit), ("every commit, killed", lambda case: every_commit(case, kill=True)), ("limits", limits), ("away", away),
     ]

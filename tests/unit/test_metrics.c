@@ -157,6 +157,11 @@ static void open_format(void **state)
     has(text, "\nweir_databases_unshown 11\n");
     has(text, "\nweir_lag_seconds" DB " 2.500\n");
     has(text, "\nweir_lag_commits" DB " 2\n");
+    g.db.unshipped_ms = 1700000100000; /* nothing had to be shipped between that and the last one that was */
+    has(render(&g, METRICS_OPEN), "\nweir_lag_seconds" DB " 0.500\n");
+    g.db.unshipped_ms = 1700000097000; /* that one is shipped by now */
+    text = render(&g, METRICS_OPEN);
+    has(text, "\nweir_lag_seconds" DB " 2.500\n");
     has(text, "\nweir_sync_interval_seconds" DB " 0.250\n");
     has(text, "\nweir_local_txid" DB " 12\n");
     has(text, "\nweir_shipped_txid" DB " 10\n");
