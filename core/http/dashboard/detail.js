@@ -6,7 +6,7 @@ import { h, replace, setAttribute, setText, tile } from "./dom.js";
 import { eventList } from "./events.js";
 import { ago, baseName, bytes, count, duration, folder, moment, parse, plural } from "./format.js";
 import { restorePanel } from "./restore.js";
-import { judge, lagOf, perMonth, priceText, proof, requestClasses } from "./words.js";
+import { isLate, judge, lagOf, perMonth, priceText, proof, requestClasses } from "./words.js";
 
 function factList(title) {
   const list = h("dl", { class: "facts" });
@@ -91,7 +91,7 @@ export function detail(path, hooks) {
   function drawTiles(db, now, data) {
     const lag = lagOf(db), from = restore.earliest(), proven = proof(db);
     if (lag === null) tiles.lag.set("not known", db.shipped_time ? `the log is not followed; the replica has what was committed until ${moment(parse(db.shipped_time), now)}` : "nothing has been shipped yet", "bad");
-    else tiles.lag.set(duration(lag), db.lag && db.lag.commits ? `${plural(db.lag.commits, "commit")} not in the replica` : "everything committed is shipped", lag > 60000 ? "warn" : "none");
+    else tiles.lag.set(duration(lag), db.lag && db.lag.commits ? `${plural(db.lag.commits, "commit")} not in the replica` : "everything committed is shipped", isLate(db) ? "warn" : "none");
     tiles.back.set(from === null ? "\u2026" : duration(now - from), from === null ? "listing the replica" : `to ${moment(from, now)}`);
     if (data.historyProblem && from === null) tiles.back.set("not known", "the replica could not be listed", "warn");
     if (!proven) tiles.proven.set("not known", "prove it: weir verify URL --deep");

@@ -4,7 +4,7 @@
 import { h, replace } from "./dom.js";
 import { ago, baseName, moment, parse } from "./format.js";
 
-const LEVEL = { failure: "bad", gap: "bad", healed: "good", alert: "bad", drill: "none", scrub: "none" };
+const LEVEL = { failure: "bad", gap: "bad", healed: "good", alert: "bad", drill: "none", scrub: "none", triggers: "none" };
 const BAD_STATE = /-> (behind|spooling|gap|fenced|failed|retrying|stopped)\b|^(fenced|failed|retrying)\b/;
 
 function levelOf(event) {

@@ -4,7 +4,7 @@
 import { h, setAttribute, setText, tile } from "./dom.js";
 import { eventList } from "./events.js";
 import { ago, baseName, bytes, count, duration, folder, moment, parse, plural } from "./format.js";
-import { judge, judgeAll, lagOf, LEVELS, perMonth, proof, requestClasses } from "./words.js";
+import { isLate, judge, judgeAll, lagOf, LEVELS, perMonth, proof, requestClasses } from "./words.js";
 
 const PAGE = 50;
 
@@ -104,7 +104,7 @@ export function overview() {
     const oldest = rows.filter((row) => row.snapshot !== null).sort((a, b) => a.snapshot - b.snapshot)[0];
     tiles.alive.set(`${count(counts.good)} of ${count(databases.length)}`, counts.good === databases.length ? "every one is replicated" : `${count(counts.bad)} failing, ${count(counts.warn)} with attention`, counts.bad ? "bad" : counts.warn || !databases.length ? "warn" : "good");
     if (unknown === rows.length) tiles.lag.set("not known", "no log is being followed", rows.length ? "bad" : "none");
-    else tiles.lag.set(duration(furthest.lag), unknown ? `${count(unknown)} not known, because ${unknown === 1 ? "its log is" : "their logs are"} not followed` : furthest.lag > 0 ? baseName(furthest.db.path) : "everything committed is shipped", unknown ? "bad" : furthest.lag > 60000 ? "warn" : "none");
+    else tiles.lag.set(duration(furthest.lag), unknown ? `${count(unknown)} not known, because ${unknown === 1 ? "its log is" : "their logs are"} not followed` : furthest.lag > 0 ? baseName(furthest.db.path) : "everything committed is shipped", unknown ? "bad" : rows.some((row) => isLate(row.db)) ? "warn" : "none");
     tiles.back.set(oldest ? ago(oldest.snapshot, now) : "none yet", oldest ? `${baseName(oldest.db.path)}${without ? `, ${count(without)} without` : ""}` : "a start takes the first one");
     drawProof(databases);
     const classes = requestClasses(databases), shipped = rows.reduce((sum, row) => sum + (row.db.bytes_shipped || 0), 0);

@@ -58,6 +58,15 @@ export function lagOf(db) {
   return FOLLOWED.includes(db.state) && db.lag && db.shipped_txid ? db.lag.seconds * 1000 : null;
 }
 
+const UNITS = { ms: 1, s: 1000, m: 60000, h: 3600000, d: 86400000 };
+
+/** Later than its settings allow: what waits on purpose (sync.interval) is not late. */
+export function isLate(db) {
+  const [, number, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(db.triggers ? db.triggers.interval : "") || [];
+  const allowed = db.triggers && db.triggers.interval === "off" ? Infinity : unit ? number * UNITS[unit] : 0;
+  return Boolean(db.lag) && db.lag.seconds * 1000 > LATE_MS + allowed;
+}
+
 /** The last trial restore, or null where this daemon makes none. */
 export function proof(db) {
   const drill = db.drill;
@@ -79,7 +88,7 @@ export function judge(db) {
   }
   if (verdict.level === "good" && db.triggers && db.triggers.interval === "off") {
     if (lag.commits > 0) verdict.text = `${lag.commits} ${lag.commits === 1 ? "commit waits" : "commits wait"} on this machine until asked for; nothing fails.`;
-  } else if (verdict.level === "good" && lag.seconds * 1000 > LATE_MS) {
+  } else if (verdict.level === "good" && isLate(db)) {
     verdict.level = "warn";
     verdict.name = "Catching up";
     verdict.text = `The replica is ${duration(lag.seconds * 1000)} behind; nothing fails.`;
