@@ -90,7 +90,7 @@ struct daemon_child {
     uv_timer_t clock;        /* the next look before it begins; afterwards SIGKILL */
     uint64_t begin_ms;       /* monotonic */
     bool told_turn;
-    bool told_address; /* the same of where it listens */
+    enum err_code told_listen; /* why it cannot listen */
     bool closed;
 };
 

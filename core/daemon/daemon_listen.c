@@ -111,9 +111,11 @@ bool daemon_listen_turn(struct daemon *d)
 
     if (!rc_failed(listen_at_all(d, &err)))
         return true;
-    if (!d->child.told_address)
+    if (d->child.told_listen != err.code && err.sys == EADDRINUSE)
         LOG_INFO("standing by: another process has the address", F_ERR(&err));
-    d->child.told_address = true;
+    else if (d->child.told_listen != err.code)
+        LOG_WARN("standing by: cannot listen, will try again", F_ERR(&err));
+    d->child.told_listen = err.code;
     return false;
 }
 

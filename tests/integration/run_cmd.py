@@ -586,18 +586,24 @@ def two_at_once(case):
 
 
 def two_at_one_address(case):
-    """Who stands by leaves socket and address to the one at work, and has them when it is its turn."""
+    """Who stands by leaves socket and address to the one at work, and has them when it is its turn; what keeps it from them then is told."""
     db, url = first_run(case)
     file, sock, port = case.path("weir.yml"), case.path("weir.sock"), free_ports(1)[0]
     with open(file, "w", encoding="utf-8") as out:
-        json.dump({"socket": sock, "http": {"listen": f"127.0.0.1:{port}"}, "databases": [{"path": db, "replica": url}]}, out)
+        json.dump({"socket": sock, "http": {"listen": f"127.0.0.1:{port}", "token-file": case.path("token")}, "databases": [{"path": db, "replica": url}]}, out)
+    with open(case.path("token"), "w", encoding="utf-8") as out:
+        out.write("0123456789abcdef\n")
     probe, later = Probe(case, "SIGTERM"), Probe(case, "SIGTERM", name="later")
     run = Run(case, probe.program, args=("-c", file)).start()
     probe.wait_ready()
     standby = Run(case, later.program, args=("--standby", "-c", file), name="standby").start().wait_log("standing by")
     case.weir("sync", db, "--wait", "-c", file)
     equal(case.weir("status", db, "-c", file, "--json").stdout.count('"replicating"'), 1, "the one at work answers")
+    os.rename(case.path("token"), case.path("away"))
     run.stop()
+    standby.wait_log("cannot listen, will try again")
+    check("token" in standby.log() and "another process has the address" not in standby.log(), tail(standby.log()))
+    os.rename(case.path("away"), case.path("token"))
     later.wait_ready()
     case.weir("sync", db, "--wait", "-c", file)
     check("it is our turn now" in standby.log(), tail(standby.log()))
