@@ -13,7 +13,7 @@ static struct rc read_on(struct db_live *l, bool *there, struct err *err)
         *there = end || (!l->cap.inside && wal_reader_pos(l->reader)->frame >= in_file);
         if (*there || !db_live_has_room(l))
             return RC_OK;
-        TRY(db_live_absorb_pinned(l, &end, err));
+        TRY(db_live_absorb_commit(l, &end, err));
     }
 }
 

@@ -5,7 +5,6 @@
 #include "db_live_note.h"
 #include "wal_reset.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -481,11 +480,14 @@ struct rc db_live_absorb(struct db_live *l, bool *end, struct err *err)
     return absorbed(l, step.state, end, err);
 }
 
-struct rc db_live_absorb_pinned(struct db_live *l, bool *end, struct err *err)
+struct rc db_live_absorb_commit(struct db_live *l, bool *end, struct err *err)
 {
     enum wal_reader_state state;
+    struct rc rc;
 
-    assert(l->conn->gate_pinned);
-    TRY(wal_capture_step(&l->cap, DB_LIVE_STEP_US, &state, err));
+    l->cap.to_commit = true;
+    rc = wal_capture_step(&l->cap, DB_LIVE_STEP_US, &state, err);
+    l->cap.to_commit = false;
+    TRY(rc);
     return absorbed(l, state, end, err);
 }

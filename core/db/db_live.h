@@ -61,8 +61,8 @@ struct db_live {
     struct db_segment *parts, **parts_last;      /* finished parts that the loop has not taken */
     unsigned parts_waiting;                      /* finished parts whose upload has not been confirmed */
 
-    struct bitmap *changed; /* pages changed since a snapshot began to copy; borrowed from its job; NULL: none */
-    bool hold;              /* capturing is paused: a snapshot reads the last pages */
+    struct bitmap *changed; /* pages changed since a snapshot or a comparison began; borrowed from it; NULL: none */
+    bool hold;              /* capturing is paused: it reads the last pages */
     bool quiesce;           /* likewise: the local state is due for a checkpoint */
     struct local_state_content content; /* for that: identity and runs */
 
@@ -140,8 +140,9 @@ void db_live_part_done(struct db_live *l);
 MUST_USE struct rc db_live_absorb(struct db_live *l, bool *end, struct err *err);
 /* Another finished part may wait; without room nothing is captured. */
 bool db_live_has_room(const struct db_live *l);
-/* Absorb while the caller holds the pin (wal_gate.h): the log is only read. */
-MUST_USE struct rc db_live_absorb_pinned(struct db_live *l, bool *end, struct err *err);
+/* The same, only reading: nothing is done about the log, so it may be called under the pin (wal_gate.h).  A step that
+ * is cut short by its time ends behind a commit. */
+MUST_USE struct rc db_live_absorb_commit(struct db_live *l, bool *end, struct err *err);
 /* Finish the open segment now; NULL when it is empty. */
 MUST_USE struct rc db_live_finish(struct db_live *l, struct db_segment **out, struct err *err);
 /* The state after the last captured commit. */

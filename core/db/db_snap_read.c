@@ -2,6 +2,7 @@
 #include "db_snap_read.h"
 
 #include "db_freeze.h"
+#include "db_reach.h"
 #include "digest.h"
 #include "wal_image.h"
 
@@ -171,15 +172,14 @@ static struct rc begin_index(struct db_snap_copy *c, struct err *err)
 {
     struct db_live *l = c->l;
     uint32_t count;
-    bool end = false;
 
     page_hash_clear(l->hashes);
     l->cap.absorbing = true;
     l->cap.enc = NULL;
-    while (!end)
-        TRY(db_live_absorb(l, &end, err));
+    /* First of all: the log's first commit would have all pages read one by one. */
     TRY(db_live_page_count(l, &count, err));
-    return page_hash_resize(l->hashes, count, err);
+    TRY(page_hash_resize(l->hashes, count, err));
+    return db_reach_now(l, err);
 }
 
 struct rc db_snap_read_begin(struct db_snap_copy *c, struct err *err)

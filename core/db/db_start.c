@@ -241,25 +241,24 @@ static void tell_if_lost(const struct story *t, uint64_t checksum, uint64_t tip_
 static struct rc compare(struct story *t, const struct pos *pos, struct err *err)
 {
     CLEANUP(local_scrub_fini) struct local_scrub note;
-    struct db_copy_known known = {.note = &note};
-    struct db_segment *seg;
+    struct db_copy copy = {.live = t->l, .ship = ship, .ctx = t, .stop = t->s->stop, .known = &note};
     struct pos now = *pos;
     uint64_t mark;
-    bool changed;
 
     local_scrub_read(t->s->fs, t->s->state_dir, &note);
     TRY(follow_anew(t, pos, err));
-    TRY(db_copy_compare(t->l, &known, ship, t, &changed, &seg, err));
-    if (known.left_out > 0)
+    TRY(db_copy_compare(&copy, err));
+    if (copy.left_out > 0)
         LOG_ERROR("pages that are known to be damaged are not taken for a change: the history keeps what was committed",
-            F_STR("db", t->s->path), F_U64("pages", known.left_out));
-    if (changed) {
-        now = seg->pos;
-        mark = seg->mark;
+            F_STR("db", t->s->path), F_U64("pages", copy.left_out));
+    if (copy.changed) {
+        now = copy.last->pos;
+        mark = copy.last->mark;
         LOG_WARN("resynchronised: commits that happened meanwhile cannot be told apart", F_STR("db", t->s->path),
-            F_U64("txid", now.txid), F_U64("bytes", seg->bytes.size));
+            F_U64("txid", now.txid), F_U64("pages", copy.last->raw_bytes / t->l->conn->page_size),
+            F_U64("bytes", copy.bytes));
         tell_if_lost(t, now.checksum, pos->txid);
-        TRY(ship(t, seg, err));
+        TRY(ship(t, copy.last, err));
         t->s->resynced = true;
         t->s->gap = (struct db_gap){
             .after_txid = pos->txid, .after_ms = pos->time_ms, .txid = now.txid, .time_ms = now.time_ms};
@@ -376,10 +375,11 @@ static struct rc go_on(struct story *t, struct err *err)
 
 static struct rc hash_file(struct story *t, struct err *err)
 {
+    struct db_copy copy = {.live = t->l, .stop = t->s->stop};
     struct pos zero = {0};
 
     TRY(follow_anew(t, &zero, err));
-    TRY(db_copy_hash(t->l, err));
+    TRY(db_copy_hash(&copy, err));
     return db_survey_find_file(&t->survey, t->s->work, t->s->store, page_hash_checksum(t->l->hashes), err);
 }
 

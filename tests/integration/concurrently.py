@@ -135,32 +135,63 @@ while True:
 """
 
 
-def outrun(case):
-    """Writers change pages all over the database faster than a snapshot copies them: it ends all the same, and is no multiple of it."""
-    db, url, rows = case.path("app.db"), case.replica().url, 40000
+def start_churn(case, db, rows=40000):
+    """Make the database, and begin with writers that change pages all over it as fast as they can."""
     case.run("sqlite3", db, "PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v); WITH RECURSIVE c(i) AS (VALUES (0) "
              f"UNION ALL SELECT i + 1 FROM c WHERE i < {rows}) INSERT INTO t SELECT i, randomblob(1000) FROM c; PRAGMA wal_checkpoint(TRUNCATE)")
-    writers = [case.spawn([sys.executable, "-c", CHURN, db, str(case.rng.randrange(1 << 30)), str(rows)]) for _ in range(4)]
-    daemon = Daemon(case, db, url).start(ready=False)
-    wait_until(lambda: "snapshot taken" in daemon.log(), lambda: f"a snapshot\n{tail(daemon.log())}")
+    return lambda: [case.spawn([sys.executable, "-c", CHURN, db, str(case.rng.randrange(1 << 30)), str(rows)]) for _ in range(4)]
+
+
+def end_churn(case, daemon, db, url, writers, words):
+    """Wait for a line of the log beside the writers; then the replica must hold what they left.  The line's numbers."""
+    wait_until(lambda: words in daemon.log(), lambda: f"{words}\n{tail(daemon.log())}")
     for process in writers:
         check(process.poll() is None, "a writer ended")
         process.kill()
         process.wait()
-    taken = next(line for line in daemon.log().splitlines() if "snapshot taken" in line)
-    sizes = {name: int(re.search(rf" {name}=(\d+)", taken)[1]) for name in ("pages", "bytes")}
-    check(sizes["bytes"] < 12 * sizes["pages"] * 4096, f"a snapshot of {sizes['pages']} pages of 4096 bytes has {sizes['bytes']}")
+    line = next(line for line in daemon.log().splitlines() if words in line)
     daemon.sync()
     daemon.stop()
     state = source_state(case, db)
     target = case.path("restored.db")
     restore(case, url, target, "--verify", "full")
     equal(fingerprint_file(target).full, state.full, "tip of the replica and the source file")
+    return {name: int(re.search(rf" {name}=(\d+)", line)[1]) for name in ("pages", "bytes")}
+
+
+def outrun(case):
+    """Writers change pages all over the database faster than a snapshot copies them: it ends all the same, and is no multiple of it."""
+    db, url = case.path("app.db"), case.replica().url
+    writers = start_churn(case, db)()
+    found = end_churn(case, Daemon(case, db, url).start(ready=False), db, url, writers, "snapshot taken")
+    check(found["bytes"] < 12 * found["pages"] * 4096, f"a snapshot of {found['pages']} pages of 4096 bytes has {found['bytes']}")
+
+
+def log_salt(db):
+    """What grows by one each time the log is started over."""
+    with open(db + "-wal", "rb") as file:
+        return int.from_bytes(file.read(20)[16:], "big")
+
+
+def outrun_start(case):
+    """The same where a start has lost its place in the log, and compares all pages."""
+    db, url = case.path("app.db"), case.replica().url
+    start_writers_now = start_churn(case, db)
+    daemon = Daemon(case, db, url).start()
+    daemon.kill()
+    writers = start_writers_now()
+    wait_until(lambda: os.path.exists(db + "-wal") and os.path.getsize(db + "-wal") > 32, "a log")
+    salt = log_salt(db)
+    wait_until(lambda: log_salt(db) >= salt + 3, lambda: f"a log that is started over: {salt}, {log_salt(db)}")
+    size = os.path.getsize(db)
+    daemon = Daemon(case, db, url).start(ready=False)
+    found = end_churn(case, daemon, db, url, writers, "resynchronised")
+    check(found["pages"] * 4096 < 3 * size, f"{found['pages']} pages of 4096 bytes were shipped of a database of {size} bytes")
 
 
 def cases(options):
     """One case per seed."""
-    found = [("a snapshot is outrun", outrun)]
+    found = [("a snapshot is outrun", outrun), ("a start is outrun", outrun_start)]
     for number, (page_size, auto_vacuum) in enumerate(((4096, 0), (1024, 2), (16384, 1), (65536, 0), (512, 0))[:options.seeds or 3]):
         found.append((f"concurrent {number} page_size={page_size} auto_vacuum={auto_vacuum}",
                       lambda case, a=page_size, b=auto_vacuum: one(case, a, b, options.seconds or 4)))

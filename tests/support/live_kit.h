@@ -238,9 +238,10 @@ static inline void live_follow(struct live *g, uint64_t txid)
 {
     const struct wal_resume anew = {.how = WAL_RESUME_COMPARE};
     struct pos pos = {.timeline = 1, .txid = txid};
+    struct db_copy copy = {.live = g->l};
 
     assert_ok_err(db_live_follow(g->l, &anew, &pos, &g->err), &g->err);
-    assert_ok_err(db_copy_hash(g->l, &g->err), &g->err);
+    assert_ok_err(db_copy_hash(&copy, &g->err), &g->err);
     assert_ok_err(db_live_begin_segment(g->l, txid, page_hash_checksum(g->l->hashes), &g->err), &g->err);
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "live_kit.h"
+#include "outrun.h"
 
 /* Takes what is shipped: to the copy, unless it is the n-th. */
 struct ship {
     struct live *g;
     long count, fail_at;
-    struct db_copy_known *known;
+    const char *sql; /* what the application does meanwhile, each time; NULL: nothing */
+    const struct local_scrub *known;
+    uint32_t left_out;
 };
 
 static struct rc ship(void *ctx, struct db_segment *segment, struct err *err)
@@ -15,6 +17,8 @@ static struct rc ship(void *ctx, struct db_segment *segment, struct err *err)
 
     if (!fails)
         live_apply(s->g, segment);
+    if (s->sql != NULL)
+        live_sql(s->g, s->sql);
     db_live_free_segment(segment);
     return fails ? rc_raise(err, E_NETWORK, "told to") : RC_OK;
 }
@@ -24,9 +28,15 @@ static struct rc compare(struct live *g, struct ship *s, bool *changed, struct d
 {
     const struct wal_resume anew = {.how = WAL_RESUME_COMPARE};
     struct pos pos = {.timeline = 1, .txid = g->txid, .checksum = page_hash_checksum(g->l->hashes)};
+    struct db_copy copy = {.live = g->l, .ship = ship, .ctx = s, .known = s->known};
+    struct rc rc;
 
     assert_ok_err(db_live_follow(g->l, &anew, &pos, &g->err), &g->err);
-    return db_copy_compare(g->l, s->known, ship, s, changed, last, &g->err);
+    rc = db_copy_compare(&copy, &g->err);
+    *changed = copy.changed;
+    *last = copy.last;
+    s->left_out = copy.left_out;
+    return rc;
 }
 
 /* It must find this many pages or so, as one commit, and bring the copy to the file's state. */
@@ -121,10 +131,9 @@ static void test_what_differs(void **state)
 static void test_known_damage(void **state)
 {
     struct local_scrub note = {0};
-    struct db_copy_known known = {.note = &note};
     struct db_segment *last = NULL;
     bool changed = false;
-    struct ship s = {.known = &known};
+    struct ship s = {.known = &note};
     struct live g;
 
     (void)state;
@@ -143,15 +152,14 @@ static void test_known_damage(void **state)
     note.pages[3].have = 0; /* it could not be read then */
     assert_ok_err(compare(&g, &s, &changed, &last), &g.err);
     assert_true(changed);
-    assert_int_equal(known.left_out, 1);
+    assert_int_equal(s.left_out, 1);
     assert_int_equal(last->raw_bytes / 1024, 3);
     live_apply(&g, last); /* compares the state with the index's */
     db_live_free_segment(last);
-    known.left_out = 0;
     note.count = 1;
     assert_ok_err(compare(&g, &s, &changed, &last), &g.err);
     assert_false(changed);
-    assert_int_equal(known.left_out, 1);
+    assert_int_equal(s.left_out, 1);
     local_scrub_fini(&note);
     live_end(&g);
 }
@@ -208,6 +216,78 @@ static void test_beside_a_writer(void **state)
     live_end(&g);
 }
 
+/* Writers for whom a part takes so long to ship that everything has changed when it is done. */
+static void test_outrun(void **state)
+{
+    static const char *const change = "UPDATE t SET b = randomblob(1000000); PRAGMA wal_checkpoint(PASSIVE)";
+    struct db_segment *last = NULL;
+    bool changed = false;
+    struct live g;
+    struct ship s = {.g = &g, .fail_at = 30, .sql = change};
+
+    (void)state;
+    live_begin(&g, 4096, "SELECT 1");
+    live_sql(&g, LIVE_FILL(20, 1000000));
+    assert_ok_err(compare(&g, &s, &changed, &last), &g.err);
+    assert_true(changed);
+    assert_in_range(last->raw_bytes, 20 * 1000000, 32 * 1000000);
+    live_apply(&g, last); /* compares the state with the index's */
+    db_live_free_segment(last);
+    assert_false(g.l->conn->gate_pinned);
+    assert_false(g.l->hold);
+    live_ship(&g);
+    live_check(&g);
+    live_end(&g);
+}
+
+/* Nobody can keep them from committing while pages are only read: what counts is how far the log was behind the walk.
+ */
+static void test_hash_outrun(void **state)
+{
+    struct outrun o;
+    struct live g;
+    struct db_copy copy = {.live = NULL};
+    struct db_step step = {.due = true, .may_finish = true, .state = WAL_READER_MORE};
+
+    (void)state;
+    live_begin(&g, 1024, LIVE_FILL(3000, 700) "; PRAGMA wal_checkpoint(TRUNCATE)");
+    copy.live = g.l;
+    live_sql(&g, "UPDATE t SET b = randomblob(700)");
+    outrun_begin(&o, &g);
+    assert_ok_err(db_copy_hash(&copy, &g.err), &g.err);
+    outrun_end(&o);
+    while (step.state != WAL_READER_QUIET) {
+        assert_ok_err(db_live_step(g.l, &step, &g.err), &g.err);
+        for (const struct db_segment *q = step.ready; q != NULL; q = q->next)
+            if (q->is_part)
+                db_live_part_done(g.l);
+        live_free_all(step.ready);
+    }
+    live_adopt(&g);
+    live_check(&g); /* the index is what it is when everything was followed from there */
+    live_end(&g);
+}
+
+/* Whoever wants to stop does not wait for the end. */
+static void test_stop(void **state)
+{
+    const struct wal_resume anew = {.how = WAL_RESUME_COMPARE};
+    const struct pos pos = {.timeline = 1, .txid = 100};
+    const atomic_bool stop = true;
+    struct db_copy copy;
+    struct live g;
+
+    (void)state;
+    live_begin(&g, 1024, LIVE_FILL(100, 700));
+    copy = (struct db_copy){.live = g.l, .stop = &stop};
+    assert_ok_err(db_live_follow(g.l, &anew, &pos, &g.err), &g.err);
+    assert_fails(db_copy_compare(&copy, &g.err), E_CANCELED);
+    assert_null(copy.last);
+    assert_null(g.l->changed);
+    assert_fails(db_copy_hash(&copy, &g.err), E_CANCELED);
+    live_end(&g);
+}
+
 /* --- failures -------------------------------------------------------------------------------------------------------
  */
 
@@ -259,13 +339,14 @@ static void test_reading_fails(void **state)
     live_sql(&g, "UPDATE t SET b = randomblob(700) WHERE id % 100 = 0");
     live_adopt(&g);
     for (;; n++) {
+        struct db_copy copy = {.live = g.l};
         struct rc rc;
 
         assert_ok_err(db_live_follow(g.l, &anew, &pos, &g.err), &g.err);
         g.f.ops = FAULT_PREAD;
         g.f.fired = 0;
         g.f.countdown = n;
-        rc = db_copy_hash(g.l, &g.err);
+        rc = db_copy_hash(&copy, &g.err);
         g.f.countdown = 0;
         if (g.f.fired == 0) {
             assert_ok_err(rc, &g.err);
@@ -289,6 +370,9 @@ int main(void)
         cmocka_unit_test(test_known_damage),
         cmocka_unit_test(test_missed_commits),
         cmocka_unit_test(test_beside_a_writer),
+        cmocka_unit_test(test_outrun),
+        cmocka_unit_test(test_hash_outrun),
+        cmocka_unit_test(test_stop),
         cmocka_unit_test(test_shipping_fails),
         cmocka_unit_test(test_reading_fails),
     };

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * outrun - an application that commits more each time weir reads on in its log: the end is never reached.
+ *
+ *     outrun_begin(&o, &g)      from now on, `limit` times; then reads of the log fail
+ *     ...                       what is tried has ended when o.limit is not 0
+ *     outrun_end(&o)
+ *
+ * The log is not started over meanwhile: weir would hold off the application, which the test waits for.
+ */
+#ifndef OUTRUN_H
+#define OUTRUN_H
+
+#include "live_kit.h"
+
+enum { OUTRUN_READ = 65536 };
+
+struct outrun {
+    struct live *g;
+    ssize_t (*pread)(const struct fsys *fs, int fd, void *buf, size_t size, off_t offset);
+    int limit;
+};
+
+static struct outrun *outrun_active;
+
+static inline ssize_t outrun_pread(const struct fsys *fs, int fd, void *buf, size_t size, off_t offset)
+{
+    struct outrun *o = outrun_active;
+
+    if (fd == o->g->l->conn->wal_fd && size > OUTRUN_READ) { /* it reads on, and not a single page */
+        if (o->limit == 0) {
+            errno = EIO;
+            return -1;
+        }
+        o->limit--;
+        /* More than one read takes in (WAL_READER_BATCH_SIZE). */
+        live_sql(o->g, "UPDATE t SET b = randomblob(300000) WHERE id = 1");
+    }
+    return o->pread(fs, fd, buf, size, offset);
+}
+
+static inline void outrun_begin(struct outrun *o, struct live *g)
+{
+    *o = (struct outrun){.g = g, .pread = g->f.fs.pread, .limit = 150};
+    assert_null(outrun_active);
+    outrun_active = o;
+    g->l->careful = true;
+    memset(&g->l->safe, 0, sizeof g->l->safe);
+    g->f.fs.pread = outrun_pread;
+}
+
+static inline void outrun_end(struct outrun *o)
+{
+    assert_true(o->limit > 0);
+    o->g->f.fs.pread = o->pread;
+    o->g->l->careful = false;
+    outrun_active = NULL;
+}
+
+#endif
