@@ -179,9 +179,12 @@ static void try_again_later(struct daemon_member *m);
 
 static void describe_unshipped(const struct db *db, struct err *out)
 {
-    unsigned long long count = db->txid - db->shipped_txid;
+    unsigned long long count = db->txid > db->shipped_txid ? db->txid - db->shipped_txid : 0;
 
-    if (db->shipper.last_error.code != E_OK)
+    if (count == 0) /* nobody knows how many are behind what was read */
+        rc_ignore(rc_raise(out, E_TIMEOUT, "%s: its log was not read to its end in time", db->settings->path),
+            "it is the outcome");
+    else if (db->shipper.last_error.code != E_OK)
         rc_ignore(rc_raise(out, E_TIMEOUT, "%s: %llu commits were not shipped (last error: %s)", db->settings->path,
                       count, db->shipper.last_error.msg),
             "it is the outcome");
@@ -260,6 +263,8 @@ static void on_impatient(uv_timer_t *timer)
 {
     struct daemon_member *m = timer->data;
 
+    if (m->over)
+        return; /* in time, and only what it had open is being closed still */
     LOG_ERROR("the time for an orderly stop is over", F_STR("db", m->settings.set.path));
     daemon_member_abandon(m);
 }

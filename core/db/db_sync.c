@@ -288,6 +288,8 @@ static void on_step_done(struct work_item *item)
     hand_to_shipper(db);
     db->in_step =
         false; /* not earlier: what came back meanwhile must not begin the next step over this one's outcome */
+    if (!rc_failed(db->job_rc))
+        publish(db); /* also where this was the last one: what it handed over is shipped and counted */
     if (db->state == DB_CLOSING || db->shipper.fenced || db->abandon) {
         db_close_live(db);
         return;
@@ -296,7 +298,6 @@ static void on_step_done(struct work_item *item)
         step_failed(db);
         return;
     }
-    publish(db);
     db_news(db);
     if (db->step.frame_count > 0)
         db->active_ms = clock_mono_ms(db->clock);

@@ -9,13 +9,14 @@ secrets are never printed.
 import json
 import os
 import pathlib
+import re
 import signal
 import sqlite3
 import time
 
 import concurrently
 from lib import workers
-from lib.case import tail, wait_until
+from lib.case import PATIENCE, tail, wait_until
 from lib.daemon import Daemon, check_order, log_of, restore_state
 from lib.history import Recorder
 from lib.scene import Scene
@@ -168,7 +169,7 @@ def reload_while_writing(case):
     urls["moved"] = "file://" + case.path("moved")
     for db in dbs.values():
         concurrently.make_journal(case, db)
-    in_time = {"shutdown-timeout": "4s"}
+    in_time = {"shutdown-timeout": f"{PATIENCE}s"}
     write(file, config(*(entry(dbs[name], urls[name]) for name in names[:4]), **in_time))
     daemon = ConfigDaemon(case, file).start(ready=False)
     daemon.wait_synced(*(dbs[name] for name in names[:4]))
@@ -206,6 +207,35 @@ def reload_while_writing(case):
     text = daemon.log_since(mark)
     for name in ("stays", "changes"):
         check(f"db={dbs[name]}" not in text.split("stopping:")[0], f"{name} was touched by the reload:\n{text}")
+
+
+def no_time_to_leave(case):
+    """A database that is removed while it is written to, with hardly any time to ship what is left: what is told of that is true, and
+    when it is back nothing is missing."""
+    file, db, other = case.path("weir.yml"), case.path("app.db"), small(case, "other.db")
+    concurrently.make_journal(case, db)
+    url, others, at_once = case.replica().url, entry(other, case.replica("other").url), {"shutdown-timeout": "1ms"}
+    write(file, config(entry(db, url), others, **at_once))
+    daemon = ConfigDaemon(case, file).start(ready=False)
+    daemon.wait_synced(db, other)
+    writer = workers.start_actor(case, "writer", db, "w", case.rng.randrange(1 << 30))
+    for _ in range(8):
+        more = workers.acknowledged(writer) + 20
+        wait_until(lambda more=more: workers.acknowledged(writer) > more, "20 more commits")
+        mark = daemon.reload(config(others, **at_once))
+        said = wait_until(lambda mark=mark: re.search(rf"stopped(, everything is| before everything was) shipped .*{re.escape(db)}.*\n", daemon.log_since(mark)),
+                          lambda: f"what became of it\n{tail(daemon.log())}")[0]
+        committed = workers.acknowledged(writer) + 1  # one may be under way
+        left = re.search(r": (\d+) commits were not shipped in time", said)
+        check("everything is shipped" in said or "its log was not read to its end in time" in said or left and 0 < int(left[1]) <= committed, said)
+        daemon.reload(config(entry(db, url), others, **at_once))
+        daemon.wait_synced(db)
+    workers.stop_actor(writer)
+    daemon.wait_synced(db)
+    check(not re.search(rf"everything is shipped  db={re.escape(db)}.*\n.*the time for an orderly stop is over", daemon.log()), "too late, though it was in time")
+    daemon.reload(config(entry(db, url), others))
+    daemon.stop()
+    concurrently.at_least(concurrently.check_prefixes(case, url, most=10), {"w": workers.acknowledged(writer)}, "all lives")
 
 
 def every_commit(case):
@@ -451,7 +481,7 @@ def cases(_options):
     """All stories."""
     return [
         ("a bad one among good ones", bad_among_good), ("a fenced one among good ones", fenced_among_good), ("all bad", all_bad),
-        ("reload while writers write", reload_while_writing), ("every commit over reloads", every_commit),
+        ("reload while writers write", reload_while_writing), ("no time to leave", no_time_to_leave), ("every commit over reloads", every_commit),
         ("a bad reload", bad_reload), ("an empty place", empty_place), ("another chance", another_chance), ("SIGHUP without a file", no_file),
         ("environment only", environment_only), ("sources", sources), ("started twice", started_twice), ("command line", command_line),
         ("unsupported keys", unsupported), ("secrets", secrets),
