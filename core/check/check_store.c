@@ -10,7 +10,6 @@
 #include "s3_right.h"
 #include "strx.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -59,12 +58,6 @@ static void ask(void *ctx)
     q->asked = store_identify(q->store, q->who);
 }
 
-static void wait_for(sem_t *answered)
-{
-    while (sem_wait(answered) != 0 && errno == EINTR)
-        continue;
-}
-
 static bool look_at_credentials(struct trying *t)
 {
     struct question q = {.store = t->store, .who = &t->who};
@@ -75,7 +68,7 @@ static bool look_at_credentials(struct trying *t)
     t->who = (struct store_who){.on_done = on_who, .ctx = &q};
     work_on_loop(t->work, ask, &q);
     if (q.asked)
-        wait_for(&q.answered);
+        work_wait(&q.answered);
     (void)sem_destroy(&q.answered); /* nobody waits */
     t->is_s3 = q.asked;
     t->c->provider = q.asked ? t->who.provider : NULL;

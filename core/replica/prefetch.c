@@ -4,7 +4,6 @@
 #include "alloc.h"
 
 #include <assert.h>
-#include <errno.h>
 
 struct slot {
     struct store_req req;
@@ -83,8 +82,7 @@ static struct slot *wait_for_next(struct prefetch *p)
 {
     struct slot *slot = slot_of(p, p->taken);
 
-    while (sem_wait(&slot->done) != 0)
-        assert(errno == EINTR);
+    work_wait(&slot->done);
     p->taken++;
     p->bytes -= slot->size;
     return slot;

@@ -19,6 +19,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/queue.h>
 
 enum { WORK_LANES_MAX = 8 };
 
@@ -26,7 +27,7 @@ struct work_item {
     void (*run)(struct work_item *item);  /* in the lane or the job's thread */
     void (*done)(struct work_item *item); /* on the loop thread; may submit the item again or free it */
     void *owner;                          /* whose item it is; set once by the owner */
-    struct work_item *next;
+    STAILQ_ENTRY(work_item) next;
     pthread_t thread; /* jobs */
     bool is_job;
     sem_t *waiter; /* work_lane_wait(): done() is not called */
@@ -37,7 +38,7 @@ struct work_errand {
     void (*fn)(void *ctx);
     void *ctx;
     sem_t *done; /* NULL: nobody waits */
-    struct work_errand *next;
+    STAILQ_ENTRY(work_errand) next;
 };
 
 struct work;
@@ -45,7 +46,7 @@ struct work;
 /* `lane_count` 0: one per core, at most WORK_LANES_MAX.  Keeps the loop alive only while something is under way. */
 struct work *work_new(uv_loop_t *loop, unsigned lane_count);
 unsigned work_lane_count(const struct work *w);
-/* Loop thread; nothing may be under way.  The memory is freed when the loop has run once more. */
+/* Loop thread; nothing may be under way.  The last of it is gone when the loop has run once more. */
 void work_stop(struct work *w);
 
 /* Loop thread: run the item in a lane / in a thread of its own. */
@@ -59,6 +60,9 @@ void work_background(void);
 void work_lane_wait(struct work *w, unsigned lane, struct work_item *item);
 /* From a job: run the items side by side, spread over all lanes, and wait for all. */
 void work_spread_wait(struct work *w, struct work_item *const *items, size_t count);
+
+/* From a job or a lane: wait until somebody has posted it. */
+void work_wait(sem_t *s);
 
 /* From a job or a lane: run `fn` on the loop thread and wait until it returned. */
 void work_on_loop(struct work *w, void (*fn)(void *ctx), void *ctx);

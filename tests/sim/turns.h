@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * turns - core/work.h for a simulation: lanes, jobs, errands and the requests of a directory as they are, but only one
- * of them runs at any moment, and who goes on next is drawn from a seed.  So the same seed is the same story.
+ * turns - core/work/work_threads.h for a simulation: lanes, jobs, errands and the requests of a directory as they are,
+ * but only one of them runs at any moment, and who goes on next is drawn from a seed.  So the same seed is the same
+ * story.  All that work.h promises above that is work.c itself.
  *
  *     turns_use(&turns, life)       from here on, in this process
  *     turns_take()                  one of those that can go on does so until it waits; false: nobody can
@@ -13,7 +14,7 @@
  * Randomness, which names and salts are made of, is drawn likewise, and a process has the number of its life.  A
  * program that links this is linked with --wrap for the functions in turns.c that begin with __wrap_.
  *
- * Threads: the loop's, but for what work.h says of others.
+ * Threads: the loop's, but for what work_threads.h says of others.
  */
 #ifndef TURNS_H
 #define TURNS_H
