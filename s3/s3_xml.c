@@ -114,16 +114,9 @@ static void add_entry(struct s3_xml_walk *w, bool is_prefix)
         s3_xml_walk_refuse(w, rc_raise(w->err, E_CORRUPT, "an entry without a key in a listing"));
         return;
     }
-    if (list->count == r->room) {
-        size_t room = r->room == 0 ? 64 : 2 * r->room;
-        struct s3_xml_entry *more = mem_resize(list->entries, room, sizeof *more);
-
-        if (more == NULL) {
-            s3_xml_walk_refuse(w, rc_raise(w->err, E_NOMEM, "a listing of %zu entries", room));
-            return;
-        }
-        list->entries = more;
-        r->room = room;
+    if (!mem_grow(&list->entries, list->count, &r->room, sizeof *list->entries)) {
+        s3_xml_walk_refuse(w, rc_raise(w->err, E_NOMEM, "a listing of %zu entries", list->count + 1));
+        return;
     }
     list->entries[list->count++] = (struct s3_xml_entry){
         .key = mem_strdup(r->key),
@@ -230,16 +223,9 @@ static void add_upload(struct s3_xml_walk *w)
     struct uploads_read *r = w->ctx;
     struct s3_xml_uploads *out = &r->out;
 
-    if (out->count == r->room) {
-        size_t room = r->room == 0 ? 64 : 2 * r->room;
-        struct s3_xml_upload *more = mem_resize(out->uploads, room, sizeof *more);
-
-        if (more == NULL) {
-            s3_xml_walk_refuse(w, rc_raise(w->err, E_NOMEM, "a listing of %zu uploads", room));
-            return;
-        }
-        out->uploads = more;
-        r->room = room;
+    if (!mem_grow(&out->uploads, out->count, &r->room, sizeof *out->uploads)) {
+        s3_xml_walk_refuse(w, rc_raise(w->err, E_NOMEM, "a listing of %zu uploads", out->count + 1));
+        return;
     }
     if (r->current.key == NULL)
         r->current.key = mem_strdup("");

@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROOM_MIN = 64 };
-
 static void fini_object(struct share_object *o)
 {
     if (o->url != NULL)
@@ -39,15 +37,8 @@ struct rc share_doc_add(struct share_doc *d, const char *key, uint64_t size, str
 {
     if (d->count >= SHARE_DOC_OBJECTS_MAX)
         return rc_raise(err, E_NOSPACE, "a share of more than %d objects", SHARE_DOC_OBJECTS_MAX);
-    if (d->count == d->room) {
-        size_t room = d->room == 0 ? ROOM_MIN : d->room * 2;
-        struct share_object *bigger = mem_resize(d->objects, room, sizeof *bigger);
-
-        if (bigger == NULL)
-            return rc_raise(err, E_NOMEM, "a share of %zu objects", room);
-        d->objects = bigger;
-        d->room = room;
-    }
+    if (!mem_grow(&d->objects, d->count, &d->room, sizeof *d->objects))
+        return rc_raise(err, E_NOMEM, "a share of %zu objects", d->count + 1);
     d->objects[d->count++] = (struct share_object){.key = mem_strdup(key), .size = size};
     return RC_OK;
 }

@@ -74,20 +74,15 @@ static struct rc load(struct request *r, struct err *err)
 static struct rc add_target(
     struct request *r, const struct config_db *db, char *path, const char *relative, struct err *err)
 {
-    struct check_target *targets, *t;
+    struct check_target *t;
 
     if (r->count == TARGETS_MAX) {
         mem_free(path);
         return rc_raise(err, E_CONFIG, "more than %d databases: name one", TARGETS_MAX);
     }
-    if (r->count == r->room) {
-        r->room = r->room == 0 ? 8 : 2 * r->room;
-        targets = mem_resize(r->targets, r->room, sizeof *targets);
-        if (targets == NULL) {
-            mem_free(path);
-            return rc_raise(err, E_NOMEM, "a list of %zu databases", r->room);
-        }
-        r->targets = targets;
+    if (!mem_grow(&r->targets, r->count, &r->room, sizeof *r->targets)) {
+        mem_free(path);
+        return rc_raise(err, E_NOMEM, "a list of %zu databases", r->count + 1);
     }
     t = &r->targets[r->count++];
     *t = (struct check_target){.db = db, .path = path};

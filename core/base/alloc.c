@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ROOM_MIN = 16 };
+
 /* Calls left until mem_try()/mem_resize() fail; 0: never. */
 static long fail_countdown;
 static bool fail_forever;
@@ -67,6 +69,23 @@ void *mem_resize(void *p, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &total) || total > PTRDIFF_MAX || told_to_fail())
         return NULL;
     return realloc(p, total > 0 ? total : 1); /* never 0 bytes: realloc would free `p` */
+}
+
+bool mem_grow(void *array, size_t count, size_t *room, size_t size)
+{
+    size_t more = *room == 0 ? ROOM_MIN : *room * 2;
+    void *old, *bigger;
+
+    assert(count <= *room);
+    if (count < *room)
+        return true;
+    memcpy(&old, array, sizeof old); /* `array` points to some `T *`, which may not be read as a `void *` */
+    bigger = more > *room ? mem_resize(old, more, size) : NULL;
+    if (bigger == NULL)
+        return false;
+    memcpy(array, &bigger, sizeof bigger);
+    *room = more;
+    return true;
 }
 
 char *mem_strdup(const char *text)

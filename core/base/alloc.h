@@ -14,6 +14,11 @@ void *mem_new(size_t size);
 void *mem_try(size_t count, size_t size);
 /* Like realloc with an overflow check; the new part is not zeroed.  NULL on failure, `p` is then untouched. */
 void *mem_resize(void *p, size_t count, size_t size);
+/*
+ * Make room for one more: `array` points to a `T *` variable, whatever T is, of `count` items of `size` bytes with room
+ * for `*room`; NULL and 0 are an empty one.  The room doubles, and is not zeroed.  False: no memory, all is as before.
+ */
+MUST_USE bool mem_grow(void *array, size_t count, size_t *room, size_t size);
 /* A copy of a string, or abort. */
 char *mem_strdup(const char *text);
 /* A formatted string, or abort. */

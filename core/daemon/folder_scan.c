@@ -12,15 +12,8 @@ static struct rc add(char ***list, size_t *count, size_t *room, const char *path
     if (*count == FOLDER_SCAN_FILES_MAX)
         return rc_raise(
             err, E_NOSPACE, "%s and others are passed over: one folder has more than %d", path, FOLDER_SCAN_FILES_MAX);
-    if (*count == *room) {
-        size_t more = *room == 0 ? 64 : *room * 2;
-        char **grown = mem_resize(*list, more, sizeof(char *));
-
-        if (grown == NULL)
-            return rc_raise(err, E_NOMEM, "no memory for %zu names", more);
-        *list = grown;
-        *room = more;
-    }
+    if (!mem_grow(list, *count, room, sizeof(char *)))
+        return rc_raise(err, E_NOMEM, "no memory for %zu names", *count + 1);
     (*list)[(*count)++] = mem_strdup(path);
     return RC_OK;
 }

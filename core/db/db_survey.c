@@ -97,17 +97,8 @@ static void log_part_fini(struct log_part *p)
 
 static struct rc grow(void *array, size_t count, size_t *room, size_t size, struct err *err)
 {
-    size_t more = *room == 0 ? 16 : *room * 2;
-    void *old, *bigger;
-
-    if (count < *room)
-        return RC_OK;
-    memcpy(&old, array, sizeof old);
-    bigger = mem_resize(old, more, size);
-    if (bigger == NULL)
+    if (!mem_grow(array, count, room, size))
         return rc_raise(err, E_NOMEM, "list the log: no memory for %zu keys", count);
-    memcpy(array, &bigger, sizeof bigger);
-    *room = more;
     return RC_OK;
 }
 

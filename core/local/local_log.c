@@ -39,15 +39,8 @@ static struct rc add_void(struct local_log *log, uint64_t from, uint64_t to, str
     }
     if (log->void_count == LOCAL_LOG_VOIDS_MAX)
         return rc_raise(err, E_CORRUPT, "log: more than %d ranges are void", (int)LOCAL_LOG_VOIDS_MAX);
-    if (log->void_count == log->void_room) {
-        size_t room = log->void_room == 0 ? 8 : 2 * log->void_room;
-        struct local_log_void *voids = mem_resize(log->voids, room, sizeof *voids);
-
-        if (voids == NULL)
-            return rc_raise(err, E_NOMEM, "log: no memory for %zu void ranges", room);
-        log->voids = voids;
-        log->void_room = room;
-    }
+    if (!mem_grow(&log->voids, log->void_count, &log->void_room, sizeof *log->voids))
+        return rc_raise(err, E_NOMEM, "log: no memory for %zu void ranges", log->void_count + 1);
     log->voids[log->void_count++] = (struct local_log_void){from, to};
     return RC_OK;
 }

@@ -102,13 +102,8 @@ struct rc spool_list(const struct spool *s, struct spool_name **out, size_t *cou
             continue;
         if (n == SPOOL_COUNT_MAX)
             return rc_raise(err, E_NOSPACE, "%s: more than %d files", s->dir, SPOOL_COUNT_MAX);
-        if (n == room) {
-            struct spool_name *grown = mem_resize(names, room = room == 0 ? 64 : room * 2, sizeof *names);
-
-            if (grown == NULL)
-                return rc_raise(err, E_NOMEM, "list %s", s->dir);
-            names = grown;
-        }
+        if (!mem_grow(&names, n, &room, sizeof *names))
+            return rc_raise(err, E_NOMEM, "list %s", s->dir);
         names[n++] = name;
     }
     if (n > 0)

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROOM_MIN = 16 };
-
 /* --- building ------------------------------------------------------------------------------------------------------
  */
 
@@ -27,17 +25,8 @@ struct builder {
 /* Room for one more. */
 static struct rc grow(void *array, size_t count, size_t *room, size_t size, struct err *err)
 {
-    size_t more = *room == 0 ? ROOM_MIN : *room * 2;
-    void *old, *bigger;
-
-    if (count < *room)
-        return RC_OK;
-    memcpy(&old, array, sizeof old);
-    bigger = mem_resize(old, more, size);
-    if (bigger == NULL)
+    if (!mem_grow(array, count, room, size))
         return rc_raise(err, E_NOMEM, "catalog of %zu objects", count);
-    memcpy(array, &bigger, sizeof bigger);
-    *room = more;
     return RC_OK;
 }
 

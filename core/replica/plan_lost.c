@@ -6,8 +6,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { ROOM_MIN = 8 };
-
 static bool same(const struct layout_key *a, const struct layout_key *b)
 {
     if (a->kind != b->kind || a->timeline != b->timeline || a->txid != b->txid)
@@ -43,15 +41,8 @@ struct rc plan_lost_add(struct plan_lost *lost, const struct layout_key *key, st
 {
     if (plan_lost_has(lost, key))
         return RC_OK;
-    if (lost->count == lost->room) {
-        size_t room = lost->room == 0 ? ROOM_MIN : lost->room * 2;
-        struct layout_key *keys = mem_resize(lost->keys, room, sizeof *keys);
-
-        if (keys == NULL)
-            return rc_raise(err, E_NOMEM, "list of %zu lost objects", room);
-        lost->keys = keys;
-        lost->room = room;
-    }
+    if (!mem_grow(&lost->keys, lost->count, &lost->room, sizeof *lost->keys))
+        return rc_raise(err, E_NOMEM, "list of %zu lost objects", lost->count + 1);
     lost->keys[lost->count++] = *key;
     return RC_OK;
 }

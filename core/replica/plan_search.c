@@ -5,8 +5,6 @@
 
 #include <assert.h>
 
-enum { ROOM_MIN = 64 };
-
 /* A point that the target can be reached from, and the next leg from there; heap entry first, then settled. */
 struct point {
     uint64_t txid;
@@ -33,16 +31,8 @@ struct search {
 
 static struct rc make_room(struct points *p, struct err *err)
 {
-    size_t room = p->room == 0 ? ROOM_MIN : p->room * 2;
-    struct point *at;
-
-    if (p->count < p->room)
-        return RC_OK;
-    at = mem_resize(p->at, room, sizeof *at);
-    if (at == NULL)
-        return rc_raise(err, E_NOMEM, "plan over %zu states", room);
-    p->at = at;
-    p->room = room;
+    if (!mem_grow(&p->at, p->count, &p->room, sizeof *p->at))
+        return rc_raise(err, E_NOMEM, "plan over %zu states", p->count + 1);
     return RC_OK;
 }
 

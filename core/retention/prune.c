@@ -144,15 +144,8 @@ static struct rc on_leftover(struct prune *p, const struct store_entry *e, struc
         now_ms = p->store_ms;
     if (now_ms == NEVER_MS || e->is_prefix || e->modified_ms == 0 || e->modified_ms > now_ms - PRUNE_LEFTOVER_MS)
         return RC_OK;
-    if (p->leftover_count == p->leftover_room) {
-        size_t room = p->leftover_room == 0 ? 16 : p->leftover_room * 2;
-        char **more = mem_resize(p->leftovers, room, sizeof *more);
-
-        if (more == NULL)
-            return rc_raise(err, E_NOMEM, "list of %zu scratch objects", room);
-        p->leftovers = more;
-        p->leftover_room = room;
-    }
+    if (!mem_grow(&p->leftovers, p->leftover_count, &p->leftover_room, sizeof(char *)))
+        return rc_raise(err, E_NOMEM, "list of %zu scratch objects", p->leftover_count + 1);
     p->leftovers[p->leftover_count++] = mem_strdup(e->key);
     p->report->leftovers.objects++;
     p->report->leftovers.bytes += e->size;

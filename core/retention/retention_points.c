@@ -109,15 +109,8 @@ struct rc retention_points_add(struct retention *out, const struct retention_poi
         }
         return RC_OK;
     }
-    if (out->point_count == out->point_room) {
-        size_t room = out->point_room == 0 ? 32 : out->point_room * 2;
-        struct retention_point *more = mem_resize(out->points, room, sizeof *more);
-
-        if (more == NULL)
-            return rc_raise(err, E_NOMEM, "list of %zu promised states", room);
-        out->points = more;
-        out->point_room = room;
-    }
+    if (!mem_grow(&out->points, out->point_count, &out->point_room, sizeof *out->points))
+        return rc_raise(err, E_NOMEM, "list of %zu promised states", out->point_count + 1);
     out->points[out->point_count++] = *p;
     return RC_OK;
 }

@@ -6,28 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROOM_MIN = 64 };
-
-static struct rc grow(void *array, size_t count, size_t *room, size_t size, struct err *err)
-{
-    size_t more = *room == 0 ? ROOM_MIN : *room * 2;
-    void *old, *bigger;
-
-    if (count < *room)
-        return RC_OK;
-    memcpy(&old, array, sizeof old);
-    bigger = mem_resize(old, more, size);
-    if (bigger == NULL)
-        return rc_raise(err, E_NOMEM, "list of %zu objects to delete", more);
-    memcpy(array, &bigger, sizeof bigger);
-    *room = more;
-    return RC_OK;
-}
-
 struct rc retention_rest_drop(
     struct retention *out, const struct layout_key *key, uint64_t size, enum retention_reason reason, struct err *err)
 {
-    TRY(grow(&out->drops, out->drop_count, &out->drop_room, sizeof *out->drops, err));
+    if (!mem_grow(&out->drops, out->drop_count, &out->drop_room, sizeof *out->drops))
+        return rc_raise(err, E_NOMEM, "list of %zu objects to delete", out->drop_count + 1);
     out->drops[out->drop_count++] = (struct retention_drop){*key, size, reason};
     return RC_OK;
 }
@@ -173,7 +156,8 @@ static struct rc note_hole(struct rest *r, uint64_t first, uint64_t last, struct
     }
     if (known)
         return RC_OK;
-    TRY(grow(&r->out->ranges, r->out->range_count, &r->out->range_room, sizeof *r->out->ranges, err));
+    if (!mem_grow(&r->out->ranges, r->out->range_count, &r->out->range_room, sizeof *r->out->ranges))
+        return rc_raise(err, E_NOMEM, "list of %zu ranges of pruned commits", r->out->range_count + 1);
     r->out->ranges[r->out->range_count++] = range;
     return RC_OK;
 }

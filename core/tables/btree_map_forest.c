@@ -20,15 +20,8 @@ void btree_map_forest_damage(struct btree_map *m, const char *fmt, ...)
 
 struct rc btree_map_forest_add(struct btree_map_list *l, uint32_t pgno, struct err *err)
 {
-    if (l->count == l->room) {
-        size_t room = l->room == 0 ? 256 : 2 * l->room;
-        uint32_t *items = mem_resize(l->items, room, sizeof *items);
-
-        if (items == NULL)
-            return rc_raise(err, E_NOMEM, "map of pages: no memory for %zu", room);
-        l->items = items;
-        l->room = room;
-    }
+    if (!mem_grow(&l->items, l->count, &l->room, sizeof *l->items))
+        return rc_raise(err, E_NOMEM, "map of pages: no memory for %zu", l->count + 1);
     l->items[l->count++] = pgno;
     return RC_OK;
 }

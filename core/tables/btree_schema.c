@@ -189,18 +189,10 @@ static char *to_utf8(unsigned encoding, struct span text)
 
 static struct rc make_room(struct btree_schema *s, struct err *err)
 {
-    size_t room = s->room < 64 ? 64 : 2 * s->room;
-    struct btree_schema_object *more;
-
-    if (s->count < s->room)
-        return RC_OK;
     if (s->count >= BTREE_SCHEMA_OBJECTS_MAX)
         return rc_raise(err, E_UNSUPPORTED, "a database of more than %d tables and indexes", BTREE_SCHEMA_OBJECTS_MAX);
-    more = mem_resize(s->objects, room, sizeof *more);
-    if (more == NULL)
-        return rc_raise(err, E_NOMEM, "list of %zu tables and indexes", room);
-    s->objects = more;
-    s->room = room;
+    if (!mem_grow(&s->objects, s->count, &s->room, sizeof *s->objects))
+        return rc_raise(err, E_NOMEM, "list of %zu tables and indexes", s->count + 1);
     return RC_OK;
 }
 

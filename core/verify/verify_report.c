@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROOM_MIN = 16 };
-
 static const char *advice_for(enum verify_answer answer, enum layout_kind kind, uint32_t timeline)
 {
     if (answer == VERIFY_UNEXPECTED)
@@ -49,17 +47,8 @@ void verify_report_good(struct verify_job *j, const struct verify_work *t, enum 
 
 struct rc verify_report_grow(void *array, size_t count, size_t *room, size_t size, struct err *err)
 {
-    size_t more = *room == 0 ? ROOM_MIN : *room * 2;
-    void *old, *bigger;
-
-    if (count < *room)
-        return RC_OK;
-    memcpy(&old, array, sizeof old);
-    bigger = mem_resize(old, more, size);
-    if (bigger == NULL)
+    if (!mem_grow(array, count, room, size))
         return rc_raise(err, E_NOMEM, "verification of %zu objects", count);
-    memcpy(array, &bigger, sizeof bigger);
-    *room = more;
     return RC_OK;
 }
 

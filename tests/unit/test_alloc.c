@@ -39,6 +39,33 @@ static void test_overflow_is_refused(void **state)
     mem_free(p);
 }
 
+static void test_one_more(void **state)
+{
+    CLEANUP(mem_freep) uint32_t *items = NULL;
+    size_t count = 0, room = 0, resized = 0, full = SIZE_MAX / 2 + 1;
+
+    (void)state;
+    for (; count < 1000; count++) {
+        size_t before = room;
+
+        assert_true(mem_grow(&items, count, &room, sizeof *items));
+        assert_true(room > count && room >= before);
+        resized += room != before;
+        items[count] = (uint32_t)(count * 7);
+    }
+    assert_true(resized < 10); /* it doubles */
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(items[i], i * 7);
+    assert_false(mem_grow(&items, full, &full, sizeof *items)); /* twice of that is no number */
+    while (count < room)
+        items[count++] = 1;
+    mem_fail_after(1, true);
+    assert_false(mem_grow(&items, count, &room, sizeof *items));
+    mem_fail_after(0, false);
+    assert_int_equal(room, count); /* as before */
+    assert_int_equal(items[999], 6993);
+}
+
 static void test_strings(void **state)
 {
     char *a = mem_strdup("abc"), *b = mem_printf("%s-%d", a, 7);
@@ -87,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zeroed),
         cmocka_unit_test(test_overflow_is_refused),
+        cmocka_unit_test(test_one_more),
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_told_to_fail),
     };
