@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct restore_target {
     const struct fsys *fs;    /* borrowed */
@@ -151,6 +152,13 @@ static struct rc check_daemon(const struct restore_target *t, struct err *err)
     return RC_OK;
 }
 
+static bool is_link(const char *path)
+{
+    char first;
+
+    return readlink(path, &first, 1) >= 0;
+}
+
 static struct rc inspect(struct restore_target *t, bool force, struct err *err)
 {
     struct stat st;
@@ -160,6 +168,9 @@ static struct rc inspect(struct restore_target *t, bool force, struct err *err)
     t->exists = t->fs->stat(t->fs, t->path, &st) == 0;
     if (!t->exists && errno != ENOENT)
         return rc_raise_sys(err, rc_from_errno(errno), errno, "stat %s", t->path);
+    if (!t->exists && is_link(t->path))
+        return rc_raise(
+            err, E_CONFIG, "%s is a symbolic link to a file that is not there: name that file instead", t->path);
     if (!t->exists)
         return RC_OK;
     if (!S_ISREG(st.st_mode))
@@ -187,7 +198,7 @@ struct rc restore_target_open(
     t->held = opts->held;
     t->path = resolve(opts->output);
     t->state_base = opts->state_base;
-    t->state_dir = local_place_dir(opts->output, opts->state_base);
+    t->state_dir = local_place_dir(t->path, opts->state_base); /* of the file itself, whatever link leads to it */
     TRY(inspect(t, opts->force || opts->in_place, err));
     *out = MOVE(t);
     return RC_OK;

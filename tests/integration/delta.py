@@ -14,7 +14,7 @@ import subprocess
 import time
 
 from lib.case import wait_until
-from lib.daemon import restore
+from lib.daemon import Daemon, restore
 from lib.history import fingerprint_file
 from lib.scene import Scene
 from lib.tap import Skip, check, diag, equal
@@ -194,6 +194,29 @@ def pasted(case):
         check(os.path.exists(path), f"{path} is gone")
 
 
+def linked(case):
+    """Through a link: the file behind it is replaced, its own local state with it, and its daemon is found; a link to nothing is told at once."""
+    story = Story(case)
+    story.put(story.tip - 1)
+    link = case.path("link.db")
+    os.symlink(story.target, link)
+    daemon = Daemon(case, story.target, story.url, args=("--fork",)).start()
+    shown = restore(case, story.url, link, "--force", expect=BUSY)
+    check(f"is replicated by a weir daemon (process {daemon.pid})" in shown.stderr, shown.stderr)
+    daemon.stop()
+    before = set(os.listdir(story.target + "-weir"))  # names of its files are new with each state
+    done = restore(case, story.url, link, "--force", "--keep-old")
+    check(os.path.islink(link), "the link is gone")
+    check(not os.path.exists(link + "-weir"), "a local state beside the link")
+    check(set(os.listdir(story.target + "-weir")) - before, "the file has the local state of the old one")
+    check(f"{story.target}-weir" in done.stdout.split(", then: ")[1], done.stdout)
+    story.expect()
+    os.symlink(case.path("nowhere"), case.path("dangling"))
+    shown = restore(case, story.url, case.path("dangling"), expect=REFUSED)
+    check("symbolic link to a file that is not there" in shown.stderr, shown.stderr)
+    check(not os.path.exists(case.path("nowhere")), "it was made")
+
+
 def owners(case):
     """A file that root makes in somebody else's folder is not the application's: that is said, and only then."""
     if os.getuid() != 0:
@@ -294,6 +317,7 @@ def cases(_options):
         ("a file in use, and its log", busy),
         ("the old file is kept", kept),
         ("the way back is pasted", pasted),
+        ("through a link", linked),
         ("a file of root", owners),
         ("kill -9", killed),
         ("a store that fails", interrupted),
