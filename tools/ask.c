@@ -130,9 +130,12 @@ struct rc ask_folder(const struct fsys *fs, const char *dir, const char *state_b
 static struct rc nobody(const struct fsys *fs, const char *database, struct err *err)
 {
     struct stat st;
+    bool there = fs->stat(fs, database, &st) == 0;
 
-    if (fs->stat(fs, database, &st) != 0 && errno == ENOENT)
+    if (!there && errno == ENOENT)
         return rc_raise(err, E_CANCELED, "no weir process replicates %s, and there is no such file", database);
+    if (there && S_ISDIR(st.st_mode))
+        return rc_raise(err, E_CONFIG, "%s is a folder: name a database in it", database);
     return rc_raise(err, E_CANCELED, "no weir process replicates %s", database);
 }
 

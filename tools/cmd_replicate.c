@@ -17,7 +17,7 @@ static int parse_and_run(struct replication *f, int argc, char **argv)
             "and more than the environment and the file.  SIGHUP reads the file again.\n"
             "\n"
             "A database may be made later by its application: weir waits for it. What weir remembers of a database is "
-            "in the directory DB-weir beside it.\n"
+            "in the directory DB-weir beside it, or below the state-dir of the configuration.\n"
             "\n"
             "Exit status 0 after a signal means that everything was shipped; 5 that another writer owns a replica.",
         .examples = "  weir replicate\n"

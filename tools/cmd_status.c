@@ -422,8 +422,9 @@ int cmd_status(int argc, char **argv, const struct fsys *fs)
             "Are the backups alive, and how far behind are they?  Of one database, or of all in the "
             "configuration.\n"
             "\n"
-            "Exit status 0: they are replicated and nothing is wrong; 1: no daemon runs, or something is wrong; 5: "
-            "another writer owns a replica.",
+            "Exit status 0: they are replicated and nothing is wrong; 1: no daemon runs, or something is wrong; 2: the "
+            "configuration cannot be used, and it may be what says where the daemon is; 5: another writer owns a "
+            "replica.",
         .examples = "  weir status\n"
                     "  weir status /var/lib/app/app.db --watch\n"
                     "  weir status -c weir.yml --json\n",

@@ -173,6 +173,8 @@ def mistyped(case):
     for command in ("sync", "snapshot"):
         check("and there is no such file" in case.weir(command, case.path("appp.db"), expect=FAILED).stderr, command)
         check("no such file" not in case.weir(command, db, expect=FAILED).stderr, command)
+    for command in ("sync", "snapshot", "status"):
+        check("is a folder: name a database in it" in case.weir(command, case.path(), expect=USAGE).stderr, command)
     check("and there is no such file" in case.weir("status", case.path("appp.db"), expect=FAILED).stdout, "status")
     check("did you mean 'status'?" in case.weir("statsu", expect=USAGE).stderr, "a command")
     check("name its URL" in case.weir("check", db, expect=USAGE).stderr, "a database without its URL")
