@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "digest.h"
 #include "seg.h"
+#include "sorted.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -204,15 +205,7 @@ void fold_fini(struct fold *f)
 
 const struct fold_row *fold_find(const struct fold *f, uint64_t txid)
 {
-    size_t low = 0, high = f->count;
+    size_t at = SORTED_AT(f->rows, f->count, last_txid, txid);
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (f->rows[middle].last_txid < txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < f->count && f->rows[low].first_txid <= txid ? &f->rows[low] : NULL;
+    return at < f->count && f->rows[at].first_txid <= txid ? &f->rows[at] : NULL;
 }

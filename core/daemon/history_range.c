@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "plan.h"
+#include "sorted.h"
 
 #include <stdlib.h>
 
@@ -64,17 +65,9 @@ static struct rc collect_states(struct finder *f, struct err *err)
 
 static bool is_snapshot(const struct catalog_timeline *t, uint64_t txid)
 {
-    size_t low = 0, high = t->snapshot_count;
+    size_t at = SORTED_AT(t->snapshots, t->snapshot_count, txid, txid);
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (t->snapshots[middle].txid < txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < t->snapshot_count && t->snapshots[low].txid == txid;
+    return at < t->snapshot_count && t->snapshots[at].txid == txid;
 }
 
 /* --- stretches of log --------------------------------------------------------------------------------------------- */

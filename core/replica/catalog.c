@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "catalog_build.h"
 #include "catalog_read.h"
+#include "sorted.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -47,17 +48,9 @@ void catalog_freep(struct catalog **c)
 
 const struct catalog_timeline *catalog_timeline(const struct catalog *c, uint32_t number)
 {
-    size_t low = 0, high = c->timeline_count;
+    size_t at = SORTED_AT(c->timelines, c->timeline_count, number, number);
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (c->timelines[middle].number < number)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < c->timeline_count && c->timelines[low].number == number ? &c->timelines[low] : NULL;
+    return at < c->timeline_count && c->timelines[at].number == number ? &c->timelines[at] : NULL;
 }
 
 const struct catalog_timeline *catalog_newest(const struct catalog *c)

@@ -2,6 +2,7 @@
 #include "plan_map.h"
 
 #include "alloc.h"
+#include "sorted.h"
 
 #include <stdlib.h>
 
@@ -79,17 +80,7 @@ struct rc plan_map_make(
 
 size_t plan_map_base_at(const struct plan_map *m, uint64_t txid)
 {
-    size_t low = 0, high = m->base_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (m->bases[middle].txid < txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return SORTED_AT(m->bases, m->base_count, txid, txid);
 }
 
 size_t plan_map_step_behind(const struct plan_map *m, uint64_t txid)

@@ -2,6 +2,7 @@
 #include "plan_search.h"
 
 #include "alloc.h"
+#include "sorted.h"
 
 #include <assert.h>
 
@@ -113,21 +114,14 @@ static struct rc enter_by_bases(struct search *s, size_t here, struct err *err)
 static void add_parts(const struct plan_map *m, const struct catalog_step *step, struct plan_leg *leg)
 {
     const struct catalog_timeline *t = catalog_timeline(m->catalog, step->timeline);
-    size_t low = 0, high = t->large_count;
+    size_t at;
 
     if (catalog_step_is_fold(step))
         return;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (t->large[middle].first_txid < step->first_txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low < t->large_count && t->large[low].first_txid == step->first_txid) {
-        leg->bytes += t->large[low].size;
-        leg->requests += t->large[low].part_count;
+    at = SORTED_AT(t->large, t->large_count, first_txid, step->first_txid);
+    if (at < t->large_count && t->large[at].first_txid == step->first_txid) {
+        leg->bytes += t->large[at].size;
+        leg->requests += t->large[at].part_count;
     }
 }
 

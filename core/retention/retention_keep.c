@@ -2,6 +2,7 @@
 #include "retention_keep.h"
 
 #include "alloc.h"
+#include "sorted.h"
 
 #include <string.h>
 
@@ -56,17 +57,7 @@ void retention_keep_freep(struct retention_keep **k)
 
 static size_t log_at(const struct catalog_timeline *t, uint64_t txid)
 {
-    size_t low = 0, high = t->log_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (t->logs[middle].first_txid < txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return SORTED_AT(t->logs, t->log_count, first_txid, txid);
 }
 
 static struct retention_kept_timeline *kept_of(

@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "prefetch.h"
+#include "sorted.h"
 #include "verify_report.h"
 
 #include <inttypes.h>
@@ -105,17 +106,9 @@ static struct verify_fold_key *find_fold(struct verify_work *t, const struct cat
 
 static struct verify_log_key *find_log(struct verify_work *t, uint64_t first_txid)
 {
-    size_t low = 0, high = t->log_count;
+    size_t at = SORTED_AT(t->logs, t->log_count, first_txid, first_txid);
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (t->logs[middle].first_txid < first_txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < t->log_count && t->logs[low].first_txid == first_txid ? &t->logs[low] : NULL;
+    return at < t->log_count && t->logs[at].first_txid == first_txid ? &t->logs[at] : NULL;
 }
 
 void verify_fold_judged(struct verify_work *t, const struct catalog_step *step)

@@ -2,6 +2,7 @@
 #include "verify_report.h"
 
 #include "alloc.h"
+#include "sorted.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -135,21 +136,13 @@ struct rc verify_report_loss(
 
 bool verify_report_reaches(struct verify_job *j, const struct verify_work *t, uint64_t txid)
 {
-    size_t low = 0, high;
+    size_t at;
 
     /* Parents have lower numbers, so this ends. */
     while (t != NULL && t->origin_ok && t->origin.parent != 0 && txid <= t->origin.fork_txid)
         t = verify_intern_find(j, t->origin.parent);
     if (t == NULL || t->out == NULL)
         return false;
-    high = t->out->range_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (t->out->ranges[middle].last_txid < txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < t->out->range_count && t->out->ranges[low].first_txid <= txid;
+    at = SORTED_AT(t->out->ranges, t->out->range_count, last_txid, txid);
+    return at < t->out->range_count && t->out->ranges[at].first_txid <= txid;
 }

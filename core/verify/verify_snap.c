@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "digest.h"
 #include "snap_hashes.h"
+#include "sorted.h"
 #include "verify_report.h"
 
 #include <assert.h>
@@ -358,18 +359,10 @@ static struct rc read_all(
 /* Does any merge from number `from` on build on this state? */
 static bool is_base(const struct verify_work *t, uint64_t txid, size_t from)
 {
-    size_t low = 0, high = t->base_count;
+    size_t at = SORTED_AT(t->bases, t->base_count, txid, txid);
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (t->bases[middle].txid < txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; low < t->base_count && t->bases[low].txid == txid; low++)
-        if (t->bases[low].snap >= from)
+    for (; at < t->base_count && t->bases[at].txid == txid; at++)
+        if (t->bases[at].snap >= from)
             return true;
     return false;
 }

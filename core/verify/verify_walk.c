@@ -2,6 +2,7 @@
 #include "verify_walk.h"
 
 #include "alloc.h"
+#include "sorted.h"
 #include "verify_origin.h"
 #include "verify_pruned.h"
 #include "verify_report.h"
@@ -55,17 +56,7 @@ static struct rc begin(struct verify_walk *w, const struct seg_info *first, stru
 /* The first part that belongs to a segment at or behind `txid`. */
 static size_t part_at(const struct verify_work *t, uint64_t txid)
 {
-    size_t low = 0, high = t->part_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (t->parts[middle].first_txid < txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return SORTED_AT(t->parts, t->part_count, first_txid, txid);
 }
 
 /* Parts of segments [first, last], which cannot be read. */
@@ -89,17 +80,7 @@ void verify_walk_claim_part(struct verify_work *t, const char *key)
 
 static size_t snap_at(const struct verify_work *t, uint64_t txid)
 {
-    size_t low = 0, high = t->snap_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (t->snaps[middle].txid < txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return SORTED_AT(t->snaps, t->snap_count, txid, txid);
 }
 
 /* Does a restore get the state from it? */
@@ -140,18 +121,10 @@ static void refute(struct verify_walk *w, struct verify_snap_key *s, uint64_t tx
 static void compare_bases(struct verify_walk *w, uint64_t txid, uint64_t checksum, const struct nonce *writer)
 {
     struct verify_work *t = w->timeline;
-    size_t low = 0, high = t->base_count;
+    size_t at = SORTED_AT(t->bases, t->base_count, txid, txid);
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (t->bases[middle].txid < txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; low < t->base_count && t->bases[low].txid == txid; low++) {
-        struct verify_snap_key *s = &t->snaps[t->bases[low].snap];
+    for (; at < t->base_count && t->bases[at].txid == txid; at++) {
+        struct verify_snap_key *s = &t->snaps[t->bases[at].snap];
 
         if (s->usable && s->base_checksum != checksum)
             refute(w, s, txid, s->base_checksum, checksum, writer);
