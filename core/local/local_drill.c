@@ -2,9 +2,8 @@
 #include "local_drill.h"
 
 #include "alloc.h"
-#include "strx.h"
+#include "local_fields.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,9 +20,7 @@ struct rc local_drill_write(const struct fsys *fs, const char *dir, const struct
     CLEANUP(buf_fini) struct buf text;
 
     buf_init(&text, TEXT_MAX);
-    buf_text(&text, head);
-    for (size_t i = 0; i < FIELDS; i++)
-        buf_printf(&text, "%s %" PRIu64 "\n", names[i], values[i]);
+    local_fields_write(&text, head, names, FIELDS, values);
     for (const char *p = d->why; *p != 0; p++)
         buf_u8(&text, (uint8_t)(*p == '\n' ? ' ' : *p)); /* one line */
     buf_text(&text, "\n");
@@ -31,29 +28,13 @@ struct rc local_drill_write(const struct fsys *fs, const char *dir, const struct
     return fsys_write_atomic(fs, path, text.data, text.size, 0600, err);
 }
 
-/* "name value\n", each in its place, and a line of text behind them. */
+/* The fields, and a line of text behind them. */
 static bool parse(char *text, uint64_t values[FIELDS], char **why)
 {
-    struct err ignored;
-    char *end;
-
-    for (size_t i = 0; i < FIELDS; i++) {
-        size_t n = strlen(names[i]);
-
-        end = strchr(text, '\n');
-        if (end == NULL || strncmp(text, names[i], n) != 0 || text[n] != ' ')
-            return false;
-        *end = 0;
-        if (rc_failed(strx_u64(text + n + 1, 0, INT64_MAX, &values[i], &ignored)))
-            return false;
-        text = end + 1;
-    }
-    end = strchr(text, '\n');
-    if (end == NULL || end[1] != 0 || end - text >= ERR_MSG_SIZE)
+    if (!local_fields_take(&text, names, FIELDS, values))
         return false;
-    *end = 0;
-    *why = text;
-    return true;
+    *why = local_fields_line(&text);
+    return *why != NULL && *text == 0 && strlen(*why) < ERR_MSG_SIZE;
 }
 
 void local_drill_read(const struct fsys *fs, const char *dir, struct local_drill *out)
@@ -61,17 +42,12 @@ void local_drill_read(const struct fsys *fs, const char *dir, struct local_drill
     CLEANUP(mem_freep) char *path = mem_printf("%s/drilled", dir);
     CLEANUP(buf_fini) struct buf text;
     uint64_t v[FIELDS];
-    struct err ignored;
-    char *why = NULL;
+    char *at, *why = NULL;
 
     *out = (struct local_drill){0};
     buf_init(&text, TEXT_MAX);
-    if (rc_failed(fsys_read_file(fs, path, &text, &ignored)))
-        return;
-    buf_put(&text, "", 1);
-    if (rc_failed(buf_check(&text, path, &ignored)) || strlen((const char *)text.data) + 1 != text.size
-        || strncmp((const char *)text.data, head, sizeof head - 1) != 0
-        || !parse((char *)text.data + sizeof head - 1, v, &why) || v[2] > UINT32_MAX)
+    at = local_fields_read(fs, path, head, &text);
+    if (at == NULL || !parse(at, v, &why) || v[2] > UINT32_MAX)
         return;
     *out = (struct local_drill){.tried_ms = (int64_t)v[0],
         .good_ms = (int64_t)v[1],

@@ -2,6 +2,8 @@
 #include "local_scrub.h"
 
 #include "alloc.h"
+#include "local_fields.h"
+#include "sorted.h"
 #include "strx.h"
 
 #include <assert.h>
@@ -25,17 +27,7 @@ void local_scrub_fini(struct local_scrub *n)
 /* Where the page is, or would be. */
 static uint32_t place_of(const struct local_scrub *n, uint32_t pgno)
 {
-    uint32_t low = 0, high = n->count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (n->pages[middle].pgno < pgno)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return (uint32_t)SORTED_AT(n->pages, n->count, pgno, pgno);
 }
 
 struct local_scrub_page *local_scrub_find(const struct local_scrub *n, uint32_t pgno)
@@ -77,9 +69,7 @@ struct rc local_scrub_write(const struct fsys *fs, const char *dir, const struct
     CLEANUP(buf_fini) struct buf text;
 
     buf_init(&text, TEXT_MAX);
-    buf_text(&text, head);
-    for (size_t i = 0; i < FIELDS; i++)
-        buf_printf(&text, "%s %" PRIu64 "\n", names[i], values[i]);
+    local_fields_write(&text, head, names, FIELDS, values);
     for (uint32_t i = 0; i < n->count; i++) {
         const struct local_scrub_page *p = &n->pages[i];
 
@@ -90,28 +80,6 @@ struct rc local_scrub_write(const struct fsys *fs, const char *dir, const struct
     buf_text(&text, "end\n");
     TRY(buf_check(&text, path, err));
     return fsys_write_atomic(fs, path, text.data, text.size, 0600, err);
-}
-
-/* The line at *text, which is moved on behind it; NULL: there is none. */
-static char *next_line(char **text)
-{
-    char *line = *text, *end = strchr(line, '\n');
-
-    if (end == NULL)
-        return NULL;
-    *end = 0;
-    *text = end + 1;
-    return line;
-}
-
-static bool parse_field(char **text, const char *name, uint64_t *out)
-{
-    const char *line = next_line(text);
-    size_t n = strlen(name);
-    struct err ignored;
-
-    return line != NULL && strncmp(line, name, n) == 0 && line[n] == ' '
-           && !rc_failed(strx_u64(line + n + 1, 0, INT64_MAX, out, &ignored));
 }
 
 /* "damaged PAGE WANT HAVE TXID FOUND" */
@@ -148,9 +116,8 @@ static bool parse(char *text, struct local_scrub *out)
     uint64_t v[FIELDS];
     char *line;
 
-    for (size_t i = 0; i < FIELDS; i++)
-        if (!parse_field(&text, names[i], &v[i]))
-            return false;
+    if (!local_fields_take(&text, names, FIELDS, v))
+        return false;
     *out = (struct local_scrub){.next = v[0] > 0 ? v[0] : 1,
         .began_ms = (int64_t)v[1],
         .passed_ms = (int64_t)v[2],
@@ -159,7 +126,7 @@ static bool parse(char *text, struct local_scrub *out)
         .inode = v[5],
         .unlisted = v[6],
         .unlisted_last = v[7]};
-    while ((line = next_line(&text)) != NULL && strcmp(line, "end") != 0)
+    while ((line = local_fields_line(&text)) != NULL && strcmp(line, "end") != 0)
         if (!parse_page(line, out))
             return false;
     return line != NULL && *text == 0;
@@ -169,16 +136,12 @@ void local_scrub_read(const struct fsys *fs, const char *dir, struct local_scrub
 {
     CLEANUP(mem_freep) char *path = mem_printf("%s/scrubbed", dir);
     CLEANUP(buf_fini) struct buf text;
-    struct err ignored;
+    char *at;
 
     *out = (struct local_scrub){.next = 1};
     buf_init(&text, TEXT_MAX);
-    if (rc_failed(fsys_read_file(fs, path, &text, &ignored)))
-        return;
-    buf_put(&text, "", 1);
-    if (!rc_failed(buf_check(&text, path, &ignored)) && strlen((const char *)text.data) + 1 == text.size
-        && strncmp((const char *)text.data, head, sizeof head - 1) == 0
-        && parse((char *)text.data + sizeof head - 1, out))
+    at = local_fields_read(fs, path, head, &text);
+    if (at == NULL || parse(at, out))
         return;
     local_scrub_fini(out);
     *out = (struct local_scrub){.next = 1};
