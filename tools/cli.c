@@ -134,11 +134,17 @@ int cli_finish(const char *command, int status)
     return status != 0 ? status : 1;
 }
 
-static enum cli_outcome bad(const struct cli *cli, const char *what)
+enum outcome {
+    RUN,
+    HELP, /* printed */
+    BAD,  /* complained */
+};
+
+static enum outcome bad(const struct cli *cli, const char *what)
 {
     cli_complain(cli->command, "%s", what);
     (void)fprintf(stderr, "Try 'weir %s --help'.\n", cli->command);
-    return CLI_BAD;
+    return BAD;
 }
 
 /* --- parsing -------------------------------------------------------------------------------------------------------
@@ -174,7 +180,7 @@ static int index_of_letter(const struct cli *cli, int code)
     return i;
 }
 
-static enum cli_outcome take_option(const struct cli *cli, int index, bool *seen)
+static enum outcome take_option(const struct cli *cli, int index, bool *seen)
 {
     const struct cli_option *o = &cli->options[index];
     char text[ERR_MSG_SIZE + 64];
@@ -189,16 +195,16 @@ static enum cli_outcome take_option(const struct cli *cli, int index, bool *seen
         *o->given = true;
     if (o->argument == NULL) {
         *(bool *)o->target = true;
-        return CLI_RUN;
+        return RUN;
     }
     if (rc_failed(o->parse(optarg, o->target, &err))) {
         (void)snprintf(text, sizeof text, "--%s: %s", o->name, err.msg);
         return bad(cli, text);
     }
-    return CLI_RUN;
+    return RUN;
 }
 
-static enum cli_outcome take_operands(const struct cli *cli, int argc, char **argv)
+static enum outcome take_operands(const struct cli *cli, int argc, char **argv)
 {
     char text[512];
 
@@ -216,10 +222,10 @@ static enum cli_outcome take_operands(const struct cli *cli, int argc, char **ar
             return bad(cli, "an empty argument");
         cli->operands[i] = argv[i];
     }
-    return CLI_RUN;
+    return RUN;
 }
 
-static enum cli_outcome refuse(const struct cli *cli, int code, char **argv)
+static enum outcome refuse(const struct cli *cli, int code, char **argv)
 {
     char text[512];
 
@@ -232,7 +238,7 @@ static enum cli_outcome refuse(const struct cli *cli, int code, char **argv)
     return bad(cli, text);
 }
 
-enum cli_outcome cli_parse(const struct cli *cli, int argc, char **argv)
+static enum outcome parse(const struct cli *cli, int argc, char **argv)
 {
     struct option table[OPTIONS_MAX + 2];
     char letters[2 * OPTIONS_MAX + 2];
@@ -241,27 +247,35 @@ enum cli_outcome cli_parse(const struct cli *cli, int argc, char **argv)
 
     if (argc == 2 && strcmp(argv[1], "--describe") == 0) {
         describe_cli(cli);
-        return CLI_HELP;
+        return HELP;
     }
     (void)make_long(cli, table, letters);
     optind = 0; /* glibc: start anew, also with another table */
     opterr = 0;
     while ((code = getopt_long(argc, argv, letters, table, NULL)) != -1) {
-        enum cli_outcome outcome;
+        enum outcome outcome;
         int index;
 
         if (code == HELP_CODE) {
             print_help(cli);
-            return CLI_HELP;
+            return HELP;
         }
         if (code == '?' || code == ':')
             return refuse(cli, code, argv);
         index = code >= OPTION_BASE ? code - OPTION_BASE : index_of_letter(cli, code);
         outcome = take_option(cli, index, &seen[index]);
-        if (outcome != CLI_RUN)
+        if (outcome != RUN)
             return outcome;
     }
     return take_operands(cli, argc - optind, argv + optind);
+}
+
+bool cli_parse(const struct cli *cli, int argc, char **argv, int *status)
+{
+    const enum outcome outcome = parse(cli, argc, argv);
+
+    *status = outcome == BAD ? rc_exit_status(E_CONFIG) : 0;
+    return outcome == RUN;
 }
 
 /* --- values --------------------------------------------------------------------------------------------------------
@@ -302,6 +316,24 @@ struct rc cli_size(const char *text, void *target, struct err *err)
 struct rc cli_duration(const char *text, void *target, struct err *err)
 {
     return strx_duration_ms(text, target, err);
+}
+
+struct rc cli_duration_or_off(const char *text, void *target, struct err *err)
+{
+    uint64_t ignored;
+
+    if (strcmp(text, "off") != 0)
+        TRY(strx_duration_ms(text, &ignored, err));
+    return cli_text(text, target, err);
+}
+
+struct rc cli_count_or_off(const char *text, void *target, struct err *err)
+{
+    uint64_t ignored;
+
+    if (strcmp(text, "off") != 0)
+        TRY(strx_u64(text, 1, UINT32_MAX, &ignored, err));
+    return cli_text(text, target, err);
 }
 
 struct rc cli_time(const char *text, void *target, struct err *err)

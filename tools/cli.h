@@ -8,7 +8,8 @@
  *         {0, "force", NULL, "replace an existing file", NULL, &force},           a flag: target is a bool
  *         {0},
  *     };
- *     switch (cli_parse(&cli, argc, argv, &status)) ...
+ *     if (!cli_parse(&cli, argc, argv, &status))
+ *         return status;
  *
  * Every value is parsed strictly and in whole.  An option that is given twice is an error, but for one with
  * `many`.  "--help" is always there.
@@ -44,12 +45,8 @@ struct cli {
     int operand_min, operand_max;
 };
 
-enum cli_outcome {
-    CLI_RUN,
-    CLI_HELP, /* printed: exit 0 */
-    CLI_BAD,  /* complained: exit 2 */
-};
-enum cli_outcome cli_parse(const struct cli *cli, int argc, char **argv);
+/* True: go on.  False: help was printed, or what is wrong was complained about; the command ends with `*status`. */
+bool cli_parse(const struct cli *cli, int argc, char **argv, int *status);
 
 /* Parsers; the target's type is in the comment. */
 struct rc cli_text(const char *text, void *target, struct err *err);     /* const char *; not empty */
@@ -58,7 +55,10 @@ struct rc cli_count(const char *text, void *target, struct err *err);    /* uint
 struct rc cli_timeline(const char *text, void *target, struct err *err); /* uint32_t; 1 and up */
 struct rc cli_size(const char *text, void *target, struct err *err);     /* uint64_t */
 struct rc cli_duration(const char *text, void *target, struct err *err); /* uint64_t, ms */
-struct rc cli_time(const char *text, void *target, struct err *err);     /* int64_t, ms since 1970 */
+/* const char *, the text itself; as checked, or "off" */
+struct rc cli_duration_or_off(const char *text, void *target, struct err *err);
+struct rc cli_count_or_off(const char *text, void *target, struct err *err); /* 1 and up */
+struct rc cli_time(const char *text, void *target, struct err *err);         /* int64_t, ms since 1970 */
 
 /* "weir restore: ..." to stderr. */
 PRINTF(2, 3) void cli_complain(const char *command, const char *fmt, ...);

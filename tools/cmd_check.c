@@ -286,9 +286,9 @@ int cmd_check(int argc, char **argv, const struct fsys *fs)
         .operand_min = 0,
         .operand_max = 2,
     };
-    enum cli_outcome outcome = cli_parse(&cli, argc, argv);
+    int status;
 
-    if (outcome != CLI_RUN)
-        return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     return check_command(&r);
 }

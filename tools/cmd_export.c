@@ -2,6 +2,7 @@
 #include "alloc.h"
 #include "cli.h"
 #include "commands.h"
+#include "moment.h"
 #include "object_file.h"
 #include "plain_url.h"
 #include "progress.h"
@@ -21,8 +22,8 @@
 struct request {
     const struct fsys *fs;
     const char *source, *dest, *file, *scratch_dir;
-    bool json, by_before;
-    uint64_t before;
+    bool json;
+    struct moment moment;
     struct scratch *scratch; /* owned; for an object */
     struct progress progress;
     struct plain_url to; /* owned */
@@ -126,23 +127,9 @@ static void print(const struct request *r)
         r->dest, strx_format_size((uint64_t)p->page_size * p->page_count, size));
 }
 
-/* What is wrong with the options, or NULL. */
-static const char *check_options(struct request *r)
-{
-    if (r->restore.by_txid + r->restore.by_time + r->by_before > 1)
-        return "--txid, --timestamp and --before exclude each other";
-    if (r->by_before && r->before == 1)
-        return "--before 1: there is no state before the first commit";
-    if (r->by_before) {
-        r->restore.by_txid = true;
-        r->restore.txid = r->before - 1;
-    }
-    return NULL;
-}
-
 static int export_command(struct request *r)
 {
-    const char *wrong = check_options(r);
+    const char *wrong = moment_check(&r->moment, &r->restore);
     struct err err;
     struct rc rc;
 
@@ -164,10 +151,9 @@ int cmd_export(int argc, char **argv, const struct fsys *fs)
     struct request r = {.fs = fs, .restore = {.verify = RESTORE_VERIFY_STATE}};
     const char *operands[2] = {0};
     const struct cli_option options[] = {
-        {0, "txid", "N", "the state after commit N; default: the newest", cli_u64, &r.restore.txid, &r.restore.by_txid},
-        {0, "timestamp", "TIME", "the last commit at or before this time, like 2026-11-21T02:01:21Z", cli_time,
-            &r.restore.time_ms, &r.restore.by_time},
-        {0, "before", "N", "the state just before commit N (weir log finds it)", cli_u64, &r.before, &r.by_before},
+        MOMENT_TXID_OPTION(&r.restore),
+        MOMENT_TIME_OPTION(&r.restore),
+        MOMENT_BEFORE_OPTION(&r.moment),
         {0, "timeline", "N", "the timeline to take it from; default: the newest", cli_timeline, &r.restore.timeline,
             NULL},
         {0, "force", NULL, "replace what is there", NULL, &r.restore.force, NULL},
@@ -195,10 +181,10 @@ int cmd_export(int argc, char **argv, const struct fsys *fs)
         .operand_min = 2,
         .operand_max = 2,
     };
-    enum cli_outcome outcome = cli_parse(&cli, argc, argv);
+    int status;
 
-    if (outcome != CLI_RUN)
-        return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     r.source = operands[0];
     r.dest = operands[1];
     return export_command(&r);

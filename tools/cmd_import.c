@@ -192,10 +192,10 @@ int cmd_import(int argc, char **argv, const struct fsys *fs)
         .operand_min = 2,
         .operand_max = 2,
     };
-    enum cli_outcome outcome = cli_parse(&cli, argc, argv);
+    int status;
 
-    if (outcome != CLI_RUN)
-        return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     r.source = operands[0];
     r.url = operands[1];
     return import_command(&r);

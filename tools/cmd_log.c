@@ -275,11 +275,11 @@ int cmd_log(int argc, char **argv, const struct fsys *fs)
         .operand_min = 1,
         .operand_max = 1,
     };
-    enum cli_outcome outcome = cli_parse(&cli, argc, argv);
+    int status;
     struct err err;
 
-    if (outcome != CLI_RUN)
-        return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     if (l.tables.scratch_dir != NULL && !log_tables_on(&l.tables)) {
         cli_complain(COMMAND, "--scratch goes with --tables or --table");
         return rc_exit_status(E_CONFIG);

@@ -11,6 +11,7 @@
 #include "retention_print.h"
 #include "session.h"
 #include "settings.h"
+#include "sorted.h"
 #include "strx.h"
 
 #include <inttypes.h>
@@ -54,21 +55,13 @@ static bool can_restore(const struct catalog *c, uint32_t timeline, uint64_t txi
 /* A segment, or the inside of a fold, where it is not known from the listing. */
 static bool log_begins_at(const struct catalog_timeline *t, uint64_t txid)
 {
-    size_t low = 0, high = t->log_count;
+    size_t at = SORTED_AT(t->logs, t->log_count, first_txid, txid);
 
     for (size_t i = 0; i < t->fold_count; i++)
         if (t->folds[i].first_txid <= txid && txid <= t->folds[i].last_txid)
             return true;
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (t->logs[middle].first_txid < txid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < t->log_count && t->logs[low].first_txid == txid;
+    return at < t->log_count && t->logs[at].first_txid == txid;
 }
 
 /* Of the log that reaches up to the tip: what lies before a pruned range is there for single states. */
@@ -468,11 +461,11 @@ int cmd_ls(int argc, char **argv, const struct fsys *fs)
         .operand_min = 1,
         .operand_max = 1,
     };
-    enum cli_outcome outcome = cli_parse(&cli, argc, argv);
+    int status;
     struct err err;
 
-    if (outcome != CLI_RUN)
-        return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     if (rc_failed(find_retention(&l, fs, file, source, &err))
         || rc_failed(session_run_with(fs, file, source, run, &l, &err)))
         return cli_fail(COMMAND, &err);

@@ -200,9 +200,9 @@ int cmd_prune(int argc, char **argv, const struct fsys *fs)
         .operand_min = 1,
         .operand_max = 1,
     };
-    enum cli_outcome outcome = cli_parse(&cli, argc, argv);
+    int status;
 
-    if (outcome != CLI_RUN)
-        return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     return prune(&r, fs, given[0] || given[1] || given[2] || given[3]);
 }

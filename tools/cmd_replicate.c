@@ -29,18 +29,12 @@ static int parse_and_run(struct replication *f, int argc, char **argv)
         .operand_min = 0,
         .operand_max = REPLICATION_OPERANDS,
     };
-
     struct err err;
+    int status;
 
     (void)replication_options(f, options); /* all there are */
-    switch (cli_parse(&cli, argc, argv)) {
-    case CLI_HELP:
-        return 0;
-    case CLI_BAD:
-        return rc_exit_status(E_CONFIG);
-    case CLI_RUN:
-        break;
-    }
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     return rc_failed(replication_run(f, NULL, &err)) ? cli_fail(COMMAND, &err) : 0;
 }
 

@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "commands.h"
 #include "follow_print.h"
+#include "moment.h"
 #include "restore.h"
 #include "session.h"
 #include "settings.h"
@@ -35,8 +36,7 @@ struct request {
     char *state_base; /* owned: below which local states are; NULL: beside the output */
     struct restore_opts opts;
     struct restore_report report;
-    uint64_t before; /* --before */
-    bool by_before;
+    struct moment moment;
     bool json, if_db_not_exists, if_replica_exists;
     uint64_t progress_ms; /* monotonic, when it was printed last */
     bool progress_shown;
@@ -293,7 +293,7 @@ static const char *check_follow(const struct request *r)
 {
     if (!r->follow)
         return r->by_interval || r->by_log_limit ? "--interval and --log-limit are for --follow" : NULL;
-    if (r->opts.by_txid || r->opts.by_time || r->by_before || r->opts.timeline != 0)
+    if (r->opts.by_txid || r->opts.by_time || r->moment.by_before || r->opts.timeline != 0)
         return "--follow follows the newest state: it takes no --txid, --timestamp, --before or --timeline";
     if (r->opts.dry_run || r->if_db_not_exists || r->if_replica_exists || !r->opts.with_state)
         return "--follow excludes --dry-run, --if-db-not-exists, --if-replica-exists and --no-state";
@@ -361,19 +361,14 @@ static int restore(struct request *r, const char *source)
 /* Options that cannot stand together or need another; what is wrong, or NULL. */
 static const char *check_options(struct request *r)
 {
+    const char *wrong;
+
     if (r->opts.output == NULL)
         return "where to? -o FILE is missing";
     if (r->opts.keep_old && !r->opts.force && !r->opts.in_place)
         return "--keep-old needs --force or --in-place: without them nothing is replaced";
-    if (r->opts.by_txid + r->opts.by_time + r->by_before > 1)
-        return "--txid, --timestamp and --before exclude each other";
-    if (r->by_before && r->before == 1)
-        return "--before 1: there is no state before the first commit";
-    if (r->by_before) {
-        r->opts.by_txid = true;
-        r->opts.txid = r->before - 1;
-    }
-    return check_follow(r);
+    wrong = moment_check(&r->moment, &r->opts);
+    return wrong != NULL ? wrong : check_follow(r);
 }
 
 int cmd_restore(int argc, char **argv, const struct fsys *fs)
@@ -388,13 +383,13 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
     const char *source = NULL;
     const struct cli_option options[] = {
         {'o', "output", "FILE", "the database file to make", cli_text, &r.opts.output, NULL},
-        {0, "txid", "N", "the state after commit N; default: the newest", cli_u64, &r.opts.txid, &r.opts.by_txid},
+        MOMENT_TXID_OPTION(&r.opts),
         {0, "timestamp", "TIME",
             "the last commit at or before this time, like 2026-11-21T02:01:21Z; a time before the first or after the "
             "last "
             "commit is refused",
             cli_time, &r.opts.time_ms, &r.opts.by_time},
-        {0, "before", "N", "the state just before commit N (weir log finds it)", cli_u64, &r.before, &r.by_before},
+        MOMENT_BEFORE_OPTION(&r.moment),
         {0, "timeline", "N", "the timeline to restore from (weir ls shows them); default: the newest", cli_timeline,
             &r.opts.timeline, NULL},
         {0, "force", NULL, "replace an existing file, once the restored state is proven; refused while it is in use",
@@ -452,10 +447,9 @@ int cmd_restore(int argc, char **argv, const struct fsys *fs)
         .operand_min = 1,
         .operand_max = 1,
     };
-    enum cli_outcome outcome = cli_parse(&cli, argc, argv);
 
-    if (outcome != CLI_RUN)
-        return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     r.opts.with_state = !no_state;
     wrong = check_options(&r);
     if (wrong != NULL) {

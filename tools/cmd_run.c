@@ -100,18 +100,13 @@ static int parse_and_run(struct replication *f, int argc, char **argv)
         .operand_min = 0,
         .operand_max = REPLICATION_OPERANDS,
     };
+    int status;
 
     spawn_origin_take(&origin); /* before anything is opened */
     command.argv = split(&argc, argv);
     memcpy(options + replication_options(f, options), own, sizeof own);
-    switch (cli_parse(&cli, argc, argv)) {
-    case CLI_HELP:
-        return 0;
-    case CLI_BAD:
-        return rc_exit_status(E_CONFIG);
-    case CLI_RUN:
-        break;
-    }
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     if (command.argv != NULL)
         return run(f, &command);
     cli_complain(COMMAND, "which program? It stands behind '--': weir run ... -- COMMAND [ARGUMENT...]");

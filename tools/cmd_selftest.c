@@ -126,12 +126,11 @@ int cmd_selftest(int argc, char **argv, const struct fsys *fs)
         .operand_min = 0,
         .operand_max = 1,
     };
-    enum cli_outcome outcome = cli_parse(&cli, argc, argv);
     const char *wrong;
     int status;
 
-    if (outcome != CLI_RUN)
-        return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     wrong = check_options(&t);
     if (wrong != NULL) {
         cli_complain(COMMAND, "%s", wrong);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 #include "commands.h"
+#include "moment.h"
 #include "session.h"
 #include "settings.h"
 #include "share.h"
@@ -17,8 +18,8 @@ struct request {
     const char *output, *file;
     struct share_opts opts;
     struct share_doc doc; /* owned */
-    uint64_t expires_ms, before;
-    bool by_before;
+    uint64_t expires_ms;
+    struct moment moment;
 };
 
 static struct rc run(void *ctx, struct work *w, struct store *s, struct err *err)
@@ -61,18 +62,12 @@ static void report(const struct request *r)
 /* What is wrong with the options, or NULL. */
 static const char *check_options(struct request *r)
 {
-    struct restore_opts *target = &r->opts.target;
+    const char *wrong = moment_check(&r->moment, &r->opts.target);
 
-    if (target->by_txid + target->by_time + r->by_before > 1)
-        return "--txid, --timestamp and --before exclude each other";
-    if (r->by_before && r->before == 1)
-        return "--before 1: there is no state before the first commit";
+    if (wrong != NULL)
+        return wrong;
     if (r->expires_ms < 1000 || r->expires_ms > (uint64_t)STORE_PRESIGN_MAX * 1000)
         return "--expires is from 1s to 7d: longer links are not possible";
-    if (r->by_before) {
-        target->by_txid = true;
-        target->txid = r->before - 1;
-    }
     r->opts.seconds = (uint32_t)(r->expires_ms / 1000);
     return NULL;
 }
@@ -103,11 +98,9 @@ int cmd_share(int argc, char **argv, const struct fsys *fs)
     const struct cli_option options[] = {
         {'o', "output", "FILE", "the document to write, readable by you alone; default: standard output", cli_text,
             &r.output, NULL},
-        {0, "txid", "N", "the state after commit N; default: the newest", cli_u64, &r.opts.target.txid,
-            &r.opts.target.by_txid},
-        {0, "timestamp", "TIME", "the last commit at or before this time, like 2026-11-21T02:01:21Z", cli_time,
-            &r.opts.target.time_ms, &r.opts.target.by_time},
-        {0, "before", "N", "the state just before commit N (weir log finds it)", cli_u64, &r.before, &r.by_before},
+        MOMENT_TXID_OPTION(&r.opts.target),
+        MOMENT_TIME_OPTION(&r.opts.target),
+        MOMENT_BEFORE_OPTION(&r.moment),
         {0, "timeline", "N", "the timeline to take it from; default: the newest", cli_timeline, &r.opts.target.timeline,
             NULL},
         {0, "expires", "TIME", "how long the links are valid, 1s to 7d; default: 1h", cli_duration, &r.expires_ms,
@@ -131,9 +124,9 @@ int cmd_share(int argc, char **argv, const struct fsys *fs)
         .operand_min = 1,
         .operand_max = 1,
     };
-    enum cli_outcome outcome = cli_parse(&cli, argc, argv);
+    int status;
 
-    if (outcome != CLI_RUN)
-        return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     return share(&r, source);
 }

@@ -24,15 +24,10 @@ int cmd_snapshot(int argc, char **argv, const struct fsys *fs)
         .operand_min = 1,
         .operand_max = 1,
     };
+    int status;
 
-    switch (cli_parse(&cli, argc, argv)) {
-    case CLI_HELP:
-        return 0;
-    case CLI_BAD:
-        return rc_exit_status(E_CONFIG);
-    case CLI_RUN:
-        break;
-    }
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     return ask_print_txid(
         &(struct ask_request){
             .command = "snapshot", .page = "snapshot", .file = file, .path = operands[0], .json = json},

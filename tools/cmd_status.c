@@ -433,14 +433,9 @@ int cmd_status(int argc, char **argv, const struct fsys *fs)
         .operand_min = 0,
         .operand_max = 1,
     };
+    int status;
 
-    switch (cli_parse(&cli, argc, argv)) {
-    case CLI_HELP:
-        return 0;
-    case CLI_BAD:
-        return rc_exit_status(E_CONFIG);
-    case CLI_RUN:
-        break;
-    }
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     return run(&r, operands[0]);
 }

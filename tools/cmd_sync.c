@@ -8,24 +8,6 @@
 
 #include <string.h>
 
-static struct rc take_interval(const char *text, void *target, struct err *err)
-{
-    uint64_t ignored;
-
-    if (strcmp(text, "off") != 0)
-        TRY(strx_duration_ms(text, &ignored, err));
-    return cli_text(text, target, err);
-}
-
-static struct rc take_commits(const char *text, void *target, struct err *err)
-{
-    uint64_t ignored;
-
-    if (strcmp(text, "off") != 0)
-        TRY(strx_u64(text, 1, UINT32_MAX, &ignored, err));
-    return cli_text(text, target, err);
-}
-
 struct sync {
     const char *database, *file, *interval, *commits;
     bool wait, json;
@@ -88,9 +70,9 @@ int cmd_sync(int argc, char **argv, const struct fsys *fs)
             &s.timeout_ms, NULL},
         {0, "interval", "TIME",
             "instead of shipping now: from now on ship at most this long after a commit; off: not because time goes by",
-            take_interval, &s.interval, NULL},
+            cli_duration_or_off, &s.interval, NULL},
         {0, "commits", "N", "instead of shipping now: from now on ship when this many commits wait; off: however many",
-            take_commits, &s.commits, NULL},
+            cli_count_or_off, &s.commits, NULL},
         {0, "json", NULL, "print JSON", NULL, &s.json, NULL},
         SETTINGS_OPTION(&s.file),
         {0},
@@ -110,15 +92,10 @@ int cmd_sync(int argc, char **argv, const struct fsys *fs)
         .operand_min = 1,
         .operand_max = 1,
     };
+    int status;
 
-    switch (cli_parse(&cli, argc, argv)) {
-    case CLI_HELP:
-        return 0;
-    case CLI_BAD:
-        return rc_exit_status(E_CONFIG);
-    case CLI_RUN:
-        break;
-    }
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     s.database = operands[0];
     return s.interval != NULL || s.commits != NULL ? change_triggers(&s, fs) : ship(&s, fs);
 }

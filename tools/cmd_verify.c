@@ -230,10 +230,10 @@ int cmd_verify(int argc, char **argv, const struct fsys *fs)
         .operand_min = 1,
         .operand_max = 1,
     };
-    enum cli_outcome outcome = cli_parse(&cli, argc, argv);
+    int status;
 
-    if (outcome != CLI_RUN)
-        return outcome == CLI_HELP ? 0 : rc_exit_status(E_CONFIG);
+    if (!cli_parse(&cli, argc, argv, &status))
+        return status;
     if (r.restore.by_txid && r.restore.by_time) {
         cli_complain(COMMAND, "--txid and --timestamp exclude each other");
         return rc_exit_status(E_CONFIG);

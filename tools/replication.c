@@ -102,25 +102,11 @@ static struct rc take_duration(const char *text, void *target, struct err *err)
     return cli_text(text, target, err);
 }
 
-static struct rc take_duration_or_off(const char *text, void *target, struct err *err)
-{
-    return strcmp(text, "off") == 0 ? cli_text(text, target, err) : take_duration(text, target, err);
-}
-
 static struct rc take_size(const char *text, void *target, struct err *err)
 {
     uint64_t ignored;
 
     TRY(strx_size(text, &ignored, err));
-    return cli_text(text, target, err);
-}
-
-static struct rc take_count_or_off(const char *text, void *target, struct err *err)
-{
-    uint64_t ignored;
-
-    if (strcmp(text, "off") != 0)
-        TRY(strx_u64(text, 1, UINT32_MAX, &ignored, err));
     return cli_text(text, target, err);
 }
 
@@ -166,8 +152,8 @@ size_t replication_options(struct replication *f, struct cli_option *out)
         {0, "sync-interval", "TIME",
             "ship at most this long after a commit (default 1s): one object for all commits in between; off: only when "
             "asked to ('weir sync'), at the end, and where a limit makes it necessary",
-            take_duration_or_off, &override(f, "sync.interval", "--sync-interval")->text, NULL},
-        {0, "sync-commits", "N", "ship earlier, when this many commits wait (default off)", take_count_or_off,
+            cli_duration_or_off, &override(f, "sync.interval", "--sync-interval")->text, NULL},
+        {0, "sync-commits", "N", "ship earlier, when this many commits wait (default off)", cli_count_or_off,
             &override(f, "sync.commits", "--sync-commits")->text, NULL},
         {0, "snapshot-interval", "TIME",
             "take a snapshot at least this often if anything changed (default 7d; 0s: the first, and when merges have "
