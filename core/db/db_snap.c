@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "db_snap.h"
 
-#include "alloc.h"
 #include "db_snap_read.h"
-#include "snap_writer.h"
-#include "upload.h"
 
-#include <string.h>
 #include <unistd.h>
 
 enum {
     PARTS = 2,           /* of the upload: the daemon is to stay small */
     FREEZE_AFTER = 12,   /* rounds until the file is frozen, if it was not before */
     GIVE_UP_AFTER = 400, /* rounds until a page that never agrees with the index is called corrupt */
-    LEVEL = SNAP_FRAME_LEVEL,
     ROUND_PAUSE_US = 1000,
 };
 
@@ -40,41 +35,16 @@ static struct rc in_lane(
 
 /* --- compressing and uploading ------------------------------------------------------------------------------------ */
 
-static void encode(struct work_item *item)
-{
-    struct db_snap_frame *j = item->owner;
-
-    j->rc = snap_frame_encode(j->z, j->page_size, j->pgnos, j->pages, j->count, &j->frame, &j->err);
-}
-
 /* What the group's frames hold goes into the object. */
 static struct rc write_group(struct db_snap_copy *c, struct err *err)
 {
-    struct work_item *items[DB_SNAP_GROUP];
-    struct rc rc = RC_OK;
+    struct rc rc;
 
     if (c->s->stop != NULL && *c->s->stop)
         return rc_raise(err, E_CANCELED, "stopping");
-    for (size_t i = 0; i < c->job_count; i++) {
-        items[i] = &c->jobs[i]->item;
-        items[i]->run = encode;
-        items[i]->owner = c->jobs[i];
-    }
-    work_spread_wait(c->s->work, items, c->job_count);
-    for (size_t i = 0; i < c->job_count; i++) {
-        struct db_snap_frame *j = c->jobs[i];
-
-        if (!rc_failed(rc) && rc_failed(j->rc)) {
-            *err = j->err;
-            rc = j->rc;
-        }
-        if (!rc_failed(rc))
-            rc = snap_writer_add(c->writer, &j->frame, upload_tail(c->upload), err);
-        if (!rc_failed(rc))
-            rc = upload_pass(c->upload, err);
-        c->s->pages_done += j->count;
-        snap_frame_fini(&j->frame);
-    }
+    rc = snap_upload_put(c->s->work, c->jobs, c->job_count, c->writer, c->upload, err);
+    for (size_t i = 0; i < c->job_count; i++)
+        c->s->pages_done += c->jobs[i]->count;
     c->s->stored_bytes = upload_size(c->upload);
     return rc;
 }
@@ -155,11 +125,8 @@ static struct rc begin_upload(struct db_snap_copy *c, uint64_t next_txid, struct
 
 static void free_jobs(struct db_snap_copy *c)
 {
-    for (size_t i = 0; i < c->job_max; i++) {
-        mem_free(c->jobs[i]->pages);
-        zstr_enc_free(c->jobs[i]->z);
-        mem_free(c->jobs[i]);
-    }
+    for (size_t i = 0; i < c->job_max; i++)
+        snap_upload_frame_free(c->jobs[i]);
     c->job_max = 0;
 }
 
@@ -170,10 +137,7 @@ static struct rc finish_upload(struct db_snap_copy *c, struct err *err)
     layout_text key;
 
     free_jobs(c);
-    for (bool more = true; more;) {
-        TRY(snap_writer_hashes(c->writer, z, c->s->meta.page_count, upload_tail(c->upload), &more, err));
-        TRY(upload_pass(c->upload, err));
-    }
+    TRY(snap_upload_hashes(c->writer, z, c->s->meta.page_count, c->upload, err));
     TRY(snap_writer_finish(c->writer, &c->s->meta, upload_tail(c->upload), err));
     c->s->stored_bytes = upload_size(c->upload);
     put_key(c, key, c->s->meta.txid, c->s->meta.time_ms);
@@ -200,13 +164,8 @@ static void copy_init(struct db_snap_copy *c, struct db_snap *s)
         snap_writer_partial(c->writer);
     snap_writer_hashing(c->writer);
     c->job_max = work_lane_count(s->work) < DB_SNAP_GROUP ? work_lane_count(s->work) : DB_SNAP_GROUP;
-    for (size_t i = 0; i < c->job_max; i++) {
-        struct db_snap_frame *j = c->jobs[i] = mem_new(sizeof *j);
-
-        j->page_size = l->conn->page_size;
-        j->pages = mem_new(SNAP_FRAME_RAW_MAX);
-        j->z = zstr_enc_new(LEVEL);
-    }
+    for (size_t i = 0; i < c->job_max; i++)
+        c->jobs[i] = snap_upload_frame_new(l->conn->page_size);
     s->stored_bytes = 0;
     s->pages_done = s->pages_total = 0;
 }

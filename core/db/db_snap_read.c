@@ -27,7 +27,7 @@ static struct rc judge_page(struct db_snap_copy *c, uint32_t pgno, const uint8_t
 }
 
 /* Put the page into the frame that is being filled. */
-static void keep_page(struct db_snap_frame *j, uint32_t pgno, const uint8_t *page)
+static void keep_page(struct snap_upload_frame *j, uint32_t pgno, const uint8_t *page)
 {
     memmove(j->pages + (size_t)j->count * j->page_size, page, j->page_size);
     j->pgnos[j->count++] = pgno;
@@ -41,7 +41,7 @@ struct rc db_snap_read_walk(struct db_snap_copy *c, struct err *err)
     bool end;
 
     for (c->job_count = 0; c->job_count < c->job_max && c->next_page <= page_hash_count(l->hashes);) {
-        struct db_snap_frame *j = c->jobs[c->job_count];
+        struct snap_upload_frame *j = c->jobs[c->job_count];
         uint64_t left = page_hash_count(l->hashes) - c->next_page + 1;
         uint32_t first = (uint32_t)c->next_page, count = left < per_frame ? (uint32_t)left : per_frame;
         bool good;
@@ -63,7 +63,7 @@ struct rc db_snap_read_walk(struct db_snap_copy *c, struct err *err)
     return c->s->lane < 0 ? db_live_absorb(l, &end, err) : RC_OK;
 }
 
-static struct rc read_one(struct db_snap_copy *c, struct db_snap_frame *j, uint32_t pgno, struct err *err)
+static struct rc read_one(struct db_snap_copy *c, struct snap_upload_frame *j, uint32_t pgno, struct err *err)
 {
     uint8_t *at = j->pages + (size_t)j->count * j->page_size;
     bool good;
@@ -82,7 +82,7 @@ struct rc db_snap_read_changed(struct db_snap_copy *c, struct err *err)
     uint32_t per_frame = snap_frame_pages(l->conn->page_size), pgno;
 
     for (c->job_count = 0; c->job_count < c->job_max;) {
-        struct db_snap_frame *j = c->jobs[c->job_count];
+        struct snap_upload_frame *j = c->jobs[c->job_count];
 
         for (j->count = 0; j->count < per_frame && bitmap_next(l->changed, (uint32_t)c->next_page, &pgno);) {
             c->next_page = (uint64_t)pgno + 1;

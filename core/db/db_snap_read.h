@@ -8,23 +8,11 @@
 #define DB_SNAP_READ_H
 
 #include "db_snap.h"
-#include "snap_frame.h"
+#include "snap_upload.h"
 
 enum {
     DB_SNAP_GROUP = 4,             /* frames read at a time, at most */
     DB_SNAP_FINAL_BYTES = 1 << 20, /* pages that may be read in the one step in which nothing is captured */
-};
-
-struct db_snap_frame {
-    struct work_item item;
-    uint32_t page_size;
-    uint32_t pgnos[SNAP_FRAME_PAGES_MAX];
-    uint8_t *pages; /* owned */
-    uint32_t count;
-    struct zstr_enc *z; /* owned */
-    struct snap_frame frame;
-    struct rc rc;
-    struct err err;
 };
 
 struct db_snap_copy {
@@ -33,7 +21,7 @@ struct db_snap_copy {
     struct snap_writer *writer;
     struct upload *upload; /* owned */
     uint64_t expected;     /* bytes of all pages at the begin */
-    struct db_snap_frame *jobs[DB_SNAP_GROUP];
+    struct snap_upload_frame *jobs[DB_SNAP_GROUP];
     size_t job_max;   /* as many as there are lanes: more would only be memory */
     size_t job_count; /* with pages, in this group */
     uint64_t next_page;
