@@ -81,6 +81,17 @@ struct rc ask_socket(const char *socket_path, const struct http_ask *what, json_
     return rc;
 }
 
+/* Whoever is on call may be somebody else than the service, and then a state that may not be read says nothing. */
+static struct rc explain(struct rc rc, struct err *err)
+{
+    CLEANUP(mem_freep) char *cause = NULL;
+
+    if (rc.code != E_DENIED)
+        return rc;
+    cause = mem_strdup(err->msg);
+    return rc_raise(err, E_DENIED, "%s: a daemon answers only the user that it runs as, and root", cause);
+}
+
 /* The process that replicates the database, with its local state below `base`; for one that is not open, the process
  * that has a folder above it. */
 static struct rc find_holder_at(
@@ -89,7 +100,7 @@ static struct rc find_holder_at(
     CLEANUP(mem_freep) char *state = local_place_dir(database, base);
     CLEANUP(mem_freep) char *folder = mem_strdup(database);
 
-    TRY(local_state_holder(fs, state, out, err));
+    TRY(explain(local_state_holder(fs, state, out, err), err));
     for (char *slash; !out->held && (slash = strrchr(folder, '/')) != NULL;) {
         CLEANUP(mem_freep) char *dir = NULL;
         struct err ignored;
@@ -117,7 +128,7 @@ struct rc ask_folder(const struct fsys *fs, const char *dir, const char *state_b
     struct local_state_holder holder;
     struct rc rc;
 
-    TRY(local_state_holder(fs, state, &holder, err));
+    TRY(explain(local_state_holder(fs, state, &holder, err), err));
     if (!holder.held || holder.socket_path[0] == 0)
         return rc_raise(err, E_CANCELED, "no weir process replicates the databases in %s", dir);
     rc = ask_once(holder.socket_path, what, answer, err);

@@ -38,10 +38,23 @@ static char *address(CURL *curl, const struct http_ask *what)
     return out;
 }
 
-static struct rc translate(CURLcode code, const struct buf *answer, struct err *err)
+/* One that is there and not for us is no sign that nobody listens. */
+static bool is_refused(int sys)
+{
+    return sys == EACCES || sys == EPERM;
+}
+
+static struct rc refused(int sys, struct err *err)
+{
+    return rc_raise_sys(err, E_DENIED, sys, "a daemon answers only the user that it runs as, and root: connect to it");
+}
+
+static struct rc translate(CURLcode code, int sys, const struct buf *answer, struct err *err)
 {
     if (code == CURLE_OK || answer->failed != E_OK)
         return buf_check(answer, "the daemon's answer", err);
+    if (code == CURLE_COULDNT_CONNECT && is_refused(sys))
+        return refused(sys, err);
     if (code == CURLE_COULDNT_CONNECT)
         return rc_raise(err, E_NOTFOUND, "connect to the daemon: nobody listens");
     if (code == CURLE_OPERATION_TIMEDOUT)
@@ -54,6 +67,8 @@ static struct rc translate(CURLcode code, const struct buf *answer, struct err *
 static struct rc ask(const char *short_path, const struct http_ask *what, struct buf *answer, struct err *err)
 {
     CURL *curl = curl_easy_init();
+    CURLcode code;
+    long sys = 0;
     char *url;
     struct rc rc;
 
@@ -69,7 +84,9 @@ static struct rc ask(const char *short_path, const struct http_ask *what, struct
     SET(curl, CURLOPT_WRITEDATA, answer);
     if (what->post)
         SET(curl, CURLOPT_POSTFIELDS, "");
-    rc = translate(curl_easy_perform(curl), answer, err);
+    code = curl_easy_perform(curl);
+    (void)curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &sys); /* stays 0 where it is not known */
+    rc = translate(code, (int)sys, answer, err);
     curl_easy_cleanup(curl);
     mem_free(url);
     return rc;
@@ -80,8 +97,11 @@ struct rc http_ask(const char *socket_path, const struct http_ask *what, struct 
     CLEANUP(http_listen_short_fini) struct http_listen_short at = {.dir = -1};
     struct rc rc;
 
-    if (!http_listen_shorten(socket_path, &at))
+    if (http_listen_shorten(socket_path, &at))
+        rc = ask(at.path, what, answer, err);
+    else if (is_refused(errno))
+        rc = refused(errno, err);
+    else
         return rc_raise_sys(err, E_NOTFOUND, errno, "control socket %s", socket_path);
-    rc = ask(at.path, what, answer, err);
     return rc_failed(rc) ? rc_wrap(err, "%s", socket_path) : RC_OK;
 }

@@ -167,6 +167,24 @@ def without_secrets(case):
     daemon.stop()
 
 
+def another_user(case):
+    """Who is not the service's user and not root is told that, and not that nobody replicates the database."""
+    db, file = small(case, "app.db"), case.path("weir.yml")
+    os.mkdir(case.path("run"))
+    for top in ({}, {"socket": case.path("s.sock")}, {"socket": case.path("run", "s.sock")}):
+        write(file, config(entry(db, case.replica().url), **top))
+        daemon = ConfigDaemon(case, file).start(ready=False)
+        daemon.wait_synced(db)
+        user = nobody(case, file)
+        os.chmod(file, 0o644)
+        os.chmod(case.path("run"), 0o700)
+        for argv in (("status",), ("status", db), ("sync", db, "--wait"), ("snapshot", db)):
+            done = case.weir(*argv, "-c", file, preexec_fn=user, expect=FAILED)
+            check("answers only the user that it runs as, and root" in done.stderr and "Permission denied" in done.stderr, f"{argv}: {done.stderr}")
+            equal(done.stdout, "", f"{argv}")
+        daemon.stop()
+
+
 def mistyped(case):
     """A path, a command, a folder: what is not there is told as that."""
     db = small(case, "app.db")
@@ -367,6 +385,6 @@ def wrong(case):
 def cases(_options):
     """All of them."""
     return [("restart", restart), ("by file", by_file), ("passed over", passed_over), ("asked by file", asked_by_file),
-            ("without secrets", without_secrets), ("mistyped", mistyped),
+            ("without secrets", without_secrets), ("another user", another_user), ("mistyped", mistyped),
             ("two of one name", same_names), ("databases of a folder", in_a_folder),
             ("two daemons", two_daemons), ("restores", restores), ("moved", moved), ("wrong", wrong)]
