@@ -44,6 +44,8 @@ static void print_drill(const json_t *drill)
         (void)printf("  drill      skipped: %s\n", text(drill, "skipped"));
     else if (json_is_string(json_object_get(drill, "error")))
         (void)printf("  drill      could not be carried out: %s\n", text(drill, "error"));
+    else if (json_is_true(json_object_get(drill, "overdue")))
+        (void)printf("  drill      overdue: none went well for two intervals\n");
 }
 
 /* What makes it an error is in the error already. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon_intern.h"
+#include "daemon_chore.h"
 
 #include "alloc.h"
 
@@ -25,6 +25,7 @@ static void end_loop(struct daemon *d)
         uv_close((uv_handle_t *)&d->signals[i], NULL);
     uv_close((uv_handle_t *)&d->deadline, NULL);
     uv_close((uv_handle_t *)&d->tick, NULL);
+    daemon_chore_close(d);
     daemon_notify_close(d);
     file_watch_stop(d->watch);
     work_stop(d->work);
@@ -99,7 +100,8 @@ void daemon_check_end(struct daemon *d)
         d->http_stopping = true;
         return;
     }
-    if (d->reloading || daemon_child_busy(d) || d->look != NULL || (!d->stopping && d->folders != NULL))
+    if (d->reloading || daemon_child_busy(d) || daemon_chore_busy(d) || d->look != NULL
+        || (!d->stopping && d->folders != NULL))
         return;
     for (const struct daemon_folder *f = d->folders; f != NULL; f = f->next)
         if (f->scanning)
@@ -180,6 +182,7 @@ void daemon_stop(struct daemon *d, int number)
     else
         LOG_INFO("stopping: shipping what is left");
     daemon_start_deadline(d);
+    daemon_chore_stop(d);
     look_at_parked(d);
     daemon_stop_looked(d);
 }
@@ -257,6 +260,7 @@ static void daemon_fini(struct daemon *d)
     assert(rc == 0); /* every handle was closed */
     assert(d->env == NULL);
     assert(d->members == NULL);
+    daemon_chore_free(d);
     mem_free(d->socket_path);
     mem_free(d->http_listen);
     mem_free(d->token_file);
@@ -288,6 +292,7 @@ struct rc daemon_run(const struct daemon_source *source, const struct fsys *fs, 
     d.env = store_env_new(&d.loop, fs);
     start_signals(&d);
     daemon_notify_begin(&d);
+    daemon_chore_begin(&d);
     rc = begin(&d, err);
     if (rc_failed(rc))
         d.worst = *err;

@@ -3,7 +3,7 @@
  * Folders of databases: which are there, and what becomes of those that were.  Names that come and go are file events;
  * a walk over all names follows each of them, and one a minute makes sure that no event was lost.
  */
-#include "daemon_intern.h"
+#include "daemon_chore.h"
 
 #include "alloc.h"
 #include "folder_match.h"
@@ -463,6 +463,7 @@ bool daemon_folder_adjust(struct daemon_folder *f, const struct daemon_folder_se
         else if (i->state == DAEMON_ITEM_FAILED)
             daemon_item_retry(i);
     }
+    daemon_chore_kick(f->daemon); /* intervals may be others */
     scan_in(f, 0);
     return true;
 }
@@ -482,6 +483,7 @@ void daemon_folder_begin(struct daemon *d, const struct daemon_folder_settings *
     f->state_dir = folder_match_state_dir(f->dir, f->settings.set.state_dir);
     f->socket_path = mem_printf("%s/control.sock", f->state_dir);
     f->lock_fd = -1;
+    f->begun_ms = clock_mono_ms(&clock_real);
     while (*last != NULL)
         last = &(*last)->next;
     *last = f;

@@ -5,6 +5,7 @@
 
 #include "child.h"
 #include "daemon.h"
+#include "daemon_proof.h"
 #include "events.h"
 #include "file_watch.h"
 #include "folder_scan.h"
@@ -18,6 +19,7 @@
 struct daemon_folder;
 struct daemon_item;
 struct daemon_triggers;
+struct daemon_chores;
 
 /* A copy of a database's settings that does not depend on where they came from. */
 struct daemon_copy {
@@ -135,6 +137,7 @@ struct daemon_item {
     struct park_mark mark;            /* PARKED: what its files must look like; EMPTY, FAILED: what they looked like */
     struct daemon_triggers *triggers; /* owned; others than the folder's, until a reload; NULL: none */
     struct daemon_item_facts facts;
+    struct daemon_proof proof;
     struct file_watch_entry watch;
     bool watches_log; /* not the database itself */
     bool look_due, in_look;
@@ -185,8 +188,9 @@ struct daemon_folder {
     bool blind; /* no events for some of it: looked into more often */
     bool told_link, told_skipped;
     bool leaving, closing;
-    unsigned open_parts;                      /* timer, control */
-    struct daemon_folder_settings *successor; /* owned, with `heir` */
+    uint64_t begun_ms, chore_next_ms[DAEMON_CHORE_COUNT]; /* monotonic */
+    unsigned drills_undone;                               /* in a row */
+    struct daemon_folder_settings *successor;             /* owned, with `heir` */
     struct daemon_copy heir;
     struct daemon_folder *next;
 };
@@ -241,6 +245,7 @@ struct daemon {
     size_t gone_count;
     struct daemon_history *histories; /* that somebody asked for lately */
     unsigned history_jobs;            /* under way */
+    struct daemon_chores *chores;     /* owned (daemon_chore.h) */
     struct daemon_child child;
     struct daemon_notify notify;
     uv_signal_t signals[DAEMON_SIGNAL_COUNT];
@@ -436,13 +441,14 @@ bool daemon_item_is_open(const struct daemon_item *item);
 /* Its files may have changed. */
 void daemon_item_look_later(struct daemon_item *item);
 void daemon_item_judge(struct daemon_item *item, const struct park_mark_file *db, const struct park_mark_file *log,
-    const struct park_mark *left, const struct err *err);
+    const struct daemon_left *left, const struct err *err);
+/* One that is parked. */
+void daemon_item_reopen(struct daemon_item *item);
 void daemon_item_wake(struct daemon_item *item);
 /* Its time has come: another try, or something to be done with it. */
 void daemon_item_retry(struct daemon_item *item);
 void daemon_item_fail(struct daemon_item *item, enum daemon_item_state state, const struct err *err);
-/* Of its member: it has begun to work, it is over, it is gone. */
-void daemon_item_begun(struct daemon_item *item);
+/* Of its member: it is over, it is gone. */
 void daemon_item_over(struct daemon_item *item);
 void daemon_item_closed(struct daemon_item *item);
 /* Forget it when nobody holds it any more. */

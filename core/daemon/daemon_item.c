@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon_intern.h"
+#include "daemon_chore.h"
 
 #include "alloc.h"
 #include "config_replica.h"
@@ -14,7 +14,6 @@
 enum {
     UNPARKED_PAUSE_MIN_MS = 10 * 1000, /* a reader that never ends keeps a database from being parked */
     UNPARKED_PAUSE_MAX_MS = 30 * 60 * 1000,
-    UNSURE_MAX = 10,
     PRUNE_OPEN_MS = 60 * 60 * 1000, /* longest: the replica may be away */
 };
 
@@ -139,6 +138,7 @@ static void item_free(struct daemon_item *item)
     static const struct err gone = {.code = E_CANCELED, .msg = "the database is gone"};
 
     daemon_wait_fail(item, &gone);
+    daemon_chore_forget(item);
     unwatch(item);
     (void)tdelete(item, &f->by_path, by_path); /* it is in the tree */
     *item->at = item->next;
@@ -155,6 +155,7 @@ static void item_free(struct daemon_item *item)
     mem_free(item->url);
     mem_free(item->error);
     daemon_trigger_forget(item);
+    daemon_proof_fini(&item->proof);
     mem_free(item);
     daemon_folder_check(f);
 }
@@ -192,6 +193,7 @@ void daemon_item_add(struct daemon_folder *f, const char *path)
     item->folder = f;
     item->path = mem_strdup(path);
     item->seen = true;
+    item->proof.known_ms = clock_mono_ms(&clock_real);
     item->next = f->items;
     item->at = &f->items;
     if (item->next != NULL)
@@ -267,11 +269,12 @@ static void parked(struct daemon_item *item, const struct park_mark *mark)
     item->replicated = true;
     daemon_prune_plan(item);
     item->due_ms = item->prune_due_ms;
+    daemon_chore_plan(item);
     LOG_DEBUG("parked", F_STR("db", item->path), F_U64("txid", mark->txid));
 }
 
 static void judge_new(struct daemon_item *item, const struct park_mark_file *db, const struct park_mark_file *log,
-    const struct park_mark *left)
+    const struct daemon_left *left)
 {
     struct db_settings set = item->folder->settings.set;
     const char *other;
@@ -287,11 +290,15 @@ static void judge_new(struct daemon_item *item, const struct park_mark_file *db,
         daemon_item_fail(item, DAEMON_ITEM_FAILED, &err);
         return;
     }
-    if (left == NULL || left->replica != park_mark_replica(item->url) || park_mark_judge(left, db, log) != PARK_STAY) {
+    if (left != NULL)
+        daemon_proof_left(item, left);
+    /* Damaged pages are looked at again and again while it is open. */
+    if (left == NULL || left->mark.replica != park_mark_replica(item->url)
+        || park_mark_judge(&left->mark, db, log) != PARK_STAY || item->proof.damaged > 0) {
         queue(item);
         return;
     }
-    parked(item, left);
+    parked(item, &left->mark);
     watch(item, log->there);
 }
 
@@ -331,8 +338,14 @@ void daemon_item_retry(struct daemon_item *item)
     }
 }
 
+void daemon_item_reopen(struct daemon_item *item)
+{
+    if (item->state == DAEMON_ITEM_PARKED)
+        queue(item);
+}
+
 void daemon_item_judge(struct daemon_item *item, const struct park_mark_file *db, const struct park_mark_file *log,
-    const struct park_mark *left, const struct err *err)
+    const struct daemon_left *left, const struct err *err)
 {
     if (item->look_due)
         return; /* once more, and then with what is known by then */
@@ -385,69 +398,13 @@ void daemon_item_wake(struct daemon_item *item)
         daemon_item_over(item);
 }
 
-/* What it showed before it was parked goes on. */
-void daemon_item_begun(struct daemon_item *item)
-{
-    struct db *db = &item->member->db;
-
-    item->member->seen.timeline = item->facts.timeline; /* no news */
-    item->member->seen.failure_count = item->facts.failure_count;
-    item->member->seen.gap_count = item->facts.gap_count;
-    item->member->seen.failed_ms = item->facts.failed_ms;
-    db->txid = db->shipped_txid = item->facts.txid;
-    db->time_ms = db->shipped_time_ms = item->facts.time_ms;
-    db->snapshot_txid = item->facts.snapshot_txid;
-    db->snapshot_ms = item->facts.snapshot_ms;
-    db->resync_count = item->facts.resync_count;
-    db->shipper.put_count = item->facts.put_count;
-    db->shipper.put_bytes = item->facts.put_bytes;
-    db->shipper.raw_bytes = item->facts.raw_bytes;
-    daemon_prune_plan(item);
-    db->prune.begun = item->prune_due_ms != 0; /* it may be opened and parked many times in between */
-    db->prune.due_ms = item->prune_due_ms;
-    if (item->prune_failed)
-        db->prune.failed = *item->error;
-    db->start_count += item->replicated; /* a first start gives up on what a later one tries again */
-    if (item->ship_wanted)
-        db_trigger_ask(db);
-    item->ship_wanted = false;
-    daemon_wait_begin(item, db);
-}
-
-static void take_facts(struct daemon_item *item)
-{
-    const struct db *db = &item->member->db;
-
-    if (db->resync_count > item->facts.resync_count)
-        item->unsure += item->unsure < UNSURE_MAX;
-    else if (db->shipped_txid > item->facts.txid)
-        item->unsure = 0;
-    if (db->timeline != 0)
-        item->facts.timeline = db->timeline;
-    item->facts.txid = db->shipped_txid;
-    item->facts.time_ms = db->shipped_time_ms;
-    item->facts.snapshot_txid = db->snapshot_txid;
-    item->facts.snapshot_ms = db->snapshot_ms;
-    item->facts.resync_count = db->resync_count;
-    item->facts.put_count = db->shipper.put_count;
-    item->facts.put_bytes = db->shipper.put_bytes;
-    item->facts.raw_bytes = db->shipper.raw_bytes;
-    item->facts.failure_count = item->member->seen.failure_count;
-    item->facts.gap_count = item->member->seen.gap_count;
-    item->facts.failed_ms = item->member->seen.failed_ms;
-    item->replicated = item->replicated || db->timeline != 0;
-    if (db->prune.begun)
-        item->prune_due_ms = db->prune.due_ms;
-    item->for_prune = false;
-}
-
 /* Nobody works on it any more: keep what it came to, and give back the rest. */
 void daemon_item_over(struct daemon_item *item)
 {
     struct daemon_member *m = item->member;
     struct daemon_folder *f = item->folder;
 
-    take_facts(item);
+    daemon_facts_take(item);
     if (m->db.fence != FENCE_UNKNOWN)
         f->fence = m->db.fence;
     if (f->daemon->stopping)

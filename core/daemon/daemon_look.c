@@ -15,8 +15,7 @@ struct look {
     const char *state_base; /* borrowed: as long as the folder */
     bool first;             /* what an earlier process left behind counts, too */
     struct park_mark_file db, log;
-    struct park_mark left;
-    bool has_left;
+    struct daemon_left *left; /* owned; NULL: there is none */
     struct err err;
 };
 
@@ -27,13 +26,35 @@ struct daemon_look {
     struct look looks[BATCH_MAX];
 };
 
+static void left_free(struct daemon_left *left)
+{
+    if (left == NULL)
+        return;
+    local_scrub_fini(&left->scrub);
+    mem_free(left);
+}
+
+static struct daemon_left *read_left(const struct fsys *fs, const char *dir)
+{
+    struct park_mark mark;
+    struct daemon_left *left;
+
+    if (!park_mark_read(fs, dir, &mark))
+        return NULL;
+    left = mem_new(sizeof *left);
+    left->mark = mark;
+    local_drill_read(fs, dir, &left->drill);
+    local_scrub_read(fs, dir, &left->scrub);
+    return left;
+}
+
 static void look_at(struct look *k, const struct fsys *fs)
 {
     CLEANUP(mem_freep) char *log = mem_printf("%s-wal", k->path), *dir = local_place_dir(k->path, k->state_base);
     struct rc rc;
 
     if (k->first)
-        k->has_left = park_mark_read(fs, dir, &k->left);
+        k->left = read_left(fs, dir);
     k->err.code = E_OK;
     rc = park_mark_look(fs, k->path, &k->db, &k->err);
     if (!rc_failed(rc))
@@ -60,7 +81,8 @@ static void on_done(struct work_item *work)
     for (size_t i = 0; i < b->count; i++) {
         const struct look *k = &b->looks[i];
 
-        daemon_item_judge(k->item, &k->db, &k->log, k->has_left ? &k->left : NULL, &k->err);
+        daemon_item_judge(k->item, &k->db, &k->log, k->left, &k->err);
+        left_free(k->left);
     }
     mem_free(b);
     daemon_look_run(d);

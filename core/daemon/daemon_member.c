@@ -310,6 +310,7 @@ void daemon_member_return(struct daemon_member *m)
 
 void daemon_member_park(struct daemon_member *m)
 {
+    daemon_proof_take(m->item, &m->db); /* what is told from now on */
     m->leaving = true;
     start_patience(m);
     db_park_begin(&m->db);
@@ -494,6 +495,6 @@ struct daemon_member *daemon_member_begin_item(struct daemon_item *item, const s
     if (m->begun && fence_weakness(m->db.fence) != NULL)
         store_without_conditions(m->db.store); /* as was found out for another database at the same place */
     if (m->begun)
-        daemon_item_begun(item);
+        daemon_facts_give(item);
     return m;
 }

@@ -4,7 +4,7 @@
  * process's descriptors; when others wait, those that have been quiet for longest give way, and without that each is
  * parked when it has been quiet for `park-after`.
  */
-#include "daemon_intern.h"
+#include "daemon_chore.h"
 
 #include "db_park.h"
 
@@ -76,6 +76,8 @@ static void open_next(struct daemon *d)
     while (d->queue != NULL && open < d->open_max && starting < STARTS_MAX) {
         struct daemon_item *item = d->queue;
 
+        if (daemon_scrub_holds(d, item->path))
+            return; /* in a moment */
         daemon_queue_remove(item);
         daemon_item_wake(item);
         open++;
@@ -160,6 +162,7 @@ void daemon_queue_on_tick(uv_timer_t *timer)
         return;
     open_next(d);
     park_quiet(d);
+    daemon_drill_tend(d);
     daemon_stop_looked(d);
     if (d->stopping)
         return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon_intern.h"
+#include "daemon_chore.h"
 
 #include <string.h>
 
@@ -160,6 +160,8 @@ static void reload(struct daemon *d)
 
 void daemon_reload_run(struct daemon *d)
 {
+    if (daemon_chore_delays_reload(d))
+        return;
     daemon_notify_reload(d, true);
     reload(d);
     daemon_notify_reload(d, false);

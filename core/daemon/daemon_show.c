@@ -121,6 +121,7 @@ static void take_folders(struct metrics_source *s)
         m->figures = (struct metrics_folder){
             .dir = m->dir, .pattern = m->pattern, .failed = f->error.code != E_OK, .gone_count = f->gone_count};
         daemon_status_count(f, m->figures.counts);
+        daemon_proof_count(f, m->figures.unproven);
     }
 }
 

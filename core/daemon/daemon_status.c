@@ -38,7 +38,7 @@ void daemon_status_closed(const struct daemon_item *i, const char *url, struct s
         .state = i->state == DAEMON_ITEM_FENCED && i->error->code != E_FENCED ? "failed" : names[i->state],
         .parked = i->state == DAEMON_ITEM_PARKED,
         .ready = daemon_verdict_item(i),
-        .error = i->error,
+        .error = daemon_proof_trouble(i),
         .timeline = f->timeline,
         .txid = f->txid,
         .snapshot_txid = f->snapshot_txid,
@@ -52,6 +52,7 @@ void daemon_status_closed(const struct daemon_item *i, const char *url, struct s
         .snapshot_ms = f->snapshot_ms,
         .failed_ms = f->failed_ms,
     };
+    daemon_proof_status(i, out);
 }
 
 static json_t *closed(const struct daemon_item *i)
@@ -92,16 +93,19 @@ static json_t *folders(const struct daemon *d)
     json_t *list = json_array();
 
     for (const struct daemon_folder *f = d->folders; f != NULL; f = f->next) {
-        uint64_t n[METRICS_FOLDER_STATE_COUNT];
+        uint64_t n[METRICS_FOLDER_STATE_COUNT], unproven[METRICS_UNPROVEN_COUNT];
 
         daemon_status_count(f, n);
+        daemon_proof_count(f, unproven);
         (void)json_array_append_new(
-            list, json_pack("{s:o, s:o, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "dir", status_text(f->dir),
-                      "pattern", status_text(f->pattern), "recursive", f->recursive, "watch", f->watch, "databases",
-                      (json_int_t)f->item_count, "open", (json_int_t)n[METRICS_OPENED], "parked",
+            list, json_pack("{s:o, s:o, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "dir",
+                      status_text(f->dir), "pattern", status_text(f->pattern), "recursive", f->recursive, "watch",
+                      f->watch, "databases", (json_int_t)f->item_count, "open", (json_int_t)n[METRICS_OPENED], "parked",
                       (json_int_t)n[METRICS_PARKED], "starting", (json_int_t)n[METRICS_STARTING], "waiting",
-                      (json_int_t)n[METRICS_WAITING], "failed", (json_int_t)n[METRICS_FAILED], "error",
-                      f->error.code != E_OK ? status_text(f->error.msg) : json_null()));
+                      (json_int_t)n[METRICS_WAITING], "failed", (json_int_t)n[METRICS_FAILED], "drill_failed",
+                      (json_int_t)unproven[METRICS_DRILL_FAILED], "drill_overdue",
+                      (json_int_t)unproven[METRICS_DRILL_OVERDUE], "damaged", (json_int_t)unproven[METRICS_DAMAGED],
+                      "error", f->error.code != E_OK ? status_text(f->error.msg) : json_null()));
     }
     return list;
 }

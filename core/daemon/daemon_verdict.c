@@ -22,10 +22,11 @@ bool daemon_verdict_member(const struct daemon_member *m)
     return strcmp(status_state(&m->db), replicating) == 0 || is_returning(m);
 }
 
-/* One that is not open is fine when all that was committed is in its replica, or when it was never written. */
+/* One that is not open is fine when all that was committed is in its replica, or when it was never written, and nothing
+ * is known to be damaged. */
 bool daemon_verdict_item(const struct daemon_item *i)
 {
-    if (i->error != NULL)
+    if (daemon_proof_trouble(i) != NULL)
         return false;
     return i->replicated || i->state == DAEMON_ITEM_PARKED || i->state == DAEMON_ITEM_EMPTY;
 }

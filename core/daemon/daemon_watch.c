@@ -73,22 +73,29 @@ static void note_history(struct daemon_member *m)
     }
 }
 
+/* Texts are NULL where there is none. */
+static void drill_text(char text[EVENTS_TEXT_SIZE], const struct status_drill *k)
+{
+    if (k->error != NULL)
+        (void)snprintf(text, EVENTS_TEXT_SIZE, "could not be carried out: %.200s", k->error);
+    else if (k->skipped != NULL)
+        (void)snprintf(text, EVENTS_TEXT_SIZE, "skipped: %.200s", k->skipped);
+    else if (k->failure != NULL)
+        (void)snprintf(text, EVENTS_TEXT_SIZE, "failed: %.250s", k->failure);
+    else
+        (void)snprintf(text, EVENTS_TEXT_SIZE, "txid %" PRIu64 " was restored and is whole", k->txid);
+}
+
 static void note_drill(struct daemon_member *m)
 {
-    const struct db_drill *k = &m->db.drill;
+    struct status_drill k;
     char text[EVENTS_TEXT_SIZE];
 
-    if (k->news_count == m->seen.drill_count)
+    if (m->db.drill.news_count == m->seen.drill_count)
         return;
-    m->seen.drill_count = k->news_count;
-    if (k->err.code != E_OK)
-        (void)snprintf(text, sizeof text, "could not be carried out: %.200s", k->err.msg);
-    else if (k->skipped[0] != 0)
-        (void)snprintf(text, sizeof text, "skipped: %.200s", k->skipped);
-    else if (k->alert.code != E_OK)
-        (void)snprintf(text, sizeof text, "failed: %.250s", k->alert.msg);
-    else
-        (void)snprintf(text, sizeof text, "txid %" PRIu64 " was restored and is whole", k->last.txid);
+    m->seen.drill_count = m->db.drill.news_count;
+    status_proof_drill_of(&m->db, &k);
+    drill_text(text, &k);
     add(m, "drill", text);
 }
 
@@ -142,6 +149,16 @@ void daemon_watch_path(struct daemon *d, const char *path, const struct err *why
     events_add(&d->events, clock_wall_ms(&clock_real), failed ? "failure" : "healed", path,
         failed ? why->msg : "nothing is wrong any more");
     daemon_notify_news(d);
+}
+
+void daemon_watch_drill(struct daemon *d, const struct daemon_item *item)
+{
+    struct status_closed c;
+    char text[EVENTS_TEXT_SIZE];
+
+    daemon_proof_status(item, &c);
+    drill_text(text, &c.drill);
+    events_add(&d->events, clock_wall_ms(&clock_real), "drill", item->path, text);
 }
 
 void daemon_watch_folder(struct daemon_folder *f, const struct err *err)

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum kind { GAUGE, COUNTER, STATES, REQUESTS, FOLDERS };
+enum kind { GAUGE, COUNTER, STATES, REQUESTS, FOLDERS, TROUBLES };
 
 struct family {
     const char *name, *unit, *help; /* unit: NULL: none */
@@ -286,19 +286,19 @@ static const struct family families[] = {
         METRICS_CLOSED_SNAPSHOT_AGE},
     {"weir_last_verified_restore_timestamp_seconds", "seconds",
         "When a drill last restored a commit and found it whole (Unix time).", GAUGE, verified_time,
-        METRICS_CLOSED_NONE},
+        METRICS_CLOSED_VERIFIED_TIME},
     {"weir_drill_failed", NULL, "1 when a drill has failed and none went well since.", GAUGE, drill_failed,
-        METRICS_CLOSED_NONE},
+        METRICS_CLOSED_DRILL_FAILED},
     {"weir_drill_interval_seconds", "seconds", "How often a drill is due; left out where there are none.", GAUGE,
-        drill_interval, METRICS_CLOSED_NONE},
+        drill_interval, METRICS_CLOSED_DRILL_INTERVAL},
     {"weir_damaged_pages", NULL, "Pages of the database file that are not what was committed.", GAUGE, damaged_pages,
-        METRICS_CLOSED_NONE},
+        METRICS_CLOSED_DAMAGED_PAGES},
     {"weir_scrub_pass_timestamp_seconds", "seconds", "When the scrub last came to the end of the file (Unix time).",
-        GAUGE, scrub_time, METRICS_CLOSED_NONE},
+        GAUGE, scrub_time, METRICS_CLOSED_SCRUB_TIME},
     {"weir_scrub_interval_seconds", "seconds",
         "How often the scrub is to come to the end of the file; left out where there is none.", GAUGE, scrub_interval,
-        METRICS_CLOSED_NONE},
-    {"weir_scrub_pages", NULL, "Pages that the scrub looked at.", COUNTER, scrub_pages, METRICS_CLOSED_NONE},
+        METRICS_CLOSED_SCRUB_INTERVAL},
+    {"weir_scrub_pages", NULL, "Pages that the scrub looked at.", COUNTER, scrub_pages, METRICS_CLOSED_SCRUB_PAGES},
     {"weir_gaps", NULL, "Places of this run where commits cannot be told apart.", COUNTER, gaps, METRICS_CLOSED_GAPS},
     {"weir_gap_time_seconds", "seconds", "The last such place (Unix time).", GAUGE, gap_time, METRICS_CLOSED_NONE},
     {"weir_resyncs", NULL, "Comparisons of all pages that found a difference.", COUNTER, resyncs,
@@ -402,11 +402,15 @@ void metrics_closed(unsigned family, const struct status_closed *c, int64_t now_
 
 static const struct family folder_families[] = {
     {"weir_folder_databases", NULL, "Databases of the folder, by what they are.", FOLDERS, NULL, METRICS_CLOSED_NONE},
+    {"weir_folder_unproven", NULL,
+        "Databases of the folder whose backup or file is not known to be whole, by what it is.", TROUBLES, NULL,
+        METRICS_CLOSED_NONE},
     {"weir_folder_gone", NULL, "Databases that were deleted or renamed.", COUNTER, NULL, METRICS_CLOSED_NONE},
     {"weir_folder_error", NULL, "1 while the folder cannot be searched.", GAUGE, NULL, METRICS_CLOSED_NONE},
 };
 static const char *const folder_states[METRICS_FOLDER_STATE_COUNT] = {
     "open", "parked", "starting", "waiting", "failed"};
+static const char *const folder_unproven[METRICS_UNPROVEN_COUNT] = {"drill_failed", "drill_overdue", "damaged"};
 
 unsigned metrics_folder_family_count(void)
 {
@@ -434,7 +438,11 @@ void metrics_folder(unsigned family, const struct metrics_folder *f, struct buf 
         put_folder_begin(m->name, "", f, out);
         buf_printf(out, ",state=\"%s\"} %" PRIu64 "\n", folder_states[i], f->counts[i]);
     }
-    if (m->kind == FOLDERS)
+    for (unsigned i = 0; m->kind == TROUBLES && i < METRICS_UNPROVEN_COUNT; i++) {
+        put_folder_begin(m->name, "", f, out);
+        buf_printf(out, ",why=\"%s\"} %" PRIu64 "\n", folder_unproven[i], f->unproven[i]);
+    }
+    if (m->kind == FOLDERS || m->kind == TROUBLES)
         return;
     put_folder_begin(m->name, m->kind == COUNTER ? "_total" : "", f, out);
     buf_printf(out, "} %" PRIu64 "\n", m->kind == COUNTER ? f->gone_count : (uint64_t)f->failed);

@@ -37,10 +37,15 @@ enum metrics_folder_state {
 };
 enum { METRICS_FOLDER_STATE_COUNT = METRICS_FAILED + 1 };
 
+/* Of how many of them it is not known that they can be restored, or that their file is what was committed. */
+enum metrics_folder_unproven { METRICS_DRILL_FAILED, METRICS_DRILL_OVERDUE, METRICS_DAMAGED };
+enum { METRICS_UNPROVEN_COUNT = METRICS_DAMAGED + 1 };
+
 struct metrics_folder {
     const char *dir, *pattern;
     bool failed; /* it cannot be searched */
     uint64_t counts[METRICS_FOLDER_STATE_COUNT];
+    uint64_t unproven[METRICS_UNPROVEN_COUNT];
     uint64_t gone_count;
 };
 

@@ -62,6 +62,20 @@ bool metrics_closed_of(enum metrics_closed_value which, const struct status_clos
         return number(c->failures, out);
     case METRICS_CLOSED_FAILURE_TIME:
         return time_of(c->failed_ms, out);
+    case METRICS_CLOSED_VERIFIED_TIME:
+        return time_of(c->drill.good_ms, out);
+    case METRICS_CLOSED_DRILL_FAILED:
+        return number(c->drill.failure != NULL, out) && c->drill.on;
+    case METRICS_CLOSED_DRILL_INTERVAL:
+        return time_of((int64_t)c->drill.interval_ms, out);
+    case METRICS_CLOSED_DAMAGED_PAGES:
+        return number(c->scrub.damaged, out) && c->scrub.on;
+    case METRICS_CLOSED_SCRUB_TIME:
+        return time_of(c->scrub.passed_ms, out);
+    case METRICS_CLOSED_SCRUB_INTERVAL:
+        return time_of((int64_t)c->scrub.interval_ms, out);
+    case METRICS_CLOSED_SCRUB_PAGES:
+        return number(c->scrub.page_count, out) && c->scrub.on;
     }
     return false;
 }

@@ -126,73 +126,6 @@ static json_t *retention_object(const struct db *db)
     return o;
 }
 
-/* null: it is off, and nothing is known. */
-static json_t *scrub_object(const struct db *db)
-{
-    const struct db_scrub *k = &db->scrub;
-    const struct db_scrub_view *v = &k->view;
-    bool damaged = k->alert.code != E_OK;
-    json_t *o, *pages;
-
-    if (db->settings->scrub_interval_ms == 0 && !damaged)
-        return json_null();
-    o = json_object();
-    pages = json_array();
-    for (uint32_t i = 0; i < v->shown_count; i++) {
-        int rc = json_array_append_new(pages, json_u64(v->shown[i]));
-
-        assert(rc == 0);
-    }
-    put(o, "result", json_string(damaged ? "damaged" : v->passed_ms != 0 ? "good" : "none"));
-    put(o, "pass_time", json_time(v->passed_ms));
-    put(o, "pass_pages", v->passed_ms != 0 ? json_u64(v->passed_pages) : json_null());
-    put(o, "next_page", json_u64(v->next));
-    put(o, "damaged", json_u64(v->damaged));
-    put(o, "damaged_pages", pages);
-    put(o, "found_time", json_time(v->found_ms));
-    put(o, "found_txid", v->found_txid != 0 ? json_u64(v->found_txid) : json_null());
-    put(o, "failure", damaged ? status_text(k->alert.msg) : json_null());
-    put(o, "error", k->err.code != E_OK ? status_text(k->err.msg) : json_null());
-    put(o, "pages_read", json_u64(k->page_count));
-    put(o, "passes", json_u64(k->pass_count));
-    return o;
-}
-
-static const char *drill_result(const struct db_drill *k)
-{
-    if (k->alert.code != E_OK)
-        return "failed";
-    return k->last.good_ms != 0 ? "good" : "none";
-}
-
-/* null: there are none. */
-static json_t *drill_object(const struct db *db)
-{
-    const struct db_drill *k = &db->drill;
-    const struct local_drill *last = &k->last;
-    int64_t age_ms = clock_wall_ms(db->clock) - last->good_ms;
-    json_t *o;
-
-    if (db->settings->drill_interval_ms == 0 && last->tried_ms == 0)
-        return json_null();
-    o = json_object();
-    put(o, "result", json_string(drill_result(k)));
-    put(o, "running", json_boolean(k->running));
-    put(o, "verified_time", json_time(last->good_ms));
-    put(o, "verified_age_seconds",
-        last->good_ms != 0 ? json_u64(age_ms > 0 ? (uint64_t)age_ms / 1000 : 0) : json_null());
-    put(o, "timeline", last->good_ms != 0 ? json_u64(last->timeline) : json_null());
-    put(o, "txid", last->good_ms != 0 ? json_u64(last->txid) : json_null());
-    put(o, "commit_time", json_time(last->state_ms));
-    put(o, "failed_time", json_time(last->failed_ms));
-    put(o, "failed_txid", last->failed_ms != 0 ? json_u64(last->failed_txid) : json_null());
-    put(o, "failure", k->alert.code != E_OK ? status_text(k->alert.msg) : json_null());
-    put(o, "skipped", k->skipped[0] != 0 ? status_text(k->skipped) : json_null());
-    put(o, "error", k->err.code != E_OK ? status_text(k->err.msg) : json_null());
-    put(o, "bytes_read", json_u64(k->bytes_read));
-    return o;
-}
-
 static json_t *requests(const struct store_counts *counts)
 {
     json_t *o = json_object();
@@ -329,6 +262,8 @@ json_t *status_closed(const struct status_closed *c)
     put(o, "triggers", c->settings != NULL ? status_triggers(c->settings) : json_null());
     put(o, "snapshot_txid", c->snapshot_txid != 0 ? json_u64(c->snapshot_txid) : json_null());
     put(o, "snapshot_time", json_time(c->snapshot_ms));
+    put(o, "drill", status_proof_drill(&c->drill, c->now_ms));
+    put(o, "scrub", status_proof_scrub(&c->scrub));
     put(o, "resyncs", json_u64(c->resyncs));
     put(o, "segments", json_u64(c->segments));
     put(o, "bytes_shipped", json_u64(c->bytes_shipped));
@@ -345,7 +280,12 @@ json_t *status_closed(const struct status_closed *c)
 
 json_t *status_database(const struct db *db, bool ready)
 {
+    struct status_drill drill;
+    struct status_scrub scrub;
     json_t *o = json_object();
+
+    status_proof_drill_of(db, &drill);
+    status_proof_scrub_of(db, &scrub);
 
     put(o, "path", status_text(db->settings->path));
     put(o, "url", url_text(db));
@@ -370,8 +310,8 @@ json_t *status_database(const struct db *db, bool ready)
     put(o, "merges", json_u64(db->merge_count));
     put(o, "bytes_merged", json_u64(db->merge_bytes));
     put(o, "retention", retention_object(db));
-    put(o, "drill", drill_object(db));
-    put(o, "scrub", scrub_object(db));
+    put(o, "drill", status_proof_drill(&drill, clock_wall_ms(db->clock)));
+    put(o, "scrub", status_proof_scrub(&scrub));
     put(o, "resyncs", json_u64(db->resync_count));
     put(o, "segments", json_u64(db->shipper.put_count));
     put(o, "bytes_shipped", json_u64(db->shipper.put_bytes));

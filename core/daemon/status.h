@@ -7,6 +7,7 @@
 #define STATUS_H
 
 #include "db.h"
+#include "status_proof.h"
 
 #include <jansson.h>
 
@@ -21,6 +22,9 @@ struct status_closed {
     uint32_t timeline;
     uint64_t txid, snapshot_txid, resyncs, segments, bytes_shipped, bytes_changed, failures, gaps;
     int64_t time_ms, snapshot_ms, failed_ms;
+    struct status_drill drill;
+    struct status_scrub scrub;
+    int64_t now_ms;
 };
 json_t *status_closed(const struct status_closed *c);
 /* What makes a database ship, as the configuration would have it. */

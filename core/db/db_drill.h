@@ -5,34 +5,31 @@
  *
  * Nothing waits for a drill.  It has a store of its own, which is paced, held while the replica is behind, and canceled
  * when the actor detaches; and one thread at the lowest priority.  Only one at a time runs in a process.
+ *
+ * A database of a folder may have one from the time when it was parked, which is its daemon's and goes on when it is
+ * opened: `elsewhere`.
  */
 #ifndef DB_DRILL_H
 #define DB_DRILL_H
 
-#include "drill.h"
-#include "local_drill.h"
+#include "drill_job.h"
 
 struct db;
 
 /* What all databases of a process share. */
 struct db_drill_turn {
-    const struct db *running; /* NULL: none */
+    bool taken;
 };
 
 struct db_drill {
     struct db_drill_turn *turn; /* borrowed; NULL: the database is alone */
-    struct work_item item;
-    struct drill_opts opts;
-    char *folder;        /* owned while it runs */
-    struct store *store; /* its own; owned while it runs */
-    atomic_bool stop;    /* the job reads it, too */
+    struct drill_job job;
     bool running, recalled;
+    bool elsewhere;
     bool begun;         /* due_ms counts */
     uint64_t due_ms;    /* monotonic */
     uint64_t behind_ms; /* monotonic: since when it is held; 0: it is not */
-    struct drill_report report;
-    struct rc rc;
-    struct err job_err; /* the job's until it is done */
+    uint64_t known_ms;  /* monotonic: since when drills could be made; 0: not yet */
 
     /* Published. */
     struct err err; /* why the last run could not be carried out; code E_OK: it could */
@@ -49,5 +46,12 @@ void db_drill_if_due(struct db *db);
 void db_drill_tend(struct db *db);
 /* At once; `running` is false soon. */
 void db_drill_stop(struct db *db);
+/* Uploads fail or wait: a drill would be in the way. */
+bool db_drill_must_wait(const struct db *db);
+/* What an earlier process, or this one before the database was parked, knew and left. */
+void db_drill_recall(struct db *db);
+/* An outcome becomes what is published. */
+void db_drill_take(
+    struct db *db, const struct drill_job *j, enum drill_outcome outcome, const struct local_drill *last);
 
 #endif

@@ -27,24 +27,27 @@ static bool only_waits(const struct db *db)
     return db_trigger_waits(db) && db->acknowledged == NULL && db->parts_done == 0 && !db->shipper.in_flight;
 }
 
-/* A failed drill is an alert until one goes well, and one that is parked makes none. */
+/* A failed drill and damaged pages are told while it is parked, too, and drills go on then. */
 static bool all_well(const struct db *db)
 {
     return db->error.code == E_OK && db->local_error.code == E_OK && db->shipper.last_error.code == E_OK
-           && !db->shipper.fenced && !db->in_gap && db->drill.alert.code == E_OK && db->scrub.alert.code == E_OK;
+           && !db->shipper.fenced && !db->in_gap;
 }
 
+/* A drill does not keep it open: one that is parked is drilled as well. */
 static bool busy(const struct db *db)
 {
-    return db->in_step || db->in_snap || db->in_fence || db->prune.running || db->drill.running || db->fold.in_flight
-           || db->waiters != NULL || db->snap_wanted || db->loading != NULL || db->step.state != WAL_READER_QUIET
-           || db->step.paused;
+    return db->in_step || db->in_snap || db->in_fence || db->prune.running || db->fold.in_flight || db->waiters != NULL
+           || db->snap_wanted || db->loading != NULL || db->step.state != WAL_READER_QUIET || db->step.paused;
 }
 
 uint64_t db_park_idle_ms(const struct db *db, bool pressed)
 {
     uint64_t now = clock_mono_ms(db->clock);
 
+    /* Damaged pages are looked at every few seconds while it is open. */
+    if (db->scrub.alert.code != E_OK && !pressed)
+        return 0;
     if (db->state != DB_RUNNING || busy(db) || !(all_shipped(db) || (pressed && only_waits(db))) || !all_well(db)
         || now <= db->active_ms)
         return 0;

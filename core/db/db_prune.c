@@ -129,7 +129,7 @@ void db_prune_if_due(struct db *db)
 
     if (!wanted(db->settings))
         p->failed.code = E_OK; /* a reload has taken it away */
-    if (!wanted(db->settings) || p->running || db->drill.running || db->state != DB_RUNNING)
+    if (!wanted(db->settings) || p->running || db->drill.running || db->drill.elsewhere || db->state != DB_RUNNING)
         return;
     if (!p->begun || p->due_ms > now_ms + interval_ms) {
         p->begun = true;

@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "db.h"
+#include "scrub_tell.h"
 #include "slog.h"
 
 #include <inttypes.h>
@@ -15,7 +16,6 @@ enum {
     SAVE_MS = 10 * 60 * 1000, /* so much of a pass may be lost by a crash */
     ARREARS_US = 1000000,     /* that is made up for when steps come late */
     STEP_SIZE_MAX = 1 << 20,  /* bytes asked for in one step */
-    TOLD_MAX = 10,            /* pages with a line in the log each, at a time */
     PAUSE_MIN_MS = 2,
 };
 
@@ -27,32 +27,11 @@ static uint64_t at_most(uint64_t a, uint64_t b)
 /* --- what was found ------------------------------------------------------------------------------------------------
  */
 
-static void set_alert(struct db *db, const struct local_scrub_page *p)
-{
-    struct db_scrub *k = &db->scrub;
-    char more[64] = "";
-
-    k->alert.code = E_OK;
-    if (k->view.damaged == 0)
-        return;
-    if (k->view.damaged > 1)
-        (void)snprintf(more, sizeof more, " (and %" PRIu64 " more)", k->view.damaged - 1);
-    rc_ignore(
-        rc_raise(&k->alert, E_CORRUPT,
-            "page %" PRIu32 "%s of %s %s at txid %" PRIu64 ", although no commit changed it: the disk has damaged "
-            "it, or something wrote to the file behind SQLite's back; `weir restore` over the file mends it "
-            "(docs/scrub.md)",
-            p != NULL ? p->pgno : 0, more, db->settings->path,
-            p != NULL && p->have == 0 ? "cannot be read, and was there" : "is not what was committed",
-            p != NULL ? p->txid : db->txid),
-        "it is told by the status");
-}
-
 static void publish(struct db *db)
 {
     const struct local_scrub *n = &db->scrub.scrub.note;
     struct db_scrub_view *v = &db->scrub.view;
-    const struct local_scrub_page *first = NULL;
+    const struct local_scrub_page *first = scrub_tell_first(n);
 
     *v = (struct db_scrub_view){
         .next = n->next,
@@ -60,32 +39,12 @@ static void publish(struct db *db)
         .passed_pages = n->passed_pages,
         .damaged = local_scrub_damaged(n),
     };
-    for (uint32_t i = 0; i < n->count && v->shown_count < DB_SCRUB_SHOWN_MAX; i++) {
-        if (n->pages[i].fate != LOCAL_SCRUB_DAMAGED)
-            continue;
-        first = first == NULL ? &n->pages[i] : first;
-        v->shown[v->shown_count++] = n->pages[i].pgno;
-    }
+    for (uint32_t i = 0; i < n->count && v->shown_count < DB_SCRUB_SHOWN_MAX; i++)
+        if (n->pages[i].fate == LOCAL_SCRUB_DAMAGED)
+            v->shown[v->shown_count++] = n->pages[i].pgno;
     v->found_txid = first != NULL ? first->txid : 0;
     v->found_ms = first != NULL ? first->found_ms : 0;
-    set_alert(db, first);
-}
-
-static void tell_page(struct db *db, const struct local_scrub_page *p)
-{
-    if (p->fate == LOCAL_SCRUB_DAMAGED)
-        LOG_ERROR(
-            "scrub: a page of the database is damaged: it is not what was committed, although no commit changed it; "
-            "`weir restore` over the file mends it (docs/scrub.md)",
-            F_STR("db", db->settings->path), F_U64("page", p->pgno), F_U64("txid", p->txid),
-            F_STR("found", p->have == 0 ? "it cannot be read" : "other content"));
-    else if (p->fate == LOCAL_SCRUB_MENDED)
-        LOG_INFO("scrub: a damaged page is right again", F_STR("db", db->settings->path), F_U64("page", p->pgno));
-    else
-        LOG_WARN("scrub: a damaged page was written by a commit: what was damaged in it may be in the history since; "
-                 "compare with a restore of the state before",
-            F_STR("db", db->settings->path), F_U64("page", p->pgno), F_U64("damaged_at_txid", p->txid),
-            F_U64("txid", db->txid));
+    scrub_tell_alert(n, db->settings->path, db->txid, &db->scrub.alert);
 }
 
 static void put_news(struct db *db)
@@ -99,39 +58,19 @@ static void put_news(struct db *db)
     k->news_count++;
 }
 
-/* Each of the first pages has a line in the log; of many it is told when they have become twice as many. */
-static void tell_pages(struct db *db)
-{
-    struct local_scrub *n = &db->scrub.scrub.note;
-    uint32_t kept = 0, lines = 0, ends = 0;
-
-    for (uint32_t i = 0; i < n->count; i++) {
-        struct local_scrub_page *p = &n->pages[i];
-        bool damaged = p->fate == LOCAL_SCRUB_DAMAGED;
-
-        if ((damaged ? lines++ : ends++) < TOLD_MAX && (!p->told || !damaged))
-            tell_page(db, p);
-        p->told = true;
-        if (damaged)
-            n->pages[kept++] = *p;
-    }
-    n->count = kept;
-}
-
-/* Tell what is new, and forget what is not damaged any more. */
+/* Tell what is new, and forget what is not damaged any more.  Of many it is told when they have become twice as many.
+ */
 static void tell(struct db *db)
 {
     struct db_scrub *k = &db->scrub;
     uint64_t damaged;
 
-    tell_pages(db);
+    scrub_tell_pages(&k->scrub.note, db->settings->path, db->txid);
     publish(db);
     damaged = k->view.damaged;
     if (damaged != 0 && damaged > k->told && damaged < 2 * k->told)
         return;
-    if (damaged > TOLD_MAX)
-        LOG_ERROR(
-            "scrub: pages of the database are damaged", F_STR("db", db->settings->path), F_U64("damaged", damaged));
+    scrub_tell_many(db->settings->path, damaged);
     k->told = damaged;
     put_news(db);
 }
@@ -187,16 +126,23 @@ static void take_file(struct db *db)
     n->unlisted = n->unlisted_last = 0;
 }
 
+void db_scrub_recall(struct db *db)
+{
+    struct db_scrub *k = &db->scrub;
+
+    local_scrub_read(db->fs, db->state_dir, &k->scrub.note);
+    for (uint32_t i = 0; i < k->scrub.note.count; i++)
+        k->scrub.note.pages[i].told = true; /* when it was found; the status goes on telling */
+    k->recalled = true;
+    publish(db);
+}
+
 void db_scrub_started(struct db *db)
 {
     struct db_scrub *k = &db->scrub;
 
-    if (!k->recalled) {
-        local_scrub_read(db->fs, db->state_dir, &k->scrub.note);
-        for (uint32_t i = 0; i < k->scrub.note.count; i++)
-            k->scrub.note.pages[i].told = true; /* by the process that found it; the status goes on telling */
-        k->recalled = true;
-    }
+    if (!k->recalled)
+        db_scrub_recall(db);
     take_file(db);
     k->scrub.suspect_count = 0;
     k->recheck_us = 0;

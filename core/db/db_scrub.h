@@ -50,6 +50,8 @@ struct db_scrub {
 /* --- for db.c and db_sync.c ----------------------------------------------------------------------------------------
  */
 
+/* What an earlier process, or this one before the database was parked, knew and left. */
+void db_scrub_recall(struct db *db);
 void db_scrub_started(struct db *db);
 void db_scrub_before(struct db *db);
 void db_scrub_in_lane(struct db *db);

@@ -71,9 +71,9 @@ static void tidy(struct local_state *ls)
     /* An unreadable one is reported by whoever loads it; until then nothing is thrown away. */
 }
 
-struct rc local_state_open(struct local_state **out, const struct fsys *fs, const char *dir, struct err *err)
+static struct local_state *state_new(const struct fsys *fs, const char *dir)
 {
-    CLEANUP(local_state_closep) struct local_state *ls = mem_new(sizeof *ls);
+    struct local_state *ls = mem_new(sizeof *ls);
 
     ls->fs = fs;
     ls->dir = mem_strdup(dir);
@@ -81,6 +81,13 @@ struct rc local_state_open(struct local_state **out, const struct fsys *fs, cons
     buf_init(&ls->entries, LOCAL_FMT_ENTRIES_MAX * LOCAL_FMT_ENTRY_SIZE);
     buf_init(&ls->record, LOCAL_FMT_CHAIN_SIZE + LOCAL_FMT_RECORD_SIZE_MAX);
     rc_ignore(rc_raise(&ls->why, E_NOTFOUND, "%s: nothing was loaded or written yet", dir), "kept for later calls");
+    return ls;
+}
+
+struct rc local_state_open(struct local_state **out, const struct fsys *fs, const char *dir, struct err *err)
+{
+    CLEANUP(local_state_closep) struct local_state *ls = state_new(fs, dir);
+
     TRY(make_dir(fs, dir, err));
     TRY(local_lock_take(fs, dir, &ls->lock_fd, err));
     tidy(ls);
@@ -206,6 +213,15 @@ struct rc local_state_load(struct local_state *ls, struct local_state_content *c
     *content = cur.content;
     *found = rc_failed(rc) ? LOCAL_STATE_BROKEN : LOCAL_STATE_GOOD;
     return RC_OK;
+}
+
+/* Loading writes nothing; only what is recorded later would. */
+struct rc local_state_look(const struct fsys *fs, const char *dir, struct local_state_content *content,
+    struct page_hash *hashes, enum local_state_found *found, struct err *err)
+{
+    CLEANUP(local_state_closep) struct local_state *ls = state_new(fs, dir);
+
+    return local_state_load(ls, content, hashes, found, err);
 }
 
 static struct rc peek_once(

@@ -28,8 +28,8 @@
  * each local_state_acknowledge() returns what went wrong, and local_state_checkpoint() tries a fresh start. Replication
  * need not stop for it.  The same holds before there is anything to append to.
  *
- * Threads: one at a time for each object; local_state_peek() and local_state_holder() at any time, beside other
- * processes.  Memory: up to 100 KiB while pages come in, a few KiB between.
+ * Threads: one at a time for each object; local_state_peek(), local_state_look() and local_state_holder() at any time,
+ * beside other processes.  Memory: up to 100 KiB while pages come in, a few KiB between.
  */
 #ifndef LOCAL_STATE_H
 #define LOCAL_STATE_H
@@ -85,6 +85,10 @@ MUST_USE struct rc local_state_load(struct local_state *ls, struct local_state_c
 /* The same without the lock and without the index: for `weir status` beside a running or after a dead daemon. */
 MUST_USE struct rc local_state_peek(const struct fsys *fs, const char *dir, struct local_state_content *content,
     enum local_state_found *found, struct err *err);
+
+/* The same with the index.  Of a state that somebody writes to meanwhile it may be one that cannot be trusted. */
+MUST_USE struct rc local_state_look(const struct fsys *fs, const char *dir, struct local_state_content *content,
+    struct page_hash *hashes, enum local_state_found *found, struct err *err);
 
 /*
  * Replace everything by this state, runs included: fsynced when it returns.  Also the way to begin (after a first

@@ -273,7 +273,7 @@ def system_calls(case):
 
 MONITORING = ROOT / "docs/examples/monitoring"
 # What neither a rule nor the dashboard has a use for: it tells when something was, how often, or where a history stands.
-DETAILS = {"weir_configuration_time_seconds", "weir_databases_unshown", "weir_failure_time_seconds", "weir_folder_gone_total", "weir_gap_time_seconds",
+DETAILS = {"weir_configuration_time_seconds", "weir_failure_time_seconds", "weir_folder_gone_total", "weir_gap_time_seconds",
            "weir_local_txid", "weir_log_resets", "weir_parked", "weir_segments_shipped_total", "weir_start_time_seconds", "weir_timeline"}
 
 

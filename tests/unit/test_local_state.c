@@ -515,6 +515,36 @@ static void many_dead_processes_want_a_checkpoint(void **state)
     state_world_free(w);
 }
 
+/* Who only looks sees the same as who holds it, and takes nothing from it. */
+static void looking_takes_nothing(void **state)
+{
+    CLEANUP(page_hash_freep) struct page_hash *hashes = page_hash_new();
+    struct state_world *w = state_world_new(77);
+    struct local_state_content content;
+    enum local_state_found found;
+    struct err err;
+
+    (void)state;
+    assert_ok_err(local_state_look(&state_world_fsys, w->dir, &content, hashes, &found, &err), &err);
+    assert_int_equal(found, LOCAL_STATE_NONE);
+    assert_true(state_world_open(w, &state_world_fsys));
+    state_world_checkpoint(w, false);
+    for (int i = 0; i < 5; i++) {
+        state_world_pages(w);
+        state_world_segment(w);
+        state_world_acknowledge(w);
+        assert_ok_err(local_state_look(&state_world_fsys, w->dir, &content, hashes, &found, &err), &err);
+        assert_int_equal(found, LOCAL_STATE_GOOD);
+        assert_int_equal(content.pos.txid, w->states[w->state_count - 1].pos.txid);
+        assert_int_equal(page_hash_checksum(hashes), content.pos.checksum);
+        assert_true(local_state_ok(w->ls));
+    }
+    state_world_close(w);
+    assert_true(state_world_open(w, &state_world_fsys)); /* nothing was taken, and nothing left */
+    state_world_close(w);
+    state_world_free(w);
+}
+
 /* --- beside another process
  * --------------------------------------------------------------------------------------------- */
 
@@ -599,6 +629,7 @@ int main(void)
         cmocka_unit_test(runs_are_the_newest),
         cmocka_unit_test(log_is_bounded),
         cmocka_unit_test(many_dead_processes_want_a_checkpoint),
+        cmocka_unit_test(looking_takes_nothing),
         cmocka_unit_test(peeking_while_another_writes),
     };
 

@@ -341,10 +341,40 @@ static void closed_and_failed(void **state)
     assert_null(strstr(text, "_age_seconds"));
 }
 
+/* So do drills and scrubs, which go on while it is parked. */
+static void closed_and_proven(void **state)
+{
+    struct status_closed c = parked_one;
+    CLEANUP(buf_fini) struct buf out;
+    const char *text;
+
+    (void)state;
+    c.drill = (struct status_drill){.on = true, .good_ms = 1700000040000, .interval_ms = 86400000};
+    c.scrub = (struct status_scrub){.on = true, .passed_ms = 1700000030000, .page_count = 900, .interval_ms = 3600000};
+    buf_init(&out, 1 << 20);
+    text = render_closed(&out, &c);
+    has(text, "\nweir_last_verified_restore_timestamp_seconds{db=\"/srv/t/p.db\"} 1700000040\n");
+    has(text, "\nweir_drill_failed{db=\"/srv/t/p.db\"} 0\n");
+    has(text, "\nweir_drill_interval_seconds{db=\"/srv/t/p.db\"} 86400\n");
+    has(text, "\nweir_scrub_interval_seconds{db=\"/srv/t/p.db\"} 3600\n");
+    has(text, "\nweir_damaged_pages{db=\"/srv/t/p.db\"} 0\n");
+    has(text, "\nweir_scrub_pass_timestamp_seconds{db=\"/srv/t/p.db\"} 1700000030\n");
+    has(text, "\nweir_scrub_pages_total{db=\"/srv/t/p.db\"} 900\n");
+    c.drill.failure = "drill: txid 5: gone";
+    c.scrub.damaged = 4;
+    text = render_closed(&out, &c);
+    has(text, "\nweir_drill_failed{db=\"/srv/t/p.db\"} 1\n");
+    has(text, "\nweir_damaged_pages{db=\"/srv/t/p.db\"} 4\n");
+}
+
 static void folders(void **state)
 {
-    const struct metrics_folder f = {
-        .dir = "/srv/\"t\"", .pattern = "*.db", .failed = true, .counts = {1, 2, 3, 4, 5}, .gone_count = 6};
+    const struct metrics_folder f = {.dir = "/srv/\"t\"",
+        .pattern = "*.db",
+        .failed = true,
+        .counts = {1, 2, 3, 4, 5},
+        .unproven = {7, 8, 9},
+        .gone_count = 6};
     CLEANUP(buf_fini) struct buf out;
 
     (void)state;
@@ -359,6 +389,9 @@ static void folders(void **state)
         ",state=\"open\"} 1\nweir_folder_databases" FOLDER ",state=\"parked\"} 2\nweir_folder_databases" FOLDER
         ",state=\"starting\"} 3\nweir_folder_databases" FOLDER ",state=\"waiting\"} 4\nweir_folder_databases" FOLDER
         ",state=\"failed\"} 5\n# HELP");
+    has(buf_str(&out), "# TYPE weir_folder_unproven gauge\nweir_folder_unproven" FOLDER
+                       ",why=\"drill_failed\"} 7\nweir_folder_unproven" FOLDER
+                       ",why=\"drill_overdue\"} 8\nweir_folder_unproven" FOLDER ",why=\"damaged\"} 9\n# HELP");
     has(buf_str(&out), "# TYPE weir_folder_gone counter\nweir_folder_gone_total" FOLDER "} 6\n");
     has(buf_str(&out), "weir_folder_error" FOLDER "} 1\n");
 }
@@ -432,6 +465,7 @@ int main(void)
         cmocka_unit_test(price_not_known),
         cmocka_unit_test(closed),
         cmocka_unit_test(closed_and_failed),
+        cmocka_unit_test(closed_and_proven),
         cmocka_unit_test(folders),
         cmocka_unit_test(states),
         cmocka_unit_test(promtool),

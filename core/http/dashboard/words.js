@@ -71,7 +71,7 @@ export function isLate(db) {
 export function proof(db) {
   const drill = db.drill;
   if (!drill) return null;
-  return { time: parse(drill.verified_time), txid: drill.txid || null, failed: drill.result === "failed", error: drill.failure || null, trouble: drill.error || null, skipped: drill.skipped || null };
+  return { time: parse(drill.verified_time), txid: drill.txid || null, failed: drill.result === "failed", error: drill.failure || null, trouble: drill.error || null, skipped: drill.skipped || null, overdue: drill.overdue === true };
 }
 
 /** {level, name, text, notes}: is this backup alive? */
@@ -108,8 +108,10 @@ function addNotes(db, verdict) {
   if (proven && proven.failed)
     verdict.notes.push({ level: "bad", text: `The last trial restore failed${proven.error ? `: ${proven.error}` : "."}` });
   if (proven && proven.trouble && !proven.failed) verdict.notes.push({ level: "warn", text: `A trial restore could not be made: ${proven.trouble}` });
+  if (proven && proven.overdue && !proven.failed && !proven.trouble && !proven.skipped)
+    verdict.notes.push({ level: "warn", text: "No trial restore went well for two intervals." });
   if (db.scrub && db.scrub.damaged > 0)
-    verdict.notes.push({ level: "bad", text: `${count(db.scrub.damaged)} ${db.scrub.damaged === 1 ? "page" : "pages"} of the live database ${db.scrub.damaged === 1 ? "is" : "are"} not what was committed (page ${db.scrub.damaged_pages.slice(0, 10).join(", ")}). The replica is not concerned: restore over the file.` });
+    verdict.notes.push({ level: "bad", text: `${count(db.scrub.damaged)} ${db.scrub.damaged === 1 ? "page" : "pages"} of the live database ${db.scrub.damaged === 1 ? "is" : "are"} not what was committed${db.scrub.damaged_pages.length > 0 ? ` (page ${db.scrub.damaged_pages.slice(0, 10).join(", ")})` : ""}. The replica is not concerned: restore over the file.` });
   if (db.scrub && db.scrub.error) verdict.notes.push({ level: "warn", text: `The live database could not be looked through: ${db.scrub.error}` });
   if (proven && proven.skipped) verdict.notes.push({ level: "info", text: `No trial restore is made: ${proven.skipped}` });
   if (db.retention && db.retention.error)
