@@ -223,33 +223,55 @@ static struct rc first_read(struct wal_conn *c, struct err *err)
 
     if (rc.code == E_BUSY)
         return rc_wrap(err, "somebody holds the database exclusively (PRAGMA locking_mode=EXCLUSIVE, or a long "
-                            "transaction in rollback mode); weir "
-                            "needs it shared");
+                            "transaction in rollback mode); weir needs it shared");
     return rc;
 }
 
-static struct rc ensure_wal_mode(struct wal_conn *c, bool may_switch, struct err *err)
+static struct rc journal_mode(struct wal_conn *c, const char *sql, bool *wal, struct err *err)
 {
     sqlite3_stmt *stmt = NULL;
-    bool wal = false;
-    int rc =
-        sqlite3_prepare_v2(c->back, may_switch ? "PRAGMA journal_mode=WAL" : "PRAGMA journal_mode", -1, &stmt, NULL);
+    int rc = sqlite3_prepare_v2(c->back, sql, -1, &stmt, NULL);
 
     if (rc == SQLITE_OK)
         rc = sqlite3_step(stmt);
     if (rc == SQLITE_ROW)
-        wal = sqlite3_stricmp((const char *)sqlite3_column_text(stmt, 0), "wal") == 0;
+        *wal = sqlite3_stricmp((const char *)sqlite3_column_text(stmt, 0), "wal") == 0;
     (void)sqlite3_finalize(stmt); /* repeats the error of the step, if any */
-    if (rc != SQLITE_ROW)
-        return raise_sqlite(err, c->back, rc, "switch to WAL mode");
+    return rc == SQLITE_ROW ? RC_OK : raise_sqlite(err, c->back, rc, "switch to WAL mode");
+}
+
+/* Who waits to have a database in rollback mode alone holds its reserved lock meanwhile, and a transaction that has
+ * read and writes then is refused at once, whatever its patience: SQLite takes it for a deadlock.  So this does not
+ * wait. */
+static struct rc switch_mode(struct wal_conn *c, struct err *err)
+{
+    bool wal = false;
+
+    for (unsigned ms = 0; ms < WAL_CONN_BUSY_MS; ms++) {
+        if (wal_conn_alone(c)) {
+            (void)sqlite3_busy_timeout(c->back, 0); /* cannot fail for an open connection */
+            struct rc rc = journal_mode(c, "PRAGMA journal_mode=WAL", &wal, err);
+            (void)sqlite3_busy_timeout(c->back, WAL_CONN_BUSY_MS);
+            if (wal || (rc_failed(rc) && rc.code != E_BUSY))
+                return rc;
+        }
+        (void)usleep(1000);
+    }
+    return rc_raise(err, E_BUSY, "switch to WAL mode: there was always a transaction of somebody else");
+}
+
+static struct rc ensure_wal_mode(struct wal_conn *c, bool may_switch, struct err *err)
+{
+    bool wal = false;
+
+    TRY(journal_mode(c, "PRAGMA journal_mode", &wal, err));
     if (wal)
         return RC_OK;
     if (!may_switch)
         return rc_raise(err, E_CONFIG,
             "the database is in rollback mode and --no-switch forbids to change it; run PRAGMA journal_mode=WAL once, "
-            "or "
-            "leave --no-switch out");
-    return rc_raise(err, E_BUSY, "SQLite would not switch the database to WAL mode");
+            "or leave --no-switch out");
+    return switch_mode(c, err);
 }
 
 static struct rc map_index(struct wal_conn *c, struct err *err)
@@ -284,8 +306,7 @@ static struct rc attach(struct wal_conn *c, bool may_switch, struct err *err)
     TRY(first_read(c, err));
     TRY(ensure_wal_mode(c, may_switch, err));
     TRY(first_read(c, err));
-    /* Checkpoints sync log and database all the same; our own commits carry nothing that a power cut could take away.
-     */
+    /* Checkpoints sync log and database all the same; our own commits carry nothing that a power cut could take. */
     TRY(exec_on(c->back, "PRAGMA synchronous=NORMAL", err));
     TRY(map_index(c, err));
     TRY(open_side_files(c, err));

@@ -50,9 +50,10 @@ enum wal_conn_outcome {
 };
 
 /*
- * Attach to the database.  `may_switch`: a database in rollback mode is switched to WAL, otherwise E_CONFIG.
+ * Attach to the database.  `may_switch`: a database in rollback mode is switched to WAL, otherwise E_CONFIG.  No
+ * transaction of others fails for that.
  * Errors: E_FENCED another process has it open in this way; E_CONFIG not a SQLite database (says what it looks like),
- * E_CORRUPT, E_BUSY somebody holds it exclusively, E_DENIED, E_IO.
+ * E_CORRUPT, E_BUSY somebody holds it exclusively, or is in a transaction when it is to be switched, E_DENIED, E_IO.
  */
 MUST_USE struct rc wal_conn_open(struct wal_conn **out, const struct fsys *fs, const char *path, bool may_switch,
     enum wal_conn_outcome *outcome, struct err *err);

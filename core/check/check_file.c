@@ -142,7 +142,8 @@ static void look_at_mode(const struct looking *l)
             l->path);
     else
         check_report_add(l->report, "journal mode", CHECK_OK,
-            "rollback: weir switches it to WAL when it begins, which needs a moment in which nobody writes");
+            "rollback: weir switches it to WAL when it begins, which needs a moment in which nobody is in a "
+            "transaction");
 }
 
 /* --- who has it open ---------------------------------------------------------------------------------------------- */

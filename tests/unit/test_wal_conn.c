@@ -127,6 +127,43 @@ static void rollback_mode(void **state)
     wal_world_end(&w);
 }
 
+/* For a transaction that has read: after a while it writes, and ends. */
+static int write_late(struct sqlite3 **conns, uint64_t a, uint64_t b)
+{
+    int rc;
+
+    (void)b;
+    (void)usleep((useconds_t)a);
+    rc = sqlite3_exec(conns[0], "INSERT INTO t(a) VALUES (1)", NULL, NULL, NULL);
+    return rc == SQLITE_OK ? sqlite3_exec(conns[0], "COMMIT", NULL, NULL, NULL) : rc;
+}
+
+/* SQLite gives no patience to a transaction that has read and now writes, when somebody waits to have the database
+ * alone. */
+static void switch_is_in_nobodys_way(void **state)
+{
+    struct wal_world w;
+    struct wal_conn *c;
+    struct rc rc;
+
+    (void)state;
+    wal_world_begin(&w, 1024);
+    assert_int_equal(sql_child_sql(&w.app, 0, "PRAGMA journal_mode=DELETE"), 0);
+    assert_int_equal(sql_child_sql(&w.app, 0, "BEGIN; SELECT count(*) FROM t"), 0);
+    assert_refused(w.path, true, E_BUSY, "transaction"); /* it may last for longer than we wait */
+    sql_child_send_call(&w.app, write_late, 100000, 0);
+    do
+        rc = attempt(&c, w.path, true);
+    while (rc.code == E_BUSY);
+    assert_ok_err(rc, &err);
+    assert_true(c->switched);
+    assert_int_equal(sql_child_wait(&w.app), SQLITE_OK);
+    assert_int_equal(sql_child_sql(&w.app, 0, "INSERT INTO t(a) VALUES (2); PRAGMA journal_mode"), 0);
+    assert_string_equal(w.app.answer, "wal\n");
+    wal_conn_close(c);
+    wal_world_end(&w);
+}
+
 /* An application with the database to itself: WAL without shared memory. */
 static void held_exclusively(void **state)
 {
@@ -400,6 +437,7 @@ int main(void)
         cmocka_unit_test(no_database),
         cmocka_unit_test(damaged_header),
         cmocka_unit_test(rollback_mode),
+        cmocka_unit_test(switch_is_in_nobodys_way),
         cmocka_unit_test(held_exclusively),
         cmocka_unit_test(long_rollback_transaction),
         cmocka_unit_test(twice),
