@@ -18,9 +18,7 @@ def large_scene(case):
     """A database whose snapshot takes several parts, behind the proxy."""
     if case.options.store.kind == "file":
         raise Skip("uploads at an S3 server: --store s3")
-    replica = case.proxied_replica()
-    replica.url += "&stall-timeout=1s"
-    scene = Scene(case, replica=replica)
+    scene = Scene(case, replica=case.proxied_replica())
     scene.app.sql(f"CREATE TABLE large AS SELECT randomblob({LARGE}) AS v")
     scene.recorder.record("large")
     return scene

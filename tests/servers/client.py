@@ -10,12 +10,14 @@ except ImportError:  # this Python is not Debian's; the package is, and it is pl
     import botocore.session
 from botocore.config import Config
 
+from servers.process import PATIENCE
+
 # Newer versions send checksums in trailers by default, which older servers do not know.
 PLAIN = {name: "when_required" for name in ("request_checksum_calculation", "response_checksum_validation")
          if name in Config.OPTION_DEFAULTS}
 
 
-def connect(server, endpoint=None, keys=None, addressing="path", timeout=15, attempts=1):
+def connect(server, endpoint=None, keys=None, addressing="path", timeout=PATIENCE, attempts=1):
     """A botocore client for a server, or for a proxy in front of it.  It does not try again unless told to."""
     endpoint = endpoint or server.endpoint
     access, secret = keys or (server.access_key, server.secret_key)

@@ -179,7 +179,7 @@ bool wal_world_take(struct wal_world *w)
 
 enum wal_reader_state wal_world_drain(struct wal_world *w)
 {
-    for (int later = 0; later < 5000;) {
+    for (int later = 0; later < 300000;) {
         enum wal_reader_state state;
         struct err err;
 

@@ -295,14 +295,17 @@ static int read_on(struct sqlite3 **conns, uint64_t a, uint64_t b)
     return rc;
 }
 
-enum { RACE_MS = 1500 };
+enum {
+    RACE_MS = 1500,
+    PATIENCE_US = 300000000, /* a limit that is not meant to be reached, however slow the machine is */
+};
 
 static void at_full_speed(void **state)
 {
     struct sql_child writer, reader, checkpointer;
     struct wal_world w;
     unsigned done = 0, tries = 0;
-    uint64_t delivered, counted;
+    uint64_t delivered = 0, counted;
 
     (void)state;
     sql_child_start(&writer);
@@ -314,26 +317,26 @@ static void at_full_speed(void **state)
     assert_int_equal(sql_child_open(&checkpointer, 0, w.path), 0);
     sql(&writer, "PRAGMA synchronous=OFF");
     wal_world_attach(&w);
-    sql_child_send_call(&w.app, wal_world_busy, 1, RACE_MS);
-    sql_child_send_call(&writer, wal_world_busy, 2, RACE_MS);
-    sql_child_send_call(&reader, read_on, 0, RACE_MS);
-    sql_child_send_call(&checkpointer, checkpoint_on, 0, RACE_MS);
-    while (!sql_child_ready(&w.app) || !sql_child_ready(&writer) || !sql_child_ready(&checkpointer)) {
-        assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET); /* never LOST */
-        try_reset(&w);
-        tries++;
-        done += outcome == WAL_RESET_DONE;
+    for (unsigned round = 0; delivered <= 20 || done == 0; round++) { /* on a slow machine little fits into one */
+        sql_child_send_call(&w.app, wal_world_busy, 2 * round + 1, RACE_MS);
+        sql_child_send_call(&writer, wal_world_busy, 2 * round + 2, RACE_MS);
+        sql_child_send_call(&reader, read_on, 0, RACE_MS);
+        sql_child_send_call(&checkpointer, checkpoint_on, 0, RACE_MS);
+        while (!sql_child_ready(&w.app) || !sql_child_ready(&writer) || !sql_child_ready(&checkpointer)) {
+            assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET); /* never LOST */
+            try_reset(&w);
+            tries++;
+            done += outcome == WAL_RESET_DONE;
+        }
+        assert_int_equal(sql_child_wait(&w.app), 0);
+        assert_int_equal(sql_child_wait(&writer), 0);
+        assert_int_equal(sql_child_wait(&reader), 0);
+        assert_int_equal(sql_child_wait(&checkpointer), 0);
+        assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
+        wal_world_check(&w);
+        wal_reader_witness(w.reader, &delivered, &counted);
+        assert_int_equal(delivered, counted);
     }
-    assert_int_equal(sql_child_wait(&w.app), 0);
-    assert_int_equal(sql_child_wait(&writer), 0);
-    assert_int_equal(sql_child_wait(&reader), 0);
-    assert_int_equal(sql_child_wait(&checkpointer), 0);
-    assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
-    wal_world_check(&w);
-    wal_reader_witness(w.reader, &delivered, &counted);
-    assert_int_equal(delivered, counted);
-    assert_true(delivered > 20);
-    assert_true(done > 0);
     assert_true(done <= tries);
     sql(&w.app, "PRAGMA integrity_check");
     assert_string_equal(w.app.answer, "ok\n");
@@ -354,6 +357,7 @@ static void lets_a_waiter_through(void **state)
     (void)state;
     wal_world_begin(&w, 4096);
     wal_world_attach(&w);
+    sql(&w.app, "PRAGMA busy_timeout=3600000");
     assert_false(wal_reset_waiter(w.conn));
     for (unsigned i = 0; i < 8; i++) {
         char text[64];
@@ -362,12 +366,12 @@ static void lets_a_waiter_through(void **state)
             assert_int_equal(sql_child_call(&w.app, wal_world_random, i + 1, 5), 0);
         assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
         (void)snprintf(text, sizeof text, "PRAGMA wal_checkpoint(%s)", modes[i / 2 % 2]);
-        sql_child_send(&w.app, 0, text); /* with a busy timeout of 10 seconds */
+        sql_child_send(&w.app, 0, text);
         while (!wal_reset_waiter(w.conn)) {
             assert_false(sql_child_ready(&w.app));
             (void)usleep(200);
         }
-        assert_ok_err(wal_reset_tend_gate(w.conn, w.reader, 1000000, &err), &err);
+        assert_ok_err(wal_reset_tend_gate(w.conn, w.reader, PATIENCE_US, &err), &err);
         assert_true(w.conn->gate_held);
         assert_int_equal(sql_child_wait(&w.app), 0);
         assert_memory_equal(w.app.answer, "0|", 2); /* not busy: it did what it was asked for */
@@ -428,6 +432,7 @@ static void nothing_unread_is_let_go(void **state)
     wal_world_attach(&w);
     sql(&w.app, "INSERT INTO t(a) VALUES (1)");
     assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
+    sql(&w.app, "PRAGMA busy_timeout=3600000");
     sql(&w.app, "INSERT INTO t(a) VALUES (2)");
     sql_child_send(&w.app, 0, "PRAGMA wal_checkpoint(TRUNCATE)");
     while (!wal_reset_waiter(w.conn)) {
@@ -439,7 +444,7 @@ static void nothing_unread_is_let_go(void **state)
     assert_true(wal_reset_waiter(w.conn)); /* it waits on */
     assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
     assert_true(wal_reader_at_end(w.reader));
-    assert_ok_err(wal_reset_tend_gate(w.conn, w.reader, 1000000, &err), &err);
+    assert_ok_err(wal_reset_tend_gate(w.conn, w.reader, PATIENCE_US, &err), &err);
     assert_int_equal(sql_child_wait(&w.app), 0);
     assert_memory_equal(w.app.answer, "0|", 2);
     assert_int_equal(wal_world_drain(&w), WAL_READER_QUIET);
@@ -451,7 +456,7 @@ static void nothing_unread_is_let_go(void **state)
 static void pinned_for_ever(void **state)
 {
     struct wal_world w;
-    uint64_t delivered, counted;
+    uint64_t delivered = 0, counted;
     uint32_t before;
 
     (void)state;
