@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -548,7 +549,8 @@ static void looking_takes_nothing(void **state)
 /* --- beside another process
  * --------------------------------------------------------------------------------------------- */
 
-static void look_on(const char *dir, pid_t pid)
+/* When `enough` is closed the writer may end. */
+static void look_on(const char *dir, pid_t pid, int enough)
 {
     uint64_t last = 0, seen = 0, switches = 0;
     struct nonce run = {{0}};
@@ -573,25 +575,33 @@ static void look_on(const char *dir, pid_t pid)
             run = content.runs[content.run_count - 1];
             switches++;
         }
+        if (enough >= 0 && seen > 20 && switches > 2) {
+            assert_int_equal(close(enough), 0);
+            enough = -1;
+        }
     }
+    assert_int_equal(enough, -1); /* the writer did not end before */
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
-    assert_true(seen > 20);
-    assert_true(switches > 2);
 }
 
 static void peeking_while_another_writes(void **state)
 {
     struct state_world *w = state_world_new(5);
-    pid_t pid = fork();
+    int enough[2];
+    pid_t pid;
 
     (void)state;
+    assert_int_equal(pipe(enough), 0);
+    pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        struct pollfd closed = {.fd = enough[0]}; /* the end of a pipe is told unasked */
+
         child_begin();
-        if (!state_world_open(w, &state_world_fsys))
+        if (close(enough[1]) != 0 || !state_world_open(w, &state_world_fsys))
             abort();
-        for (int i = 0; i < 300; i++) {
+        for (int i = 0; i < 300 || poll(&closed, 1, 0) == 0; i++) {
             if (i % 10 == 0)
                 state_world_run(w);
             state_world_checkpoint(w, false);
@@ -606,7 +616,8 @@ static void peeking_while_another_writes(void **state)
         state_world_close(w);
         _exit(0);
     }
-    look_on(w->dir, pid);
+    assert_int_equal(close(enough[0]), 0);
+    look_on(w->dir, pid, enough[1]);
     state_world_free(w);
 }
 
