@@ -83,6 +83,35 @@ class S3Replica:
         self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
 
 
+class Leaving:
+    """A replica that goes away and comes back: a folder that has another name meanwhile, a server that nobody gets to."""
+
+    def __init__(self, case, name="replica"):
+        self.proxy = None if case.options.store.kind == "file" else case.proxy
+        self.replica = case.replica(name) if self.proxy is None else case.proxied_replica(name)
+        self.word = "onnect" if self.proxy else self.replica.folder  # is in the error then
+
+    def leave(self, in_the_way=False):
+        """It is away; with `in_the_way` there is a file below which nothing can be made."""
+        if self.proxy:
+            self.proxy.refuse()
+            self.proxy.drop()
+            return
+        os.rename(self.replica.folder, self.replica.folder + ".away")
+        if in_the_way:
+            with open(self.replica.folder, "w", encoding="ascii"):
+                pass
+
+    def come_back(self):
+        """It is there again."""
+        if self.proxy:
+            self.proxy.accept()
+            return
+        if os.path.isfile(self.replica.folder):
+            os.unlink(self.replica.folder)
+        os.rename(self.replica.folder + ".away", self.replica.folder)
+
+
 class DirStore:
     """Replicas in the folders of the cases."""
 
