@@ -190,7 +190,7 @@ def slower_one(case):
     """Two tasks find nothing, and one is slower to make its database: it is told that somebody else has begun meanwhile."""
     url, go = case.replica().url, case.path("go")
     slow = disk(case, "slow") + "/shop.db"
-    wait = f"while [ ! -e {go} ]; do sleep 0.05; done; sqlite3 {slow} 'CREATE TABLE mine(x)'; trap 'exit 0' TERM; while :; do sleep 0.05; done"
+    wait = f"while [ ! -e {go} ]; do sleep 0.05; done; sqlite3 -cmd '.timeout 60000' {slow} 'CREATE TABLE mine(x)'; trap 'exit 0' TERM; while :; do sleep 0.05; done"
     slower = Container(case, ["sh", "-c", wait], {"WEIR_DB": slow, "WEIR_REPLICA": url}, name="slower").start().wait_log("the command has begun")
     shop = Shop(case, disk(case, "fast") + "/shop.db", url, name="faster").open()
     equal(shop.order("one"), 1, "the number of the order")
