@@ -182,6 +182,7 @@ def reload_while_writing(case):
     # What leaves while it is written to at full speed has its time to do so; what it ships last is behind the reload.
     wait_until(lambda: any("stopped" in line and f"db={dbs['leaves']}" in line for line in daemon.log_since(mark).splitlines()),
                "the removed database is stopped")
+    workers.stop_actor(writers.pop("leaves"))  # the others need the processor: one is copied while it is written to
     daemon.wait_synced(dbs["comes"], dbs["moves"])
     for name in ("stays", "changes", "comes", "moves"):
         more = workers.acknowledged(writers[name])
