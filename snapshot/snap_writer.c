@@ -25,12 +25,14 @@ struct snap_writer {
     uint64_t size; /* bytes of the object so far */
     uint64_t next; /* the page behind the last frame's last one */
     uint32_t frame_count;
-    struct buf runs;         /* the raw index's first part: sizes and pages */
-    struct buf hashes;       /* and its second */
-    struct digest *digest;   /* owned: over all bytes so far */
-    struct page_hash *pages; /* owned; NULL: the object carries no page hashes */
-    uint64_t hash_pages;     /* that were written */
-    uint32_t next_hash;      /* the first page whose hash was not written */
+    struct buf runs;       /* the raw index's first part: sizes and pages */
+    struct buf hashes;     /* and its second */
+    struct digest *digest; /* owned: over all bytes so far */
+    /* Of the pages that were added.  Both NULL: the object carries no page hashes. */
+    struct page_hash *pages;       /* owned; noted frame by frame */
+    const struct page_hash *known; /* borrowed: the caller notes them */
+    uint64_t hash_pages;           /* that were written */
+    uint32_t next_hash;            /* the first page whose hash was not written */
 };
 
 struct snap_writer *snap_writer_new(const struct nonce *database, const struct nonce *writer, uint32_t page_size)
@@ -64,12 +66,18 @@ void snap_writer_partial(struct snap_writer *w)
     w->pack.required |= SNAP_PARTIAL;
 }
 
-void snap_writer_hashing(struct snap_writer *w)
+void snap_writer_hashing(struct snap_writer *w, const struct page_hash *known)
 {
     assert(w->size == 0);
     w->pack.optional |= SNAP_HASHED;
-    w->pages = page_hash_new();
+    w->known = known;
+    w->pages = known == NULL ? page_hash_new() : NULL;
     w->next_hash = 1;
+}
+
+static const struct page_hash *hashes_of(const struct snap_writer *w)
+{
+    return w->known != NULL ? w->known : w->pages;
 }
 
 static bool is_partial(const struct snap_writer *w)
@@ -179,21 +187,21 @@ static struct rc add(struct snap_writer *w, const struct snap_frame *frame, stru
 
 struct rc snap_writer_add(struct snap_writer *w, const struct snap_frame *frame, struct buf *bytes, struct err *err)
 {
-    if (w->pages != NULL) {
-        assert(w->hash_pages == 0);
+    assert(w->hash_pages == 0);
+    if (w->pages != NULL)
         TRY(note_hashes(w, frame, err));
-    }
     return add(w, frame, bytes, err);
 }
 
 /* Hashes from w->next_hash on into one page, zeros behind them.  False: there are none left. */
 static bool fill_hash_page(struct snap_writer *w, uint8_t *page)
 {
+    const struct page_hash *hashes = hashes_of(w);
     size_t used = 0;
 
     memset(page, 0, w->page_size);
-    for (; w->next_hash <= page_hash_count(w->pages) && used < w->page_size; w->next_hash++) {
-        uint64_t hash = htole64(page_hash_get(w->pages, w->next_hash));
+    for (; w->next_hash <= page_hash_count(hashes) && used < w->page_size; w->next_hash++) {
+        uint64_t hash = htole64(page_hash_get(hashes, w->next_hash));
 
         if (hash == 0)
             continue;
@@ -211,9 +219,11 @@ struct rc snap_writer_hashes(
     CLEANUP(snap_frame_fini) struct snap_frame frame = {0};
     uint32_t pgnos[SNAP_FRAME_PAGES_MAX], n = 0;
 
-    assert(w->pages != NULL);
+    assert(hashes_of(w) != NULL);
     *more = false;
-    TRY(page_hash_resize(w->pages, page_count, err)); /* the database shrank */
+    if (w->pages != NULL)
+        TRY(page_hash_resize(w->pages, page_count, err)); /* the database shrank */
+    assert(page_hash_count(hashes_of(w)) == page_count);
     if (snap_hashes_number(w->page_size, page_count, snap_hashes_pages(w->page_size, page_count)) == 0)
         return RC_OK; /* no numbers are left for them */
     while (n < most && fill_hash_page(w, pages + (size_t)n * w->page_size))
@@ -329,6 +339,7 @@ struct rc snap_writer_finish(struct snap_writer *w, const struct snap_meta *meta
     assert(meta->page_size == w->page_size);
     assert((meta->level > 0) == is_partial(w));
     page_hash_free(MOVE(w->pages)); /* they are written, and what is read back below takes almost as much */
+    w->known = NULL;
     if (w->size == 0)
         TRY(put_header(w, bytes, err));
     start = bytes->size;

@@ -14,11 +14,13 @@
  *
  * Frames go into the object in the order in which they are added.  After a failure the writer is only good to be freed.
  *
- * Memory: about 14 bytes a frame, plus 5 bytes a page while finishing; with page hashes 8 bytes a page more until then.
+ * Memory: about 14 bytes a frame, plus 5 bytes a page while finishing; with page hashes that nobody else keeps 8 bytes
+ * a page more until then.
  */
 #ifndef SNAP_WRITER_H
 #define SNAP_WRITER_H
 
+#include "page_hash.h"
 #include "snap_frame.h"
 
 struct snap_writer;
@@ -27,8 +29,12 @@ void snap_writer_free(struct snap_writer *w);
 /* It becomes a merge: pages may be missing, and the `meta` at the end says what it builds on.  Before the first frame.
  */
 void snap_writer_partial(struct snap_writer *w);
-/* It is to carry the hashes of its pages (snap_hashes.h).  Before the first frame. */
-void snap_writer_hashing(struct snap_writer *w);
+/*
+ * It is to carry the hashes of its pages (snap_hashes.h).  Before the first frame.  `known`: where the caller has them
+ * anyway, borrowed until snap_writer_finish(); from the first snap_writer_hashes() on it holds those of the final pages
+ * and stands still.  NULL: the writer notes them.
+ */
+void snap_writer_hashing(struct snap_writer *w, const struct page_hash *known);
 void snap_writer_freep(struct snap_writer **w);
 
 /* Append what belongs into the object next to `bytes`: the header comes with the first frame. */

@@ -61,6 +61,11 @@ static bool reserve(struct buf *b, size_t n)
     return true;
 }
 
+void buf_reserve(struct buf *b, size_t n)
+{
+    (void)reserve(b, n); /* `failed` says it */
+}
+
 uint8_t *buf_grow(struct buf *b, size_t n)
 {
     uint8_t *at;

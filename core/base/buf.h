@@ -32,6 +32,8 @@ void buf_text(struct buf *b, const char *text);
 PRINTF(2, 3) void buf_printf(struct buf *b, const char *fmt, ...);
 /* Room for `n` more bytes, uninitialized, at the returned address; NULL when failed.  Counts as appended. */
 uint8_t *buf_grow(struct buf *b, size_t n);
+/* Room for `n` more bytes at once, where it is known how many will come.  Counts as nothing; may set `failed`. */
+void buf_reserve(struct buf *b, size_t n);
 /* Cut back to `n` bytes (n <= size). */
 void buf_trim(struct buf *b, size_t n);
 /* The content as a 0-terminated string (the 0 is not counted), valid until the next change; "" when failed. */

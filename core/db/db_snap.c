@@ -162,7 +162,8 @@ static void copy_init(struct db_snap_copy *c, struct db_snap *s)
     c->writer = snap_writer_new(&l->database, &l->run, l->conn->page_size);
     if (s->level > 0)
         snap_writer_partial(c->writer);
-    snap_writer_hashing(c->writer);
+    /* Nobody but this job touches the index that the first snapshot makes: it is the state of the pages at the end. */
+    snap_writer_hashing(c->writer, s->first ? l->hashes : NULL);
     c->job_max = work_lane_count(s->work) < DB_SNAP_GROUP ? work_lane_count(s->work) : DB_SNAP_GROUP;
     for (size_t i = 0; i < c->job_max; i++)
         c->jobs[i] = snap_upload_frame_new(l->conn->page_size);

@@ -85,7 +85,7 @@ struct rc import_snap_put(struct work *w, struct store *s, const struct import_o
 
     layout_snapshot(key, meta->timeline, meta->txid, meta->time_ms);
     c.writer = snap_writer_new(&meta->database, &meta->writer, meta->page_size);
-    snap_writer_hashing(c.writer);
+    snap_writer_hashing(c.writer, NULL);
     for (size_t i = 0; i < GROUP_FRAMES; i++)
         c.jobs[i] = snap_upload_frame_new(meta->page_size);
     TRY(upload_open(&c.upload, w, s,

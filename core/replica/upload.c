@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <inttypes.h>
 
+enum { TAIL_ROOM = 256 << 10 }; /* a frame of a snapshot behind the end of a part */
+
 struct part {
     struct buf bytes;
     struct store_req req;
@@ -64,7 +66,7 @@ static struct rc settle(struct upload *u, struct part *p, struct err *err)
     rc = work_store_end(&p->later, err);
     p->in_flight = false;
     store_req_fini(&p->req);
-    buf_clear(&p->bytes);
+    buf_fini(&p->bytes); /* the next one takes long to grow, and where the store is fast it grows alone */
     if (!rc_failed(rc))
         return RC_OK;
     u->broken = true;
@@ -102,9 +104,15 @@ static struct rc send_part(struct upload *u, struct err *err)
     return settle(u, &u->parts[u->filling], err);
 }
 
+/* A part has its room at once: growing to that in steps would leave holes in the heap, and untouched pages cost
+ * nothing. */
 struct buf *upload_tail(struct upload *u)
 {
-    return &u->parts[u->filling].bytes;
+    struct buf *tail = &u->parts[u->filling].bytes;
+
+    if (tail->data == NULL)
+        buf_reserve(tail, u->part_size + TAIL_ROOM);
+    return tail;
 }
 
 struct rc upload_put(struct upload *u, const void *data, size_t n, struct err *err)

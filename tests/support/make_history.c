@@ -328,7 +328,7 @@ static void put_pages(struct make_history *h, unsigned level, const struct make_
     }
     buf_init(&object, OBJECT_MAX);
     if (h->hashed)
-        snap_writer_hashing(w);
+        snap_writer_hashing(w, NULL);
     add_frames(h, w, base, s, &object);
     if (h->hashed)
         add_hashes(w, s->page_count, &object);

@@ -68,6 +68,32 @@ static void test_maximum(void **state)
     buf_fini(&b);
 }
 
+/* The room is there before the content, and no more of it than was asked for. */
+static void test_reserve(void **state)
+{
+    const uint8_t *at;
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 1000);
+    buf_u8(&b, 'x');
+    buf_reserve(&b, 700);
+    assert_int_equal(b.size, 1);
+    assert_int_equal(b.room, 702);
+    at = b.data;
+    for (int i = 0; i < 700; i++)
+        buf_u8(&b, (uint8_t)i);
+    assert_ptr_equal(b.data, at);
+    assert_int_equal(b.room, 702);
+    assert_int_equal(b.data[0], 'x');
+    assert_int_equal(b.data[700], 699 % 256);
+    buf_reserve(&b, 299);
+    assert_int_equal(b.failed, E_OK);
+    buf_reserve(&b, 300);
+    assert_int_equal(b.failed, E_NOSPACE);
+    buf_fini(&b);
+}
+
 static void test_printf_over_the_maximum(void **state)
 {
     struct buf b;
@@ -149,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_appends),
         cmocka_unit_test(test_maximum),
+        cmocka_unit_test(test_reserve),
         cmocka_unit_test(test_printf_over_the_maximum),
         cmocka_unit_test(test_zeroed_struct),
         cmocka_unit_test(test_no_memory),
