@@ -9,6 +9,8 @@
 enum {
     /* What an encoder may keep for the next segment; after a bulk load more than this goes back to the system. */
     KEEP_MAX = 256 << 10,
+    /* From here on blocks are worth more than the memory that an encoder keeps for the next segment. */
+    TAKE_MIN = 64 << 10,
     /* Commit table: at most 10 + 1 + 9 + 5 bytes a commit, and its checksum. */
     TABLE_MAX = SEG_COMMIT_COUNT_MAX * 32,
     SUMS_MAX = SEG_COMMIT_COUNT_MAX * 8,
@@ -296,19 +298,53 @@ static void put_head(const struct seg_enc *e, struct buf *out)
     buf_put(out, e->sums.data, e->sums.size);
 }
 
+/* Large blocks become the object where they are: a copy would stand beside them for a moment. */
+static void take_blocks(struct seg_enc *e, const struct buf *head, struct buf *object)
+{
+    size_t size = e->blocks.size - PACK_HEADER_SIZE, max = object->max;
+    uint8_t *more;
+
+    buf_fini(object);
+    *object = e->blocks;
+    object->max = max;
+    buf_init(&e->blocks, SEG_OBJECT_MAX);
+    buf_reserve(object, head->size - PACK_HEADER_SIZE + PACK_TRAILER_SIZE);
+    more = buf_grow(object, head->size - PACK_HEADER_SIZE);
+    if (more == NULL)
+        return; /* buf_check() tells */
+    memmove(object->data + head->size, object->data + PACK_HEADER_SIZE, size);
+    memcpy(object->data, head->data, head->size);
+}
+
+static void copy_blocks(const struct seg_enc *e, const struct buf *head, struct buf *object)
+{
+    size_t size = e->blocks.size > 0 ? e->blocks.size - PACK_HEADER_SIZE : 0;
+
+    buf_clear(object);
+    buf_reserve(object, head->size + size + PACK_TRAILER_SIZE);
+    buf_put(object, head->data, head->size);
+    if (size > 0)
+        buf_put(object, e->blocks.data + PACK_HEADER_SIZE, size);
+}
+
 static struct rc finish(struct seg_enc *e, struct buf *object, struct err *err)
 {
+    CLEANUP(buf_fini) struct buf head;
+
+    buf_init(&head, SEG_OBJECT_MAX);
     if (e->commit_count == 0 || e->pending > 0)
         return rc_raise(err, E_BUG, "segment: finished with %zu commits and %llu pages of the next", e->commit_count,
             (unsigned long long)e->pending);
     if (e->part_ready)
         return rc_raise(err, E_BUG, "segment: part %u was not taken", e->part_count);
     TRY(flush(e, err));
-    buf_clear(object);
-    put_head(e, object);
-    TRY(seg_block_put_stream(object, e->zstd, &e->scratch, span_of(NULL, 0), buf_span(&e->table), err));
-    if (e->blocks.size > 0)
-        buf_put(object, e->blocks.data + PACK_HEADER_SIZE, e->blocks.size - PACK_HEADER_SIZE);
+    put_head(e, &head);
+    TRY(seg_block_put_stream(&head, e->zstd, &e->scratch, span_of(NULL, 0), buf_span(&e->table), err));
+    TRY(buf_check(&head, "head of a segment", err));
+    if (e->blocks.size >= TAKE_MIN && e->blocks.size <= object->max)
+        take_blocks(e, &head, object);
+    else
+        copy_blocks(e, &head, object);
     pack_put_trailer(object);
     TRY(buf_check(object, "segment", err));
     e->object_size = object->size;

@@ -25,31 +25,31 @@ void wal_capture_fini(struct wal_capture *c)
     mem_free(c->base);
     mem_free(c->extra);
     c->base = c->extra = NULL;
-    for (uint32_t i = 0; i < c->recent_count; i++)
-        mem_free(c->recent[i].image);
     mem_free(c->recent);
+    mem_free(c->recent_images);
     c->recent = NULL;
+    c->recent_images = NULL;
     c->recent_count = 0;
 }
 
-static struct wal_capture_recent *recent_slot(struct wal_capture *c, uint32_t pgno)
+/* All images are one piece, not thousands that would lie between everything else; what is not used of it costs nothing.
+ */
+static uint32_t recent_slot(struct wal_capture *c, uint32_t pgno)
 {
     if (c->recent == NULL) {
         c->recent_count = WAL_CAPTURE_RECENT_SIZE / page_size_of(c);
         c->recent = mem_new(c->recent_count * sizeof *c->recent);
+        c->recent_images = mem_new(WAL_CAPTURE_RECENT_SIZE);
     }
-    return &c->recent[pgno % c->recent_count];
+    return pgno % c->recent_count;
 }
 
 static void keep_recent(struct wal_capture *c, uint32_t pgno, uint64_t hash, const uint8_t *page)
 {
-    struct wal_capture_recent *r = recent_slot(c, pgno);
+    uint32_t slot = recent_slot(c, pgno);
 
-    if (r->image == NULL)
-        r->image = mem_new(page_size_of(c));
-    memcpy(r->image, page, page_size_of(c));
-    r->pgno = pgno;
-    r->hash = hash;
+    memcpy(c->recent_images + (size_t)slot * page_size_of(c), page, page_size_of(c));
+    c->recent[slot] = (struct wal_capture_recent){.pgno = pgno, .hash = hash};
 }
 
 /*
@@ -61,13 +61,13 @@ static struct rc find_base(
     struct wal_capture *c, uint32_t pgno, uint32_t previous, uint64_t known, const uint8_t **base, struct err *err)
 {
     uint8_t *image = scratch(c, &c->base);
-    const struct wal_capture_recent *recent = recent_slot(c, pgno);
+    uint32_t slot = recent_slot(c, pgno);
 
     *base = NULL;
     if (known == 0 || pgno > c->image_count)
         return RC_OK;
-    if (recent->image != NULL && recent->pgno == pgno && recent->hash == known) {
-        *base = recent->image;
+    if (c->recent[slot].pgno == pgno && c->recent[slot].hash == known) {
+        *base = c->recent_images + (size_t)slot * page_size_of(c);
         return RC_OK;
     }
     TRY(wal_image_fetch(c->reader, previous, pgno, image, err));

@@ -26,11 +26,10 @@
  * Images at hand: the few pages that nearly every commit changes need no reading, and are still there when a checkpoint
  * has overwritten them in the database file before they were looked at.
  */
-enum { WAL_CAPTURE_RECENT_SIZE = 2 << 20 };
+enum { WAL_CAPTURE_RECENT_SIZE = 1 << 20 };
 struct wal_capture_recent {
-    uint32_t pgno;
+    uint32_t pgno; /* 0: empty */
     uint64_t hash;
-    uint8_t *image; /* owned; NULL: empty */
 };
 
 struct wal_capture {
@@ -76,6 +75,7 @@ struct wal_capture {
     uint8_t *base;                     /* scratch, owned; see wal_capture_fini */
     uint8_t *extra;                    /* likewise */
     struct wal_capture_recent *recent; /* owned: pages taken lately, by page number modulo their count */
+    uint8_t *recent_images;            /* owned: of each */
     uint32_t recent_count;
 };
 
