@@ -2,9 +2,9 @@
 #include "daemon_chore.h"
 
 #include "alloc.h"
+#include "daemon_memory.h"
 
 #include <assert.h>
-#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 
@@ -242,17 +242,6 @@ void daemon_begin_members(struct daemon *d, const struct daemon_settings *settin
         daemon_folder_begin(d, &settings->folders[i]);
 }
 
-/*
- * A daemon that is idle for hours should be small after a busy minute.  glibc gives each thread an arena of its own and
- * raises by itself the size from which memory goes back to the system; both keep megabytes that are never used again.
- */
-static void bound_memory(void)
-{
-    (void)mallopt(M_ARENA_MAX, 2); /* each returns 0 where it is not supported, and that is fine */
-    (void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
-    (void)mallopt(M_TRIM_THRESHOLD, 128 << 10);
-}
-
 static void daemon_fini(struct daemon *d)
 {
     int rc = uv_loop_close(&d->loop);
@@ -282,7 +271,7 @@ struct rc daemon_run(const struct daemon_source *source, const struct fsys *fs, 
     struct rc rc;
     int uv;
 
-    bound_memory();
+    daemon_memory_bound();
     (void)signal(SIGPIPE, SIG_IGN);
     uv = uv_loop_init(&d.loop);
     assert(uv == 0);
@@ -296,6 +285,7 @@ struct rc daemon_run(const struct daemon_source *source, const struct fsys *fs, 
     rc = begin(&d, err);
     if (rc_failed(rc))
         d.worst = *err;
+    daemon_memory_started();
     daemon_child_look(&d);
     daemon_check_end(&d); /* nothing may have begun */
     uv = uv_run(&d.loop, UV_RUN_DEFAULT);

@@ -25,7 +25,7 @@ STORIES = ("stories_function", "stories_container", "stories_seeded", "stories_i
 S3_SUITES = ("s3_servers", "s3_proxy", "s3_requests", "s3_interop", "s3_faults", "s3_outage", "s3_fencing", "s3_tls", "s3_http2", "s3_options",
              "s3_uploads", "s3_share", "s3_iam")
 SUITES += ("dashboard", "examples", "truth")
-SUITES += ("scrub", "parked_proof")
+SUITES += ("scrub", "parked_proof", "memory")
 SERVERS = {"s3": ceph.Ceph, "swift": swift.Swift, "s3rver": s3rver.S3rver}
 
 
