@@ -1,40 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "http_script.h"
+#include "http_script_intern.h"
 
 #include <assert.h>
-#include <openssl/ssl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 
-enum { REQUEST_MAX = 64 << 20, READ_SIZE = 65536, CHUNK_SIZE = 7 };
-
-struct bytes {
-    uint8_t *data;
-    size_t size, room;
-};
+enum { REQUEST_MAX = 64 << 20 };
 
 struct queued {
     struct http_answer answer; /* its strings are owned */
     struct queued *next;
-};
-
-struct conn {
-    uv_tcp_t tcp;
-    uv_timer_t timer;
-    struct http_script *script;
-    struct conn *next, **prev;
-    unsigned number, open_handles;
-    SSL *tls;
-    BIO *tls_in, *tls_out; /* owned by tls */
-    struct bytes in, out;
-    size_t out_at, head_size;
-    struct http_answer answer; /* what is being sent; only its plain fields are used */
-    bool answering, closing;
-    uint8_t scratch[READ_SIZE];
 };
 
 struct http_script {
@@ -47,36 +23,14 @@ struct http_script {
     void *ctx;
     struct http_seen *seen[HTTP_SCRIPT_SEEN_MAX];
     size_t seen_count, accepted, open_count;
-    struct conn *conns;
+    struct http_conn *conns;
     bool listening, stopping;
     unsigned open_handles; /* of the listener and all connections */
 };
 
-static void serve(struct conn *c);
-static void send_more(struct conn *c);
-
 /* --- bytes ------------------------------------------------------------------------------------------------------- */
 
-static void *must(void *p)
-{
-    if (p == NULL)
-        abort();
-    return p;
-}
-
-static void bytes_put(struct bytes *b, const void *data, size_t n)
-{
-    if (n == 0)
-        return;
-    if (b->size + n > b->room) {
-        b->room = (b->size + n) * 2;
-        b->data = must(realloc(b->data, b->room));
-    }
-    memcpy(b->data + b->size, data, n);
-    b->size += n;
-}
-
-static void bytes_drop(struct bytes *b, size_t n)
+static void bytes_drop(struct http_bytes *b, size_t n)
 {
     memmove(b->data, b->data + n, b->size - n);
     b->size -= n;
@@ -84,7 +38,7 @@ static void bytes_drop(struct bytes *b, size_t n)
 
 static char *cut(const char *from, const char *to)
 {
-    char *text = must(calloc(1, (size_t)(to - from) + 1));
+    char *text = http_script_must(calloc(1, (size_t)(to - from) + 1));
 
     memcpy(text, from, (size_t)(to - from));
     return text;
@@ -121,7 +75,7 @@ static void release(struct http_script *s)
 
 static void on_conn_closed(uv_handle_t *handle)
 {
-    struct conn *c = handle->data;
+    struct http_conn *c = handle->data;
     struct http_script *s = c->script;
 
     if (--c->open_handles == 0) {
@@ -133,7 +87,7 @@ static void on_conn_closed(uv_handle_t *handle)
     release(s);
 }
 
-static void drop(struct conn *c, bool reset)
+void http_script_drop(struct http_conn *c, bool reset)
 {
     struct linger at_once = {.l_onoff = 1};
     int fd;
@@ -149,185 +103,6 @@ static void drop(struct conn *c, bool reset)
         (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
     uv_close((uv_handle_t *)&c->timer, on_conn_closed);
-}
-
-/* --- sending ----------------------------------------------------------------------------------------------------- */
-
-struct write {
-    uv_write_t uv;
-    struct conn *conn;
-    bool last; /* the next step of the answer comes behind it */
-    uint8_t data[];
-};
-
-static void on_written(uv_write_t *uv, int status)
-{
-    struct write *w = (struct write *)uv;
-    struct conn *c = w->conn;
-    bool last = w->last;
-
-    free(w);
-    if (c->closing)
-        return;
-    if (status < 0)
-        drop(c, false);
-    else if (last)
-        send_more(c);
-}
-
-static void write_raw(struct conn *c, const void *data, size_t n, bool last)
-{
-    struct write *w = must(malloc(sizeof *w + n));
-    uv_buf_t piece;
-
-    w->conn = c;
-    w->last = last;
-    memcpy(w->data, data, n);
-    piece = uv_buf_init((char *)w->data, (unsigned)n);
-    if (uv_write(&w->uv, (uv_stream_t *)&c->tcp, &piece, 1, on_written) != 0) {
-        free(w);
-        drop(c, false);
-    }
-}
-
-static void flush_tls(struct conn *c, bool last)
-{
-    char *data;
-    long n = BIO_get_mem_data(c->tls_out, &data);
-
-    if (n > 0) {
-        write_raw(c, data, (size_t)n, last);
-        (void)BIO_reset(c->tls_out);
-    }
-}
-
-static void write_bytes(struct conn *c, const void *data, size_t n)
-{
-    if (c->tls == NULL) {
-        write_raw(c, data, n, true);
-        return;
-    }
-    if (SSL_write(c->tls, data, (int)n) <= 0)
-        drop(c, false);
-    else
-        flush_tls(c, true);
-}
-
-static void answer_sent(struct conn *c)
-{
-    enum http_how how = c->answer.how;
-
-    if (how == HTTP_HALF_HANG)
-        return;
-    if (how == HTTP_HALF_RESET)
-        drop(c, true);
-    else if (how == HTTP_THEN_CLOSE || how == HTTP_RAW || how == HTTP_HALF_CLOSE || how == HTTP_EARLY)
-        drop(c, false);
-    else {
-        c->answering = false;
-        serve(c); /* what came meanwhile */
-    }
-}
-
-static void on_pause_over(uv_timer_t *timer);
-
-static void pause_ms(struct conn *c, unsigned ms)
-{
-    (void)uv_timer_start(&c->timer, on_pause_over, ms, 0);
-    uv_unref((uv_handle_t *)&c->timer);
-}
-
-/* The next piece of what is in `out`. */
-static void send_now(struct conn *c)
-{
-    size_t n = c->out.size - c->out_at;
-    const uint8_t *at = c->out.data + c->out_at;
-
-    if (n == 0) {
-        answer_sent(c);
-        return;
-    }
-    if (c->answer.how == HTTP_BYTES)
-        n = c->answer.drip_ms > 0 && c->out_at == 0 ? c->head_size : 1;
-    c->out_at += n;
-    write_bytes(c, at, n);
-}
-
-static void on_pause_over(uv_timer_t *timer)
-{
-    send_now(timer->data);
-}
-
-static void send_more(struct conn *c)
-{
-    if (c->answer.how == HTTP_BYTES && c->answer.drip_ms > 0 && c->out_at > 0)
-        pause_ms(c, c->answer.drip_ms);
-    else
-        send_now(c);
-}
-
-static bool headers_have(const char *headers, const char *name)
-{
-    return headers != NULL && strcasestr(headers, name) != NULL;
-}
-
-/* Everything that will be sent, into `out`. */
-static void compose(struct conn *c, const struct http_answer *a, bool head)
-{
-    size_t size = a->body == NULL ? 0 : a->body_size > 0 ? a->body_size : strlen(a->body);
-    bool half = a->how == HTTP_HALF_CLOSE || a->how == HTTP_HALF_RESET || a->how == HTTP_HALF_HANG;
-    int status = a->status == 0 ? 200 : a->status;
-    char line[128];
-
-    c->out.size = c->out_at = 0;
-    if (a->how == HTTP_RAW) {
-        bytes_put(&c->out, a->body, size);
-        return;
-    }
-    (void)snprintf(line, sizeof line, "HTTP/1.1 %d %s\r\n", status, status < 400 ? "Fine" : "Not so fine");
-    bytes_put(&c->out, line, strlen(line));
-    if (a->headers != NULL)
-        bytes_put(&c->out, a->headers, strlen(a->headers));
-    line[0] = 0;
-    if (a->how == HTTP_CHUNKED)
-        (void)snprintf(line, sizeof line, "Transfer-Encoding: chunked\r\n");
-    else if (!headers_have(a->headers, "content-length:") && status != 204 && status != 304)
-        (void)snprintf(line, sizeof line, "Content-Length: %zu\r\n", size);
-    bytes_put(&c->out, line, strlen(line));
-    bytes_put(&c->out, "\r\n", 2);
-    c->head_size = c->out.size;
-    if (head)
-        return;
-    if (a->how != HTTP_CHUNKED) {
-        bytes_put(&c->out, a->body, half ? size / 2 : size);
-        return;
-    }
-    for (size_t at = 0; at < size; at += CHUNK_SIZE) {
-        size_t n = size - at < CHUNK_SIZE ? size - at : CHUNK_SIZE;
-
-        (void)snprintf(line, sizeof line, "%zx\r\n", n);
-        bytes_put(&c->out, line, strlen(line));
-        bytes_put(&c->out, (const char *)a->body + at, n);
-        bytes_put(&c->out, "\r\n", 2);
-    }
-    bytes_put(&c->out, "0\r\n\r\n", 5);
-}
-
-static void answer(struct conn *c, const struct http_answer *a, bool head)
-{
-    c->answering = true;
-    c->answer = *a;
-    if (a->how == HTTP_HANG || a->how == HTTP_EARLY_HANG)
-        return;
-    if (a->how == HTTP_CLOSE || a->how == HTTP_RESET || a->how == HTTP_EARLY_CLOSE) {
-        drop(c, a->how == HTTP_RESET);
-        return;
-    }
-    compose(c, a, head);
-    if (a->delay_ms > 0)
-        pause_ms(c, a->delay_ms);
-    else
-        send_more(c);
 }
 
 /* --- requests ---------------------------------------------------------------------------------------------------- */
@@ -351,7 +126,7 @@ static void take_fields(struct http_seen *seen, const char *at, const char *end)
 
 /* The request at the begin of the connection's input, or NULL when it is not whole yet.  Only the headers count when
  * `early`. */
-static struct http_seen *parse(struct conn *c, size_t *size, bool early)
+static struct http_seen *parse(struct http_conn *c, size_t *size, bool early)
 {
     const char *data = (const char *)c->in.data, *end, *eol, *space, *space2, *length;
     struct http_seen *seen;
@@ -362,7 +137,7 @@ static struct http_seen *parse(struct conn *c, size_t *size, bool early)
     space = memchr(data, ' ', (size_t)(eol - data));
     space2 = space == NULL ? NULL : memchr(space + 1, ' ', (size_t)(eol - space - 1));
     assert(space2 != NULL); /* a client of ours speaks HTTP */
-    seen = must(calloc(1, sizeof *seen));
+    seen = http_script_must(calloc(1, sizeof *seen));
     seen->method = cut(data, space);
     seen->target = cut(space + 1, space2);
     seen->connection = c->number;
@@ -373,7 +148,7 @@ static struct http_seen *parse(struct conn *c, size_t *size, bool early)
     assert(*size <= REQUEST_MAX);
     if (early || *size > c->in.size)
         return seen; /* the caller sees the size */
-    seen->body = must(calloc(1, seen->body_size + 1));
+    seen->body = http_script_must(calloc(1, seen->body_size + 1));
     memcpy(seen->body, end + 4, seen->body_size);
     return seen;
 }
@@ -386,7 +161,7 @@ static bool next_is_early(const struct http_script *s)
     return how == HTTP_EARLY || how == HTTP_EARLY_HANG || how == HTTP_EARLY_CLOSE;
 }
 
-static void decide(struct http_script *s, struct conn *c, const struct http_seen *seen)
+static void decide(struct http_script *s, struct http_conn *c, const struct http_seen *seen)
 {
     struct http_answer a = {0};
     bool head = strcmp(seen->method, "HEAD") == 0;
@@ -394,21 +169,21 @@ static void decide(struct http_script *s, struct conn *c, const struct http_seen
 
     if (s->decide != NULL) {
         s->decide(s->ctx, seen, &a);
-        answer(c, &a, head);
+        http_script_send(c, &a, head);
     } else if (q == NULL) {
-        answer(c, &(struct http_answer){.status = 500, .body = "nothing is left in the script"}, head);
+        http_script_send(c, &(struct http_answer){.status = 500, .body = "nothing is left in the script"}, head);
     } else {
         s->first = q->next;
         if (s->first == NULL)
             s->last = &s->first;
-        answer(c, &q->answer, head);
+        http_script_send(c, &q->answer, head);
         free((void *)(uintptr_t)q->answer.headers);
         free((void *)(uintptr_t)q->answer.body);
         free(q);
     }
 }
 
-static void serve(struct conn *c)
+void http_script_serve(struct http_conn *c)
 {
     struct http_script *s = c->script;
     struct http_seen *seen;
@@ -439,13 +214,13 @@ static void serve(struct conn *c)
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
-    struct conn *c = handle->data;
+    struct http_conn *c = handle->data;
 
     (void)suggested;
     *out = uv_buf_init((char *)c->scratch, sizeof c->scratch);
 }
 
-static void take_tls(struct conn *c, const uint8_t *data, size_t n)
+static void take_tls(struct http_conn *c, const uint8_t *data, size_t n)
 {
     uint8_t plain[16384];
     int got;
@@ -454,35 +229,35 @@ static void take_tls(struct conn *c, const uint8_t *data, size_t n)
     do {
         got = SSL_read(c->tls, plain, sizeof plain); /* shakes hands on the way */
         if (got > 0)
-            bytes_put(&c->in, plain, (size_t)got);
+            http_bytes_put(&c->in, plain, (size_t)got);
     } while (got > 0);
-    flush_tls(c, false);
+    http_script_send_tls(c);
     if (SSL_get_error(c->tls, got) != SSL_ERROR_WANT_READ)
-        drop(c, false);
+        http_script_drop(c, false);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *unused)
 {
-    struct conn *c = stream->data;
+    struct http_conn *c = stream->data;
 
     (void)unused;
     if (c->closing)
         return;
     if (n < 0) {
-        drop(c, false);
+        http_script_drop(c, false);
         return;
     }
     if (c->tls == NULL)
-        bytes_put(&c->in, c->scratch, (size_t)n);
+        http_bytes_put(&c->in, c->scratch, (size_t)n);
     else
         take_tls(c, c->scratch, (size_t)n);
-    serve(c);
+    http_script_serve(c);
 }
 
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct http_script *s = listener->data;
-    struct conn *c = must(calloc(1, sizeof *c));
+    struct http_conn *c = http_script_must(calloc(1, sizeof *c));
 
     assert(status == 0);
     c->script = s;
@@ -503,9 +278,9 @@ static void on_connection(uv_stream_t *listener, int status)
     uv_unref((uv_handle_t *)&c->tcp);
     (void)uv_tcp_nodelay(&c->tcp, 1);
     if (s->tls != NULL) {
-        c->tls = must(SSL_new(s->tls));
-        c->tls_in = must(BIO_new(BIO_s_mem()));
-        c->tls_out = must(BIO_new(BIO_s_mem()));
+        c->tls = http_script_must(SSL_new(s->tls));
+        c->tls_in = http_script_must(BIO_new(BIO_s_mem()));
+        c->tls_out = http_script_must(BIO_new(BIO_s_mem()));
         SSL_set_bio(c->tls, c->tls_in, c->tls_out);
         SSL_set_accept_state(c->tls);
     }
@@ -516,7 +291,7 @@ static void on_connection(uv_stream_t *listener, int status)
 
 struct http_script *http_script_start_tls(uv_loop_t *loop, struct ssl_ctx_st *tls)
 {
-    struct http_script *s = must(calloc(1, sizeof *s));
+    struct http_script *s = http_script_must(calloc(1, sizeof *s));
     struct sockaddr_in at;
     int size = sizeof at, rc;
 
@@ -553,14 +328,14 @@ int http_script_port(const struct http_script *s)
 
 void http_script_add(struct http_script *s, const struct http_answer *answer_)
 {
-    struct queued *q = must(calloc(1, sizeof *q));
+    struct queued *q = http_script_must(calloc(1, sizeof *q));
 
     q->answer = *answer_;
     if (answer_->headers != NULL)
-        q->answer.headers = must(strdup(answer_->headers));
+        q->answer.headers = http_script_must(strdup(answer_->headers));
     if (answer_->body != NULL) {
         size_t size = answer_->body_size > 0 ? answer_->body_size : strlen(answer_->body);
-        char *copy = must(calloc(1, size + 1));
+        char *copy = http_script_must(calloc(1, size + 1));
 
         memcpy(copy, answer_->body, size);
         q->answer.body = copy;
@@ -607,10 +382,10 @@ const char *http_script_field(const struct http_seen *seen, const char *name)
 
 void http_script_drop_idle(struct http_script *s)
 {
-    for (struct conn *c = s->conns, *next; c != NULL; c = next) {
+    for (struct http_conn *c = s->conns, *next; c != NULL; c = next) {
         next = c->next;
         if (!c->answering && c->in.size == 0)
-            drop(c, false);
+            http_script_drop(c, false);
     }
 }
 
@@ -632,6 +407,6 @@ void http_script_stop(struct http_script *s)
     s->open_handles++; /* of this function */
     http_script_deafen(s);
     while (s->conns != NULL)
-        drop(s->conns, false);
+        http_script_drop(s->conns, false);
     release(s);
 }
