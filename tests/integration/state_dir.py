@@ -43,21 +43,17 @@ def weir(case, env, *args, **options):
 def restart(case):
     """Ended in order, killed, the log reset meanwhile: every commit is there, and nothing is beside the database."""
     scene, env = begin(case)
-    scene.start(env=env, ready=False)
-    ready(case, env, scene)
-    scene.commit(5)
-    weir(case, env, "sync", scene.db, "--wait")
+    start(case, env, scene)
+    ship(case, env, scene, 5)
     scene.stop()
     alone(scene, case.path("state"))
     scene.commit(3)
-    scene.start(env=env, ready=False)
-    ready(case, env, scene)
+    start(case, env, scene)
     for _ in range(3):
         scene.commit(4)
         scene.daemon.kill()
         scene.commit(2)
-        scene.start(env=env, ready=False)
-        ready(case, env, scene)
+        start(case, env, scene)
     document = json.loads(weir(case, env, "status", scene.db, "--json").stdout)["databases"][0]
     equal((document["state"], document["resyncs"]), ("replicating", 0), "state and resyncs")
     scene.stop()
@@ -66,10 +62,17 @@ def restart(case):
     scene.verify()
 
 
-def ready(case, env, scene):
-    """Wait until the daemon acknowledges a sync."""
+def start(case, env, scene):
+    """Start the scene's daemon, and wait until it acknowledges a sync."""
+    scene.start(env=env, ready=False)
     wait_until(lambda: weir(case, env, "sync", scene.db, "--wait", expect=None).returncode == 0 or not scene.daemon.alive(), "a sync")
     check(scene.daemon.alive(), lambda: scene.daemon.log())
+
+
+def ship(case, env, scene, commits):
+    """So many commits, and everything is in the replica."""
+    scene.commit(commits)
+    weir(case, env, "sync", scene.db, "--wait")
 
 
 def everywhere(base, *entries):
@@ -278,20 +281,17 @@ def two_daemons(case):
     """Whatever places they have for their states: the second is refused, while the first is there; and then it may."""
     scene, env = begin(case)
     others = [{"WEIR_STATE_DIR": case.path("other")}, {}]
-    scene.start(env=env, ready=False)
-    ready(case, env, scene)
+    start(case, env, scene)
     for other in others:
         for url in (scene.url, case.replica("another").url):
             second = Daemon(case, scene.db, url, env=other, name="second").start(ready=False)
             second.wait_exit(expect=FENCED)
             check("another weir process is at work on" in second.log(), second.log())
-    scene.commit(3)
-    weir(case, env, "sync", scene.db, "--wait")
+    ship(case, env, scene, 3)
     scene.stop()
     equal(case.replica("another").list(), {}, "objects of the one that was refused")
     # Beside the database first, then below another folder: the other way round.
-    scene.start(env={}, ready=False)
-    ready(case, {}, scene)
+    start(case, {}, scene)
     second = Daemon(case, scene.db, scene.url, env=env, name="second").start(ready=False)
     second.wait_exit(expect=FENCED)
     scene.daemon.kill()
@@ -300,10 +300,8 @@ def two_daemons(case):
     third.wait_exit(expect=FENCED)
     check("another writer owns the history" in third.log(), third.log())
     env = {"WEIR_STATE_DIR": case.path("fresh")}
-    scene.start(env=env, ready=False)
-    ready(case, env, scene)
-    scene.commit(2)
-    weir(case, env, "sync", scene.db, "--wait")
+    start(case, env, scene)
+    ship(case, env, scene, 2)
     scene.stop()
     scene.close()
     scene.verify()
@@ -312,10 +310,8 @@ def two_daemons(case):
 def restores(case):
     """A restore puts the state where the daemon will look for it; keeping the old file prints a way back that is right; a copy follows."""
     scene, env = begin(case)
-    scene.start(env=env, ready=False)
-    ready(case, env, scene)
-    scene.commit(6)
-    weir(case, env, "sync", scene.db, "--wait")
+    start(case, env, scene)
+    ship(case, env, scene, 6)
     scene.stop()
     scene.close()
     before = states(case.path("state"))
@@ -343,10 +339,8 @@ def restores(case):
 def moved(case):
     """A database that was moved is another one to the state-dir: its file is proven by the replica, and its history goes on."""
     scene, env = begin(case)
-    scene.start(env=env, ready=False)
-    ready(case, env, scene)
-    scene.commit(4)
-    weir(case, env, "sync", scene.db, "--wait")
+    start(case, env, scene)
+    ship(case, env, scene, 4)
     scene.stop()
     scene.close()
     os.mkdir(case.path("there"))

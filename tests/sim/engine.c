@@ -13,6 +13,7 @@
  * down.  TAP, one line a seed.
  */
 #include "engine.h"
+#include "kept_seeds.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -309,27 +310,6 @@ static void run_twice(void)
     (void)printf("%sok %d - the same seed is the same story\n", good ? "" : "not ", ++number);
 }
 
-/* Lines "SEED LIVES"; what does not begin with a digit is a comment. */
-static void run_kept(const char *path)
-{
-    FILE *file = path != NULL ? fopen(path, "re") : NULL;
-    char line[256];
-
-    if (path != NULL && file == NULL) {
-        (void)printf("Bail out! %s cannot be read\n", path);
-        exit(1);
-    }
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        char *end;
-        uint64_t seed = strtoull(line, &end, 10);
-
-        if (line[0] >= '0' && line[0] <= '9')
-            run_one(seed, strtol(end, NULL, 10));
-    }
-    if (file != NULL)
-        (void)fclose(file);
-}
-
 int main(int argc, char **argv)
 {
     long seed = 1, seeds = 10, lives = 24, seconds = 0;
@@ -351,7 +331,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: sim_engine [--seed N] [--seeds COUNT] [--lives N] [--seconds S] [--kept FILE]\n");
         return 2;
     }
-    run_kept(kept);
+    kept_seeds_run(kept, run_one);
     run_twice();
     run_busy();
     for (long i = 0; seconds > 0 ? time(NULL) - begin < seconds : i < seeds; i++)

@@ -9,6 +9,7 @@
  * Everything follows from the seed, which is printed; one that fails belongs into seeds.txt, whose seeds always run
  * first.  TAP, one line a seed.
  */
+#include "kept_seeds.h"
 #include "prune_world.h"
 
 #include <inttypes.h>
@@ -368,27 +369,6 @@ static void run_one(uint64_t seed, long days)
     (void)fflush(stdout);
 }
 
-/* Lines "SEED DAYS"; what does not begin with a digit is a comment. */
-static void run_kept(const char *path)
-{
-    FILE *file = path != NULL ? fopen(path, "re") : NULL;
-    char line[256];
-
-    if (path != NULL && file == NULL) {
-        (void)printf("Bail out! %s cannot be read\n", path);
-        exit(1);
-    }
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        char *end;
-        uint64_t seed = strtoull(line, &end, 10);
-
-        if (line[0] >= '0' && line[0] <= '9')
-            run_one(seed, strtol(end, NULL, 10));
-    }
-    if (file != NULL)
-        (void)fclose(file);
-}
-
 int main(int argc, char **argv)
 {
     struct plan_of_runs p = {.seed = 1, .seeds = 10, .days = 60};
@@ -398,7 +378,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: sim [--seed N] [--seeds COUNT] [--days DAYS] [--seconds S] [--kept FILE]\n");
         return 2;
     }
-    run_kept(p.file);
+    kept_seeds_run(p.file, run_one);
     for (long i = 0; p.seconds > 0 ? time(NULL) - begin < p.seconds : i < p.seeds; i++)
         run_one(p.seed + (uint64_t)i, p.days);
     (void)printf("1..%d\n", number);

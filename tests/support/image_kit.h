@@ -3,7 +3,7 @@
 #ifndef IMAGE_KIT_H
 #define IMAGE_KIT_H
 
-#include "check.h"
+#include "folder_kit.h"
 
 #include "digest.h"
 #include "fault_fsys.h"
@@ -21,9 +21,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/test_image.XXXXXX", target[64];
+static char target[64];
 
 enum { SIZE = 1024 }; /* of a page, where nothing else is said */
+
+static inline int set_up(void **state)
+{
+    int failed = make_dir(state);
+
+    (void)snprintf(target, sizeof target, "%s/app.db", dir);
+    return failed;
+}
 
 /* --- helpers ----------------------------------------------------------------------------------------------------- */
 
@@ -71,15 +79,6 @@ static inline int count_files(bool temp)
         n += e->d_name[0] != '.' && (!temp || strstr(e->d_name, ".weir-tmp-") != NULL);
     (void)closedir(d);
     return n;
-}
-
-static inline int empty_dir(void **state)
-{
-    char command[96];
-
-    (void)state;
-    (void)snprintf(command, sizeof command, "rm -rf %s/*", dir);
-    return system(command);
 }
 
 static inline void write_file(const char *path, const char *text)

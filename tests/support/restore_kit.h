@@ -4,6 +4,7 @@
 #define RESTORE_KIT_H
 
 #include "check.h"
+#include "kill_kit.h"
 
 #include "fault_fsys.h"
 #include "local_state.h"
@@ -17,11 +18,9 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PAGE_SIZE = 512, PATH_SIZE = 2048, FORK = 13 };
@@ -112,6 +111,13 @@ static inline struct rc restore(struct restore_opts opts)
 {
     opts.output = kit.target;
     return session_run(&fsys_real, kit.url, run_restore, &opts, &kit.err);
+}
+
+/* For killed_at(). */
+static inline struct rc restore_on(const struct fsys *fs, void *opts)
+{
+    kit.fs = fs;
+    return restore(*(const struct restore_opts *)opts);
 }
 
 static inline void remove_target(void)

@@ -5,6 +5,7 @@
 #define REUSE_KIT_H
 
 #include "check.h"
+#include "kill_kit.h"
 
 #include "digest.h"
 #include "fault_fsys.h"
@@ -19,11 +20,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PAGE_SIZE = 4096, TIP = 10, MERGED = 6, ROWS = 160, PATH_SIZE = 2048, FAR = 1 << 30 };
@@ -129,6 +128,13 @@ static inline struct rc restore_with(struct restore_opts opts, long n)
 static inline struct rc restore(struct restore_opts opts)
 {
     return restore_with(opts, 0);
+}
+
+/* For killed_at(). */
+static inline struct rc restore_on(const struct fsys *fs, void *opts)
+{
+    kit.fs = fs;
+    return restore(*(const struct restore_opts *)opts);
 }
 
 static inline bool file_is(const char *path, const struct make_history_state *s)

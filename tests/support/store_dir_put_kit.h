@@ -9,7 +9,6 @@
 #include "fault_power.h"
 #include "store_wait.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -74,22 +73,6 @@ static inline enum content look(const char *root, const char *key)
     return is;
 }
 
-static inline unsigned temp_count(const char *root)
-{
-    unsigned count = 0;
-    char path[200];
-    struct dirent *entry;
-    DIR *dir;
-
-    (void)snprintf(path, sizeof path, "%s/.tmp", root);
-    dir = opendir(path);
-    while (dir != NULL && (entry = readdir(dir)) != NULL)
-        count += entry->d_name[0] != '.';
-    if (dir != NULL)
-        (void)closedir(dir);
-    return count;
-}
-
 /* --- the fault loops ---------------------------------------------------------------------------------------------- */
 
 struct scene {
@@ -130,7 +113,7 @@ static inline void check_after(const struct scene *s, const char *root, long n, 
     if (rc_failed(rc) && rc.code == E_IO && strstr(err->msg, strerrordesc_np(EIO)) == NULL)
         fail_msg("%s, call %ld: without the cause: %s", scene_name(s), n, err->msg);
     /* When the key is taken, and after a link, removing the temporary file may be what failed. */
-    if (s->mode == FAULT_ONCE && rc.code != E_EXISTS && !(s->plain && rc.code == E_OK) && temp_count(root) > 0)
+    if (s->mode == FAULT_ONCE && rc.code != E_EXISTS && !(s->plain && rc.code == E_OK) && store_wait_temps(root) > 0)
         fail_msg("%s, call %ld: a temporary file is left", scene_name(s), n);
 }
 

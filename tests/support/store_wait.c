@@ -3,6 +3,7 @@
 
 #include "store_dir.h"
 
+#include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,6 +120,22 @@ struct rc store_wait_delete(struct store_wait *w, const char *key, struct err *e
     rc = store_wait_run(&w->loop, w->store, &req, err);
     store_req_fini(&req);
     return rc;
+}
+
+unsigned store_wait_temps(const char *root)
+{
+    unsigned count = 0;
+    char path[200];
+    struct dirent *entry;
+    DIR *dir;
+
+    (void)snprintf(path, sizeof path, "%s/.tmp", root);
+    dir = opendir(path);
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        count += entry->d_name[0] != '.';
+    if (dir != NULL)
+        (void)closedir(dir);
+    return count;
 }
 
 void store_wait_scratch(char out[STORE_WAIT_PATH_SIZE])

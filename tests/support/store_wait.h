@@ -37,6 +37,9 @@ MUST_USE struct rc store_wait_put(
 MUST_USE struct rc store_wait_get(struct store_wait *w, const char *key, struct buf *out, struct err *err);
 MUST_USE struct rc store_wait_delete(struct store_wait *w, const char *key, struct err *err);
 
+/* How many temporary files the store in a directory has. */
+unsigned store_wait_temps(const char *root);
+
 /* A new empty directory: below $WEIR_TEST_TMP, or in memory. */
 void store_wait_scratch(char out[STORE_WAIT_PATH_SIZE]);
 /* Remove it with all that is in it. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every key from the file, every error with its whole text, and who wins. */
-#include "check.h"
+#include "folder_kit.h"
 
 #include "alloc.h"
 #include "config.h"
@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/test-config-XXXXXX";
 static char path[64];
 
 static void put_file(const char *text)
@@ -572,18 +571,10 @@ static void test_find_path(void **state)
 
 static int set_up(void **state)
 {
-    (void)state;
-    if (mkdtemp(dir) == NULL)
-        return 1;
-    (void)snprintf(path, sizeof path, "%s/weir.yml", dir);
-    return 0;
-}
+    int failed = make_dir(state);
 
-static int tear_down(void **state)
-{
-    (void)state;
-    (void)unlink(path);
-    return rmdir(dir);
+    (void)snprintf(path, sizeof path, "%s/weir.yml", dir);
+    return failed;
 }
 
 int main(void)
@@ -608,5 +599,5 @@ int main(void)
         cmocka_unit_test(test_find_path),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, remove_dir);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The golden file, and that what was printed says the same when it is read. */
-#include "check.h"
+#include "folder_kit.h"
 
 #include "alloc.h"
 #include "config_print.h"
@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/test-config-print-XXXXXX";
 static char path[64];
 
 static struct config *load(const char *text, const char *const *environ_pairs)
@@ -227,18 +226,10 @@ static void test_nothing(void **state)
 
 static int set_up(void **state)
 {
-    (void)state;
-    if (mkdtemp(dir) == NULL)
-        return 1;
-    (void)snprintf(path, sizeof path, "%s/weir.yml", dir);
-    return 0;
-}
+    int failed = make_dir(state);
 
-static int tear_down(void **state)
-{
-    (void)state;
-    (void)unlink(path);
-    return rmdir(dir);
+    (void)snprintf(path, sizeof path, "%s/weir.yml", dir);
+    return failed;
 }
 
 int main(void)
@@ -251,5 +242,5 @@ int main(void)
         cmocka_unit_test(test_nothing),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, remove_dir);
 }

@@ -2,6 +2,7 @@
 /* A copy follows a history built by hand, from every state of it, with a failure or a crash at every file operation:
  * what is visible is always one of its states. */
 #include "check.h"
+#include "kill_kit.h"
 
 #include "alloc.h"
 #include "clock.h"
@@ -286,6 +287,12 @@ static void failures_that_stay(void **state)
     fail_at_every_call(FAULT_FOREVER, 15);
 }
 
+static struct rc follow_on(const struct fsys *fs, void *unused)
+{
+    (void)unused;
+    return follow_it(fs);
+}
+
 /* Killed at any change of a file. */
 static void killed(void **state)
 {
@@ -300,23 +307,8 @@ static void killed(void **state)
         long n;
 
         for (n = 1; !alive; n += 1 + n / 24) {
-            int status;
-            pid_t pid;
-
             make_copy(from[i]);
-            pid = fork();
-            assert_true(pid >= 0);
-            if (pid == 0) {
-                struct fault_fsys f;
-
-                fault_fsys_init(&f, FAULT_KILL, n, EIO);
-                f.ops = FAULT_CHANGES;
-                _exit(rc_failed(follow_it(&f.fs)) ? 1 : 0);
-            }
-            assert_int_equal(waitpid(pid, &status, 0), pid);
-            alive = !WIFSIGNALED(status);
-            if (alive)
-                assert_int_equal(status, 0);
+            alive = !killed_at(n, follow_on, NULL);
             if (n % 2 == 0) /* SQLite may recover the copy first, or the follower */
                 assert_true(look() >= from[i]);
             assert_ok_err(follow_it(&fsys_real), &kit.err);

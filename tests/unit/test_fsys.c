@@ -3,7 +3,7 @@
  * Each operation under every single fault: the n-th call fails (once, then for good), the process dies there, or the
  * power goes, for n = 1, 2, 3 ... until a run gets through untouched.
  */
-#include "check.h"
+#include "folder_kit.h"
 
 #include "fault_fsys.h"
 #include "fault_power.h"
@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,6 @@
 #include <unistd.h>
 
 static const char old_text[] = "old content, all of it", new_text[] = "the new content";
-static char dir[] = "/tmp/test_fsys.XXXXXX";
 
 static const char *in_dir(const char *name)
 {
@@ -474,20 +472,6 @@ static void test_rename_new(void **state)
     assert_fails(fsys_rename_new(&f.fs, in_dir("from"), in_dir("to"), &err), E_EXISTS);
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
-{
-    (void)st;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
-static int clean_up(void **state)
-{
-    (void)state;
-    return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -507,7 +491,5 @@ int main(void)
         cmocka_unit_test(test_the_rest_of_the_table),
     };
 
-    if (mkdtemp(dir) == NULL)
-        return 1;
-    return cmocka_run_group_tests(tests, NULL, clean_up);
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

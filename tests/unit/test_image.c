@@ -496,13 +496,6 @@ int main(void)
         cmocka_unit_test_setup(test_two_at_once, empty_dir),
         cmocka_unit_test_setup(test_taken_away, empty_dir),
     };
-    int failed;
 
-    if (mkdtemp(dir) == NULL)
-        return 1;
-    (void)snprintf(target, sizeof target, "%s/app.db", dir);
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
-    (void)empty_dir(NULL);
-    (void)rmdir(dir);
-    return failed;
+    return cmocka_run_group_tests(tests, set_up, remove_dir);
 }

@@ -172,13 +172,6 @@ int main(void)
         cmocka_unit_test_setup(test_verify_early, empty_dir),
         cmocka_unit_test_setup(test_reserve, empty_dir),
     };
-    int failed;
 
-    if (mkdtemp(dir) == NULL)
-        return 1;
-    (void)snprintf(target, sizeof target, "%s/app.db", dir);
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
-    (void)empty_dir(NULL);
-    (void)rmdir(dir);
-    return failed;
+    return cmocka_run_group_tests(tests, set_up, remove_dir);
 }

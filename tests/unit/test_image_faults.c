@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A failure, a kill or a power cut at every file operation: the file is the old one or the new one. */
 #include "image_kit.h"
+#include "kill_kit.h"
 
 /* --- faults ------------------------------------------------------------------------------------------------------ */
 
@@ -25,6 +26,11 @@ static struct rc restore(const struct fsys *fs, struct err *err)
     TRY(image_verify(im, err));
     TRY(image_sync(im, err));
     return image_publish(im, err);
+}
+
+static struct rc restore_on(const struct fsys *fs, void *err)
+{
+    return restore(fs, err);
 }
 
 static void expect(void)
@@ -143,26 +149,16 @@ static void test_failed_sync(void **state)
 /* Killed at any call: the target is old or new, and the next restore finds and removes what is left. */
 static void test_killed(void **state)
 {
-    int status = -1, left = 0;
+    bool killed = true;
+    int left = 0;
 
     (void)state;
     expect();
-    for (int n = 1; status != 0; n++) {
+    for (int n = 1; killed; n++) {
         struct err err;
-        pid_t pid;
 
         write_file(target, old_text);
-        pid = fork();
-        assert_true(pid >= 0);
-        if (pid == 0) {
-            struct fault_fsys f;
-
-            fault_fsys_init(&f, FAULT_KILL, n, 0);
-            f.ops = FAULT_CHANGES;
-            _exit(rc_failed(restore(&f.fs, &err)));
-        }
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_true(status == 0 || WTERMSIG(status) == SIGKILL);
+        killed = killed_at(n, restore_on, &err);
         (void)assert_old_or_new(true);
         left += count_files(true);
         assert_ok_err(restore(&fsys_real, &err), &err);
@@ -212,13 +208,6 @@ int main(void)
         cmocka_unit_test_setup(test_killed, empty_dir),
         cmocka_unit_test_setup(test_power_cut, empty_dir),
     };
-    int failed;
 
-    if (mkdtemp(dir) == NULL)
-        return 1;
-    (void)snprintf(target, sizeof target, "%s/app.db", dir);
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
-    (void)empty_dir(NULL);
-    (void)rmdir(dir);
-    return failed;
+    return cmocka_run_group_tests(tests, set_up, remove_dir);
 }

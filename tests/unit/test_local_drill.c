@@ -1,41 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "check.h"
+#include "local_kit.h"
 
-#include "fault_fsys.h"
 #include "local_drill.h"
-#include "store_wait.h"
-
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
-static char dir[STORE_WAIT_PATH_SIZE];
-
-static int set_up(void **state)
-{
-    (void)state;
-    store_wait_scratch(dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    store_wait_unscratch(dir);
-    return 0;
-}
-
-static void put(const char *text, size_t size)
-{
-    char path[128];
-    FILE *f;
-
-    (void)snprintf(path, sizeof path, "%s/drilled", dir);
-    f = fopen(path, "we");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, size, f), size);
-    assert_int_equal(fclose(f), 0);
-}
 
 static const struct local_drill some = {.tried_ms = 1790000000003,
     .good_ms = 1790000000001,
@@ -89,58 +55,54 @@ static void test_nonsense_is_nothing(void **state)
 
     (void)state;
     (void)snprintf(text, sizeof text, "%s%s", head, "why\n");
-    put(text, strlen(text));
+    put("drilled", text, strlen(text));
     local_drill_read(&fsys_real, dir, &got);
     assert_int_equal(got.failed_txid, 7);
     for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
         (void)snprintf(text, sizeof text, "%s%s", head, tails[i]);
-        put(text, strlen(text));
+        put("drilled", text, strlen(text));
         local_drill_read(&fsys_real, dir, &got);
         assert_int_equal(got.tried_ms, 0);
     }
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        put(texts[i], strlen(texts[i]));
+        put("drilled", texts[i], strlen(texts[i]));
         local_drill_read(&fsys_real, dir, &got);
         assert_int_equal(got.tried_ms, 0);
     }
-    put("weir drilled 1\ntried 1\0\n", 24);
+    put("drilled", "weir drilled 1\ntried 1\0\n", 24);
     local_drill_read(&fsys_real, dir, &got);
     assert_int_equal(got.tried_ms, 0);
 }
 
-/* The old one or the new one, whatever fails. */
+static struct rc write_some(const struct fsys *fs, bool after, struct err *err)
+{
+    struct local_drill d = some;
+
+    d.tried_ms += after;
+    return local_drill_write(fs, dir, &d, err);
+}
+
+static bool is_some(bool after)
+{
+    struct local_drill got;
+
+    local_drill_read(&fsys_real, dir, &got);
+    return got.tried_ms == some.tried_ms + after;
+}
+
 static void test_faults(void **state)
 {
-    struct local_drill after = some, got;
-    struct fault_fsys f;
-    struct err err;
-    long n;
-
     (void)state;
-    after.tried_ms++;
-    for (n = 1;; n++) {
-        struct rc rc;
-
-        assert_ok_err(local_drill_write(&fsys_real, dir, &some, &err), &err);
-        fault_fsys_init(&f, FAULT_ONCE, n, EIO);
-        rc = local_drill_write(&f.fs, dir, &after, &err);
-        local_drill_read(&fsys_real, dir, &got);
-        assert_true(got.tried_ms == some.tried_ms || got.tried_ms == after.tried_ms);
-        assert_true(!rc_failed(rc) || f.fired > 0);
-        if (f.fired == 0)
-            break;
-    }
-    assert_int_equal(got.tried_ms, after.tried_ms);
-    assert_in_range(n, 4, 40);
+    replaced_whatever_fails(write_some, is_some);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_long_message, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_nonsense_is_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_faults, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_round_trip, make_dir_in_memory, remove_dir),
+        cmocka_unit_test_setup_teardown(test_long_message, make_dir_in_memory, remove_dir),
+        cmocka_unit_test_setup_teardown(test_nonsense_is_nothing, make_dir_in_memory, remove_dir),
+        cmocka_unit_test_setup_teardown(test_faults, make_dir_in_memory, remove_dir),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

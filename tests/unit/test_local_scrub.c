@@ -1,41 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "check.h"
+#include "local_kit.h"
 
-#include "fault_fsys.h"
 #include "local_scrub.h"
-#include "store_wait.h"
-
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
-static char dir[STORE_WAIT_PATH_SIZE];
-
-static int set_up(void **state)
-{
-    (void)state;
-    store_wait_scratch(dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    store_wait_unscratch(dir);
-    return 0;
-}
-
-static void put(const char *text, size_t size)
-{
-    char path[128];
-    FILE *f;
-
-    (void)snprintf(path, sizeof path, "%s/scrubbed", dir);
-    f = fopen(path, "we");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, size, f), size);
-    assert_int_equal(fclose(f), 0);
-}
 
 static struct local_scrub some(void)
 {
@@ -119,54 +85,50 @@ static void test_nonsense_is_nothing(void **state)
     struct local_scrub got;
 
     (void)state;
-    put(HEAD "damaged 9 2 3 4 5\nend\n", sizeof HEAD "damaged 9 2 3 4 5\nend\n" - 1);
+    put("scrubbed", HEAD "damaged 9 2 3 4 5\nend\n", sizeof HEAD "damaged 9 2 3 4 5\nend\n" - 1);
     local_scrub_read(&fsys_real, dir, &got);
     assert_int_equal(got.count, 1);
     assert_int_equal(got.pages[0].pgno, 9);
     local_scrub_fini(&got);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        put(texts[i], strlen(texts[i]));
+        put("scrubbed", texts[i], strlen(texts[i]));
         local_scrub_read(&fsys_real, dir, &got);
         assert_first(&got);
     }
-    put(HEAD "end\n\0", sizeof HEAD "end\n");
+    put("scrubbed", HEAD "end\n\0", sizeof HEAD "end\n");
     local_scrub_read(&fsys_real, dir, &got);
     assert_first(&got);
 }
 
-/* The old one or the new one, whatever fails. */
+static struct rc write_some(const struct fsys *fs, bool after, struct err *err)
+{
+    struct local_scrub n = some();
+
+    n.next += after;
+    return local_scrub_write(fs, dir, &n, err);
+}
+
+static bool is_some(bool after)
+{
+    struct local_scrub got;
+
+    local_scrub_read(&fsys_real, dir, &got);
+    return got.next == some().next + after;
+}
+
 static void test_faults(void **state)
 {
-    struct local_scrub before = some(), after = some(), got;
-    struct fault_fsys f;
-    struct err err;
-    long n;
-
     (void)state;
-    after.next++;
-    for (n = 1;; n++) {
-        struct rc rc;
-
-        assert_ok_err(local_scrub_write(&fsys_real, dir, &before, &err), &err);
-        fault_fsys_init(&f, FAULT_ONCE, n, EIO);
-        rc = local_scrub_write(&f.fs, dir, &after, &err);
-        local_scrub_read(&fsys_real, dir, &got);
-        assert_true(got.next == before.next || got.next == after.next);
-        assert_true(!rc_failed(rc) || f.fired > 0);
-        if (f.fired == 0)
-            break;
-    }
-    assert_int_equal(got.next, after.next);
-    assert_in_range(n, 4, 40);
+    replaced_whatever_fails(write_some, is_some);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_bounded, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_nonsense_is_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_faults, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_round_trip, make_dir_in_memory, remove_dir),
+        cmocka_unit_test_setup_teardown(test_bounded, make_dir_in_memory, remove_dir),
+        cmocka_unit_test_setup_teardown(test_nonsense_is_nothing, make_dir_in_memory, remove_dir),
+        cmocka_unit_test_setup_teardown(test_faults, make_dir_in_memory, remove_dir),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,41 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The saved index: round trips, damage, failures at every file operation. */
-#include "check.h"
+#include "folder_kit.h"
+#include "kill_kit.h"
 
 #include "alloc.h"
 #include "fault_fsys.h"
 #include "merge_base.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PAGES = 300, HEADER = 176 };
-
-static char dir[] = "/tmp/test_merge_base.XXXXXX";
-
-static int make_dir(void **state)
-{
-    (void)state;
-    return mkdtemp(dir) == NULL ? -1 : 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
-{
-    (void)st;
-    (void)where;
-    return kind == FTW_DP ? rmdir(path) : unlink(path);
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 static char *in_dir(const char *name)
 {
@@ -273,6 +251,11 @@ static void test_faults(void **state)
 }
 
 /* Killed anywhere, the old base or the new one is there, and the next run works. */
+static struct rc save_second(const struct fsys *fs, void *err)
+{
+    return save(fs, 2, 6, err);
+}
+
 static void test_killed(void **state)
 {
     struct err err;
@@ -280,28 +263,17 @@ static void test_killed(void **state)
 
     (void)state;
     for (n = 1;; n++) {
-        int status = 0;
-        pid_t child;
+        bool killed;
 
         drop_all();
         assert_ok_err(save(&fsys_real, 1, 5, &err), &err);
-        child = fork();
-        assert_true(child >= 0);
-        if (child == 0) {
-            struct fault_fsys f;
-
-            fault_fsys_init(&f, FAULT_KILL, n, 0);
-            f.ops = FAULT_CHANGES;
-            rc_ignore(save(&f.fs, 2, 6, &err), "killed before it can tell");
-            _exit(0);
-        }
-        assert_int_equal(waitpid(child, &status, 0), child);
+        killed = killed_at(n, save_second, &err);
         assert_true(load(1) == 5 || load(2) == 6);
         assert_true(load(2) == 0 || load(2) == 6);
         assert_ok_err(save(&fsys_real, 2, 7, &err), &err);
         assert_int_equal(load(2), 7);
         assert_int_equal(load(1), 0);
-        if (WIFEXITED(status))
+        if (!killed)
             break;
     }
     assert_in_range(n, 6, 40);

@@ -72,24 +72,10 @@ static void test_killed(void **state)
     check_skip("the sanitizer loses its way among the threads of a child of a process that had some");
 #endif
     for (n = 1; killed; n++) {
-        int status;
-        pid_t pid;
+        struct restore_opts opts = over_old;
 
         make_old();
-        pid = fork();
-        assert_true(pid >= 0);
-        if (pid == 0) {
-            struct fault_fsys f;
-
-            fault_fsys_init(&f, FAULT_KILL, n, EIO);
-            f.ops = FAULT_CHANGES;
-            kit.fs = &f.fs;
-            _exit(rc_failed(restore(over_old)) ? 1 : 0);
-        }
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-        if (!killed)
-            assert_int_equal(status, 0);
+        killed = killed_at(n, restore_on, &opts);
         assert_old_or_new(want, n);
         if (n % 8 == 0) {
             assert_ok_err(restore(over_old), &kit.err);

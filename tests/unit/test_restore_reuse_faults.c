@@ -46,22 +46,8 @@ static void test_killed(void **state)
     check_skip("the sanitizer loses its way among the threads of a child of a process that had some");
 #endif
     for (n = 1; killed; n += n < 40 ? 3 : 1) {
-        int status;
-        pid_t pid;
-
         remove_target();
-        pid = fork();
-        assert_true(pid >= 0);
-        if (pid == 0) {
-            struct fault_fsys f;
-
-            fault_fsys_init(&f, FAULT_KILL, n, EIO);
-            f.ops = FAULT_CHANGES;
-            kit.fs = &f.fs;
-            _exit(rc_failed(restore((struct restore_opts){0})) ? 1 : 0);
-        }
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+        killed = killed_at(n, restore_on, &(struct restore_opts){0});
         if (killed && access(kit.target, F_OK) != 0) {
             assert_ok_err(restore((struct restore_opts){0}), &kit.err);
             assert_restored(TIP, kit.full + 300000);
@@ -184,22 +170,10 @@ static void test_crash_over_old(void **state)
     check_skip("the sanitizer loses its way among the threads of a child of a process that had some");
 #endif
     for (n = 1; killed; n += n < 20 ? 2 : 1) {
-        int status;
-        pid_t pid;
+        struct restore_opts opts = careful;
 
         put_old(at(9));
-        pid = fork();
-        assert_true(pid >= 0);
-        if (pid == 0) {
-            struct fault_fsys f;
-
-            fault_fsys_init(&f, FAULT_KILL, n, EIO);
-            f.ops = FAULT_CHANGES;
-            kit.fs = &f.fs;
-            _exit(rc_failed(restore(careful)) ? 1 : 0);
-        }
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+        killed = killed_at(n, restore_on, &opts);
         assert_old_or_new(n);
         if (n % 5 == 0) {
             assert_ok_err(restore(careful), &kit.err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "seed.h"
 
-#include "check.h"
 #include "fault_fsys.h"
+#include "folder_kit.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/weir-test-seed-XXXXXX";
 static char source[64], target[64], local[64], folder[64];
 
 static void exec(const char *path, const char *sql)
@@ -151,18 +150,15 @@ static void test_stopped(void **state)
     assert_int_equal(access(folder, F_OK), -1);
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+static int set_up(void **state)
 {
-    (void)st;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
-static int clean_up(void **state)
-{
-    (void)state;
-    return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (make_dir(state) != 0)
+        return -1;
+    (void)snprintf(source, sizeof source, "%s/seed", dir);
+    (void)snprintf(target, sizeof target, "%s/app.db", dir);
+    (void)snprintf(local, sizeof local, "%s/app.db-weir", dir);
+    (void)snprintf(folder, sizeof folder, "%s/app.db-weir/seed", dir);
+    return mkdir(local, 0700);
 }
 
 int main(void)
@@ -175,13 +171,5 @@ int main(void)
         cmocka_unit_test(test_stopped),
     };
 
-    if (mkdtemp(dir) == NULL)
-        return 1;
-    (void)snprintf(source, sizeof source, "%s/seed", dir);
-    (void)snprintf(target, sizeof target, "%s/app.db", dir);
-    (void)snprintf(local, sizeof local, "%s/app.db-weir", dir);
-    (void)snprintf(folder, sizeof folder, "%s/app.db-weir/seed", dir);
-    if (mkdir(local, 0700) != 0)
-        return 1;
-    return cmocka_run_group_tests(tests, NULL, clean_up);
+    return cmocka_run_group_tests(tests, set_up, remove_dir);
 }

@@ -103,7 +103,7 @@ static void test_disk_full(void **state)
         store_wait_open(&w, &f.fs, dir);
         rc = store_wait_put(&w, "t/1/o", new_text, true, &err);
         store_wait_close(&w);
-        assert_int_equal(temp_count(dir), 0);
+        assert_int_equal(store_wait_temps(dir), 0);
         assert_int_equal(f.open_fds, 0);
         store_wait_unscratch(dir);
         if (f.fired == 0) {
@@ -310,7 +310,7 @@ static void test_neither_rename_new_nor_link(void **state)
     assert_fails(store_wait_put(&w, "a", "x", true, &err), E_UNSUPPORTED);
     assert_non_null(strstr(err.msg, "(a replica needs a file system with RENAME_NOREPLACE or hard links): "
                                     "Operation not permitted"));
-    assert_int_equal(temp_count(dir), 0);
+    assert_int_equal(store_wait_temps(dir), 0);
     store_wait_close(&w);
     store_wait_unscratch(dir);
 }
@@ -329,7 +329,7 @@ static void test_link_whose_answer_was_wrong(void **state)
     assert_ok_err(store_wait_put(&w, "a", new_text, true, &err), &err); /* ours */
     assert_int_equal(look(dir, "a"), NEW);
     assert_fails(store_wait_put(&w, "a", new_text, true, &err), E_EXISTS); /* not ours */
-    assert_int_equal(temp_count(dir), 0);
+    assert_int_equal(store_wait_temps(dir), 0);
     store_wait_close(&w);
     store_wait_unscratch(dir);
 }

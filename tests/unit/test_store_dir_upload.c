@@ -6,7 +6,6 @@
 #include "fault_fsys.h"
 #include "store_wait.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -90,22 +89,6 @@ static struct rc give_up(struct kit *k)
     return go_on(k, STORE_UPLOAD_ABORT, "big", 0, (struct span){0});
 }
 
-static unsigned temp_count(const char *root)
-{
-    unsigned count = 0;
-    char path[200];
-    struct dirent *entry;
-    DIR *dir;
-
-    (void)snprintf(path, sizeof path, "%s/.tmp", root);
-    dir = opendir(path);
-    while (dir != NULL && (entry = readdir(dir)) != NULL)
-        count += entry->d_name[0] != '.';
-    if (dir != NULL)
-        (void)closedir(dir);
-    return count;
-}
-
 /* 1: whole, 0: not there, -1: something else. */
 static int look(const struct kit *k, size_t size)
 {
@@ -148,7 +131,7 @@ static void test_parts_in_any_order(void **state)
     store_req_fini(&list);
     assert_ok_err(finish(&k, 4), &k.err);
     assert_int_equal(look(&k, 3 * PART + TAIL), 1);
-    assert_int_equal(temp_count(k.dir), 0);
+    assert_int_equal(store_wait_temps(k.dir), 0);
     assert_int_equal(k.w.store->counts.bytes_out, 4 * PART + TAIL);
     assert_ok(give_up(&k)); /* too late, harmless */
     assert_int_equal(look(&k, 3 * PART + TAIL), 1);
@@ -222,9 +205,9 @@ static void test_abort(void **state)
     kit_open(&k, &fsys_real);
     assert_ok(start(&k, "big"));
     assert_ok(part(&k, 1, PART));
-    assert_int_equal(temp_count(k.dir), 1);
+    assert_int_equal(store_wait_temps(k.dir), 1);
     assert_ok(give_up(&k));
-    assert_int_equal(temp_count(k.dir), 0);
+    assert_int_equal(store_wait_temps(k.dir), 0);
     assert_int_equal(look(&k, 0), 0);
     assert_ok(give_up(&k));
     assert_fails(part(&k, 1, PART), E_NOTFOUND);
@@ -241,9 +224,9 @@ static void test_stop_removes(void **state)
     assert_ok(start(&k, "big"));
     assert_ok(part(&k, 1, PART));
     assert_ok(start(&k, "big"));
-    assert_int_equal(temp_count(k.dir), 2);
+    assert_int_equal(store_wait_temps(k.dir), 2);
     store_wait_close(&k.w);
-    assert_int_equal(temp_count(k.dir), 0);
+    assert_int_equal(store_wait_temps(k.dir), 0);
     store_wait_open(&k.w, &fsys_real, k.dir);
     assert_fails(part(&k, 1, PART), E_NOTFOUND); /* and an id does not outlive its store */
     kit_close(&k);
@@ -400,7 +383,7 @@ static void fault_walk(enum fault_mode mode)
         store_wait_close(&k.w);
         assert_int_equal(f.open_fds, 0);
         if (mode == FAULT_ONCE)
-            assert_int_equal(temp_count(k.dir), 0);
+            assert_int_equal(store_wait_temps(k.dir), 0);
         store_wait_open(&k.w, &fsys_real, k.dir);
         if (is == 0)
             assert_ok(whole_upload(&k));
@@ -459,7 +442,7 @@ static void test_failed_fsync_is_the_end(void **state)
     assert_ok(part(&k, 1, TAIL));
     f.countdown = 1;
     assert_fails(finish(&k, 1), E_IO);
-    assert_int_equal(temp_count(k.dir), 0);
+    assert_int_equal(store_wait_temps(k.dir), 0);
     assert_fails(finish(&k, 1), E_NOTFOUND);
     assert_int_equal(look(&k, TAIL), 0);
     kit_close(&k);
