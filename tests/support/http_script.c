@@ -131,7 +131,7 @@ static struct http_seen *parse(struct http_conn *c, size_t *size, bool early)
     const char *data = (const char *)c->in.data, *end, *eol, *space, *space2, *length;
     struct http_seen *seen;
 
-    if (c->in.size == 0 || (end = memmem(data, c->in.size, "\r\n\r\n", 4)) == NULL)
+    if (data == NULL || c->in.size == 0 || (end = memmem(data, c->in.size, "\r\n\r\n", 4)) == NULL)
         return NULL;
     eol = memmem(data, c->in.size, "\r\n", 2);
     space = memchr(data, ' ', (size_t)(eol - data));
