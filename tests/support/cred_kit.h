@@ -120,6 +120,7 @@ static inline void kit_decide(void *ctx, const struct http_seen *seen, struct ht
 
 static inline void kit_open(struct kit *k)
 {
+    const struct s3_http_opts patient = {.connect_ms = 600000, .stall_ms = 600000}; /* a machine may stand still */
     struct err err;
 
     memset(k, 0, sizeof *k);
@@ -128,7 +129,7 @@ static inline void kit_open(struct kit *k)
     k->mono_us = 1000000000;
     k->fs = &fsys_real;
     assert_int_equal(uv_loop_init(&k->loop), 0);
-    assert_ok_err(s3_http_new(&k->http, &k->loop, &(struct s3_http_opts){0}, &err), &err);
+    assert_ok_err(s3_http_new(&k->http, &k->loop, &patient, &err), &err);
     k->server = http_script_start(&k->loop);
     http_script_on_request(k->server, kit_decide, k);
     (void)snprintf(k->base, sizeof k->base, "http://127.0.0.1:%d", http_script_port(k->server));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http_kit - a client, a scripted server and a loop for tests of s3_http.
+ * http_kit - a client, a scripted server and a loop for tests of s3_http.  Where the options say nothing else the
+ * client is patient: a machine that stands still for a while is no failure.
  */
 #ifndef HTTP_KIT_H
 #define HTTP_KIT_H
@@ -11,6 +12,8 @@
 #include "s3_http.h"
 
 #include <string.h>
+
+enum { PATIENCE_MS = 600000 };
 
 struct http_kit {
     uv_loop_t loop;
@@ -34,13 +37,15 @@ static inline void kit_on_done(struct s3_http_req *req)
 
 static inline void kit_begin_tls(struct http_kit *k, const struct s3_http_opts *opts, struct ssl_ctx_st *tls)
 {
-    const struct s3_http_opts none = {0};
+    struct s3_http_opts o = opts == NULL ? (struct s3_http_opts){0} : *opts;
     struct err err;
 
+    o.connect_ms = o.connect_ms == 0 ? PATIENCE_MS : o.connect_ms;
+    o.stall_ms = o.stall_ms == 0 ? PATIENCE_MS : o.stall_ms;
     *k = (struct http_kit){.scheme = tls == NULL ? "http" : "https"};
     assert_int_equal(uv_loop_init(&k->loop), 0);
     k->script = http_script_start_tls(&k->loop, tls);
-    assert_ok_err(s3_http_new(&k->http, &k->loop, opts == NULL ? &none : opts, &err), &err);
+    assert_ok_err(s3_http_new(&k->http, &k->loop, &o, &err), &err);
 }
 
 static inline void kit_begin(struct http_kit *k, const struct s3_http_opts *opts)

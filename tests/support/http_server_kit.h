@@ -114,6 +114,8 @@ static inline void begin_with(struct rig *g, const char *below, unsigned connect
     g->owner.owner_only = true;
     assert_ok_err(http_guard_init(&g->tcp, "127.0.0.1:0", &err), &err);
     assert_ok_err(http_server_start(&g->server, &g->loop, on_call, g, &err), &err);
+    http_server_set_limits(
+        g->server, &(struct http_limits){3600000, 3600000, 3600000, 1000}); /* a machine may stand still */
     assert_ok_err(http_listen_unix(g->path, &fd, &err), &err);
     g->unix_listener = http_server_listen(g->server, fd, &g->owner, connection_max);
     assert_ok_err(http_listen_tcp(&g->tcp, &fd, &err), &err);

@@ -47,7 +47,8 @@ static inline void s3_kit_begin_with(
     assert_int_equal(uv_loop_init(&k->loop), 0);
     k->script = http_script_start(&k->loop);
     k->env = store_env_new(&k->loop, &fsys_real);
-    (void)snprintf(url, sizeof url, "s3://bkt/pre?endpoint=http://127.0.0.1:%d&region=us-east-1%s",
+    (void)snprintf(url, sizeof url,
+        "s3://bkt/pre?endpoint=http://127.0.0.1:%d&region=us-east-1&connect-timeout=10m&stall-timeout=1h%s",
         http_script_port(k->script), query);
     assert_ok_err(store_open(k->env, url, options, option_count, &k->store, &k->err), &k->err);
 }

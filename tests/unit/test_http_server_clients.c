@@ -117,11 +117,11 @@ static void late(void **state)
 
     (void)state;
     begin(&g);
-    http_server_set_limits(g.server, &header);
     g.hold = true;
     waits = connect_unix(&g);
     say(waits, "GET /waits HTTP/1.1\r\nHost: any\r\n\r\n");
     TURN_UNTIL(&g, g.held_count == 1);
+    http_server_set_limits(g.server, &header);
     g.hold = false;
     fd = connect_unix(&g);
     say(fd, "GET /never HTTP/1.1\r\nHost: ");
