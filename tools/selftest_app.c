@@ -40,7 +40,8 @@ static struct rc begin(struct selftest_app *a, struct err *err)
     return run(a,
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
         "CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT, weight REAL, body BLOB);"
-        "CREATE INDEX item_name ON item(name);",
+        "CREATE INDEX item_name ON item(name);"
+        "INSERT INTO item(name, weight) VALUES ('first', 0);", /* a change of no row would be no commit */
         err);
 }
 
