@@ -91,18 +91,25 @@ static inline void add_merge(struct catalog *c, unsigned level, uint64_t base, u
     c->timelines->merges[c->timelines->merge_count++] = (struct catalog_merge){base, txid, (int64_t)txid, size, level};
 }
 
-static inline void assert_way(const struct catalog *c, uint64_t txid, const struct plan_lost *lost, const char *want)
+/* What came of planning, as one line of text. */
+static inline void assert_outcome(struct rc rc, const struct err *err, const struct plan *p, const char *want)
 {
-    struct plan *p = NULL;
     char text[ERR_MSG_SIZE + 32];
-    struct err err;
-    struct rc rc = plan_restore(c, 1, txid, lost, &p, &err);
 
     if (rc_failed(rc))
-        (void)snprintf(text, sizeof text, "%s: %s", rc_name(rc.code), err.msg);
+        (void)snprintf(text, sizeof text, "%s: %s", rc_name(rc.code), err->msg);
     else
         print_plan(text, sizeof text, p);
     assert_string_equal(text, want);
+}
+
+static inline void assert_way(const struct catalog *c, uint64_t txid, const struct plan_lost *lost, const char *want)
+{
+    struct plan *p = NULL;
+    struct err err;
+    struct rc rc = plan_restore(c, 1, txid, lost, &p, &err);
+
+    assert_outcome(rc, &err, p, want);
     plan_free(p);
 }
 

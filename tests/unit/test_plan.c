@@ -61,15 +61,10 @@ static void assert_plan(const struct history *h, uint32_t timeline, uint64_t txi
     struct catalog *c = catalog_of(h);
     struct plan *p = NULL;
     struct plan_lost lost = {0};
-    char text[ERR_MSG_SIZE + 32];
     struct err err;
     struct rc rc = plan_without(c, timeline, txid, skip, &lost, &p, &err);
 
-    if (rc_failed(rc))
-        (void)snprintf(text, sizeof text, "%s: %s", rc_name(rc.code), err.msg);
-    else
-        print_plan(text, sizeof text, p);
-    assert_string_equal(text, want);
+    assert_outcome(rc, &err, p, want);
     plan_free(p);
     plan_lost_fini(&lost);
     catalog_free(c);
