@@ -2,7 +2,7 @@
 #include "daemon_chore.h"
 
 #include "alloc.h"
-#include "drill_due.h"
+#include "proof_due.h"
 
 #include <assert.h>
 #include <malloc.h>
@@ -25,7 +25,7 @@ static uint64_t interval_of(const struct daemon_folder *f, enum daemon_chore whi
 
 static uint64_t first_ms(enum daemon_chore which)
 {
-    return which == DAEMON_CHORE_DRILL ? DRILL_DUE_FIRST_MS : FIRST_SCRUB_MS;
+    return which == DAEMON_CHORE_DRILL ? PROOF_DUE_FIRST_MS : FIRST_SCRUB_MS;
 }
 
 /* All of a folder take an eighth of an interval, if none takes long. */
@@ -42,9 +42,9 @@ void daemon_chore_plan(struct daemon_item *item)
     int64_t now = (int64_t)clock_mono_ms(&clock_real), wall = clock_wall_ms(&clock_real);
 
     p->due_ms[DAEMON_CHORE_DRILL] =
-        now + drill_due_in_ms(p->tried_ms, interval_of(item->folder, DAEMON_CHORE_DRILL), wall);
+        now + proof_due_in_ms(p->tried_ms, interval_of(item->folder, DAEMON_CHORE_DRILL), wall);
     p->due_ms[DAEMON_CHORE_SCRUB] =
-        now + drill_due_in_ms(p->passed_ms, interval_of(item->folder, DAEMON_CHORE_SCRUB), wall);
+        now + proof_due_in_ms(p->passed_ms, interval_of(item->folder, DAEMON_CHORE_SCRUB), wall);
     if (p->damaged > 0)
         p->due_ms[DAEMON_CHORE_SCRUB] = now; /* is it still? */
     daemon_chore_kick(item->folder->daemon);
@@ -54,12 +54,12 @@ void daemon_chore_again(struct daemon_item *item, enum daemon_chore which, uint6
 {
     uint64_t interval = interval_of(item->folder, which);
 
-    item->proof.due_ms[which] = (int64_t)(clock_mono_ms(&clock_real) + drill_due_at_most(ms, interval));
+    item->proof.due_ms[which] = (int64_t)(clock_mono_ms(&clock_real) + proof_due_at_most(ms, interval));
 }
 
 void daemon_chore_pause(struct daemon_folder *f, enum daemon_chore which, uint64_t ms)
 {
-    uint64_t gap = gap_ms(f, which), pause = drill_due_at_most(ms, interval_of(f, which));
+    uint64_t gap = gap_ms(f, which), pause = proof_due_at_most(ms, interval_of(f, which));
 
     f->chore_next_ms[which] = clock_mono_ms(&clock_real) + (pause > gap ? pause : gap);
 }
@@ -70,7 +70,7 @@ static void look_at_folder(
     struct daemon_folder *f, enum daemon_chore which, struct daemon_item **best, int64_t now, int64_t *next)
 {
     const int64_t interval = (int64_t)interval_of(f, which);
-    int64_t gate = (int64_t)(f->begun_ms + drill_due_at_most(first_ms(which), (uint64_t)interval));
+    int64_t gate = (int64_t)(f->begun_ms + proof_due_at_most(first_ms(which), (uint64_t)interval));
 
     if (interval == 0 || f->leaving || f->item_count == 0)
         return;

@@ -6,7 +6,7 @@
 #include "daemon_chore.h"
 
 #include "alloc.h"
-#include "drill_due.h"
+#include "proof_due.h"
 
 enum { BRAKE_MIN_MS = 60 * 1000, BRAKE_DOUBLINGS = 6 };
 
@@ -33,7 +33,7 @@ static void brake(struct daemon_folder *f)
     uint64_t pause = (uint64_t)BRAKE_MIN_MS << f->drills_undone;
 
     f->drills_undone += f->drills_undone < BRAKE_DOUBLINGS;
-    daemon_chore_pause(f, DAEMON_CHORE_DRILL, drill_due_at_most(pause, DRILL_DUE_RETRY_MS));
+    daemon_chore_pause(f, DAEMON_CHORE_DRILL, proof_due_at_most(pause, PROOF_DUE_RETRY_MS));
 }
 
 static void plan_next(struct daemon_item *item, enum drill_outcome outcome)
@@ -42,10 +42,10 @@ static void plan_next(struct daemon_item *item, enum drill_outcome outcome)
 
     if (outcome == DRILL_UNDONE) {
         brake(item->folder);
-        daemon_chore_again(item, DAEMON_CHORE_DRILL, DRILL_DUE_RETRY_MS);
+        daemon_chore_again(item, DAEMON_CHORE_DRILL, PROOF_DUE_RETRY_MS);
         return;
     }
-    daemon_chore_again(item, DAEMON_CHORE_DRILL, outcome == DRILL_STOPPED ? DRILL_DUE_SOON_MS : interval);
+    daemon_chore_again(item, DAEMON_CHORE_DRILL, outcome == DRILL_STOPPED ? PROOF_DUE_SOON_MS : interval);
     if (outcome != DRILL_STOPPED)
         item->folder->drills_undone = 0;
 }

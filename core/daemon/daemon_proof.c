@@ -3,7 +3,7 @@
 
 #include "alloc.h"
 #include "daemon_chore.h"
-#include "drill_due.h"
+#include "proof_due.h"
 #include "scrub_tell.h"
 
 /* --- texts -------------------------------------------------------------------------------------------------------- */
@@ -193,7 +193,7 @@ void daemon_proof_status(const struct daemon_item *item, struct status_closed *o
     out->drill = (struct status_drill){
         .on = set->drill_interval_ms != 0 || p->tried_ms != 0,
         .running = daemon_drill_is_of(item),
-        .overdue = drill_due_is_overdue(p->good_ms, set->drill_interval_ms, out->now_ms, known_ms),
+        .overdue = proof_due_is_overdue(p->good_ms, set->drill_interval_ms, out->now_ms, known_ms),
         .failure = p->drill_alert != NULL ? p->drill_alert->msg : NULL,
         .skipped = p->drill_skipped,
         .error = p->drill_error,

@@ -7,7 +7,7 @@
 #include "daemon_chore.h"
 
 #include "alloc.h"
-#include "drill_due.h"
+#include "proof_due.h"
 #include "scrub_parked.h"
 #include "scrub_tell.h"
 
@@ -31,7 +31,7 @@ static void could_not(struct daemon_item *item, const struct err *why)
     if (item->proof.scrub_error == NULL)
         LOG_WARN("scrub: the database could not be read, will try again", F_STR("db", item->path), F_ERR(why));
     daemon_proof_unscrubbed(item, why);
-    daemon_chore_again(item, DAEMON_CHORE_SCRUB, DRILL_DUE_RETRY_MS);
+    daemon_chore_again(item, DAEMON_CHORE_SCRUB, PROOF_DUE_RETRY_MS);
     daemon_notify_news(item->folder->daemon);
 }
 
@@ -60,7 +60,7 @@ static void judge(struct daemon_scrub *k)
         return;
     }
     if (k->run.end != SCRUB_PARKED_PASSED) {
-        daemon_chore_again(item, DAEMON_CHORE_SCRUB, DRILL_DUE_SOON_MS);
+        daemon_chore_again(item, DAEMON_CHORE_SCRUB, PROOF_DUE_SOON_MS);
         daemon_item_look_later(item);
         return;
     }

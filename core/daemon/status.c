@@ -4,18 +4,11 @@
 #include "alloc.h"
 #include "config_replica.h"
 #include "config_table.h"
+#include "status_json.h"
 #include "status_price.h"
 #include "strx.h"
 
-#include <assert.h>
 #include <stdio.h>
-
-static void put(json_t *o, const char *name, json_t *value)
-{
-    int rc = json_object_set_new(o, name, value);
-
-    assert(rc == 0); /* fails only without memory or for text that is not UTF-8, which status_text() prevents */
-}
 
 json_t *status_text(const char *text)
 {
@@ -31,16 +24,11 @@ json_t *status_text(const char *text)
     return json_string(safe);
 }
 
-static json_t *json_time(int64_t ms)
+json_t *status_time(int64_t ms)
 {
     char text[STRX_TIME_SIZE];
 
     return ms == 0 ? json_null() : json_string(strx_format_time(ms, text));
-}
-
-static json_t *json_u64(uint64_t n)
-{
-    return json_integer((json_int_t)n);
 }
 
 const struct err *status_trouble(const struct db *db)
@@ -118,11 +106,11 @@ static json_t *retention_object(const struct db *db)
     if (rc_failed(retention_check(&db->settings->retention, &none)))
         return json_null();
     o = json_object();
-    put(o, "policy", json_string(retention_text(&db->settings->retention, policy)));
-    put(o, "pruned_time", json_time(p->time_ms));
-    put(o, "deleted", json_u64(p->deleted_count));
-    put(o, "kept_bytes", p->time_ms != 0 ? json_u64(p->kept_bytes) : json_null());
-    put(o, "error", p->failed.code != E_OK ? status_text(p->failed.msg) : json_null());
+    status_json_put(o, "policy", json_string(retention_text(&db->settings->retention, policy)));
+    status_json_put(o, "pruned_time", status_time(p->time_ms));
+    status_json_put(o, "deleted", status_json_u64(p->deleted_count));
+    status_json_put(o, "kept_bytes", p->time_ms != 0 ? status_json_u64(p->kept_bytes) : json_null());
+    status_json_put(o, "error", p->failed.code != E_OK ? status_text(p->failed.msg) : json_null());
     return o;
 }
 
@@ -134,8 +122,9 @@ static json_t *requests(const struct store_counts *counts)
         json_t *one = json_object();
 
         for (int outcome = 0; outcome < STORE_OUTCOME_COUNT; outcome++)
-            put(one, store_outcome_name((enum store_outcome)outcome), json_u64(counts->outcomes[kind][outcome]));
-        put(o, store_kind_name(kind), one);
+            status_json_put(
+                one, store_outcome_name((enum store_outcome)outcome), status_json_u64(counts->outcomes[kind][outcome]));
+        status_json_put(o, store_kind_name(kind), one);
     }
     return o;
 }
@@ -148,11 +137,11 @@ static json_t *error_object(const struct db *db)
     if (err == NULL)
         return json_null();
     o = json_object();
-    put(o, "code", json_string(rc_name(err->code)));
-    put(o, "message", status_text(err->msg));
+    status_json_put(o, "code", json_string(rc_name(err->code)));
+    status_json_put(o, "message", status_text(err->msg));
     if (err == &db->shipper.last_error) {
-        put(o, "since", json_time((int64_t)db->shipper.error_since_ms));
-        put(o, "failures", json_u64(db->shipper.backoff.failure_count));
+        status_json_put(o, "since", status_time((int64_t)db->shipper.error_since_ms));
+        status_json_put(o, "failures", status_json_u64(db->shipper.backoff.failure_count));
     }
     return o;
 }
@@ -161,10 +150,10 @@ static json_t *log_object(const struct db *db)
 {
     json_t *o = json_object();
 
-    put(o, "bytes", json_u64(db->log_bytes));
-    put(o, "limit_bytes", json_u64(db->settings->log_limit));
-    put(o, "resets", json_u64(db->reset_count));
-    put(o, "reset_obstacle", db->reset_obstacle != NULL ? json_string(db->reset_obstacle) : json_null());
+    status_json_put(o, "bytes", status_json_u64(db->log_bytes));
+    status_json_put(o, "limit_bytes", status_json_u64(db->settings->log_limit));
+    status_json_put(o, "resets", status_json_u64(db->reset_count));
+    status_json_put(o, "reset_obstacle", db->reset_obstacle != NULL ? json_string(db->reset_obstacle) : json_null());
     return o;
 }
 
@@ -172,8 +161,8 @@ static json_t *spool_object(const struct db *db)
 {
     json_t *o = json_object();
 
-    put(o, "bytes", json_u64(db->spool_bytes));
-    put(o, "limit_bytes", json_u64(db->settings->spool_limit));
+    status_json_put(o, "bytes", status_json_u64(db->spool_bytes));
+    status_json_put(o, "limit_bytes", status_json_u64(db->settings->spool_limit));
     return o;
 }
 
@@ -186,10 +175,10 @@ static json_t *gap_object(const struct db *db)
     if (gap->txid == 0)
         return json_null();
     o = json_object();
-    put(o, "after_txid", json_u64(gap->after_txid));
-    put(o, "after_time", json_time(gap->after_ms));
-    put(o, "txid", json_u64(gap->txid));
-    put(o, "time", json_time(gap->time_ms));
+    status_json_put(o, "after_txid", status_json_u64(gap->after_txid));
+    status_json_put(o, "after_time", status_time(gap->after_ms));
+    status_json_put(o, "txid", status_json_u64(gap->txid));
+    status_json_put(o, "time", status_time(gap->time_ms));
     return o;
 }
 
@@ -200,9 +189,9 @@ json_t *status_triggers(const struct db_settings *set)
     CLEANUP(mem_freep) char *commits = config_table_text(&config_table_db[CONFIG_DB_SYNC_COMMITS], &db);
     json_t *o = json_object();
 
-    put(o, "interval", json_string(interval));
-    put(o, "commits", json_string(commits));
-    put(o, "changed", json_boolean(set->sync_changed));
+    status_json_put(o, "interval", json_string(interval));
+    status_json_put(o, "commits", json_string(commits));
+    status_json_put(o, "changed", json_boolean(set->sync_changed));
     return o;
 }
 
@@ -210,8 +199,8 @@ static json_t *lag_object(const struct db *db)
 {
     json_t *o = json_object();
 
-    put(o, "commits", json_u64(status_lag_commits(db)));
-    put(o, "seconds", json_real((double)status_lag_ms(db) / 1000.0));
+    status_json_put(o, "commits", status_json_u64(status_lag_commits(db)));
+    status_json_put(o, "seconds", json_real((double)status_lag_ms(db) / 1000.0));
     return o;
 }
 
@@ -219,15 +208,15 @@ json_t *status_configuration(const char *file, int64_t loaded_ms, const struct e
 {
     json_t *o = json_object(), *e = NULL;
 
-    put(o, "file", file != NULL ? status_text(file) : json_null());
-    put(o, "loaded", json_time(loaded_ms));
+    status_json_put(o, "file", file != NULL ? status_text(file) : json_null());
+    status_json_put(o, "loaded", status_time(loaded_ms));
     if (error->code != E_OK) {
         e = json_object();
-        put(e, "code", json_string(rc_name(error->code)));
-        put(e, "message", status_text(error->msg));
-        put(e, "time", json_time(error_ms));
+        status_json_put(e, "code", json_string(rc_name(error->code)));
+        status_json_put(e, "message", status_text(error->msg));
+        status_json_put(e, "time", status_time(error_ms));
     }
-    put(o, "error", e != NULL ? e : json_null());
+    status_json_put(o, "error", e != NULL ? e : json_null());
     return o;
 }
 
@@ -239,42 +228,37 @@ static json_t *url_text(const struct db *db)
     return status_text(url != NULL ? url : db->store->url);
 }
 
-json_t *status_time(int64_t ms)
-{
-    return json_time(ms);
-}
-
 json_t *status_closed(const struct status_closed *c)
 {
     json_t *o = json_object(), *e = NULL;
 
-    put(o, "path", status_text(c->path));
-    put(o, "url", status_text(c->url));
-    put(o, "state", json_string(c->state));
-    put(o, "ready", json_boolean(c->ready));
-    put(o, "parked", json_boolean(c->parked));
-    put(o, "timeline", json_u64(c->timeline));
-    put(o, "txid", json_u64(c->txid));
-    put(o, "time", json_time(c->time_ms));
-    put(o, "shipped_txid", json_u64(c->txid));
-    put(o, "shipped_time", json_time(c->time_ms));
-    put(o, "lag", json_pack("{s:i, s:f}", "commits", 0, "seconds", 0.0));
-    put(o, "triggers", c->settings != NULL ? status_triggers(c->settings) : json_null());
-    put(o, "snapshot_txid", c->snapshot_txid != 0 ? json_u64(c->snapshot_txid) : json_null());
-    put(o, "snapshot_time", json_time(c->snapshot_ms));
-    put(o, "drill", status_proof_drill(&c->drill, c->now_ms));
-    put(o, "scrub", status_proof_scrub(&c->scrub));
-    put(o, "resyncs", json_u64(c->resyncs));
-    put(o, "segments", json_u64(c->segments));
-    put(o, "bytes_shipped", json_u64(c->bytes_shipped));
-    put(o, "bytes_changed", json_u64(c->bytes_changed));
+    status_json_put(o, "path", status_text(c->path));
+    status_json_put(o, "url", status_text(c->url));
+    status_json_put(o, "state", json_string(c->state));
+    status_json_put(o, "ready", json_boolean(c->ready));
+    status_json_put(o, "parked", json_boolean(c->parked));
+    status_json_put(o, "timeline", status_json_u64(c->timeline));
+    status_json_put(o, "txid", status_json_u64(c->txid));
+    status_json_put(o, "time", status_time(c->time_ms));
+    status_json_put(o, "shipped_txid", status_json_u64(c->txid));
+    status_json_put(o, "shipped_time", status_time(c->time_ms));
+    status_json_put(o, "lag", json_pack("{s:i, s:f}", "commits", 0, "seconds", 0.0));
+    status_json_put(o, "triggers", c->settings != NULL ? status_triggers(c->settings) : json_null());
+    status_json_put(o, "snapshot_txid", c->snapshot_txid != 0 ? status_json_u64(c->snapshot_txid) : json_null());
+    status_json_put(o, "snapshot_time", status_time(c->snapshot_ms));
+    status_json_put(o, "drill", status_proof_drill(&c->drill, c->now_ms));
+    status_json_put(o, "scrub", status_proof_scrub(&c->scrub));
+    status_json_put(o, "resyncs", status_json_u64(c->resyncs));
+    status_json_put(o, "segments", status_json_u64(c->segments));
+    status_json_put(o, "bytes_shipped", status_json_u64(c->bytes_shipped));
+    status_json_put(o, "bytes_changed", status_json_u64(c->bytes_changed));
     if (c->error != NULL) {
         e = json_object();
-        put(e, "code", json_string(rc_name(c->error->code)));
-        put(e, "message", status_text(c->error->msg));
+        status_json_put(e, "code", json_string(rc_name(c->error->code)));
+        status_json_put(e, "message", status_text(c->error->msg));
     }
-    put(o, "price", json_null());
-    put(o, "error", e != NULL ? e : json_null());
+    status_json_put(o, "price", json_null());
+    status_json_put(o, "error", e != NULL ? e : json_null());
     return o;
 }
 
@@ -287,38 +271,38 @@ json_t *status_database(const struct db *db, bool ready)
     status_proof_drill_of(db, &drill);
     status_proof_scrub_of(db, &scrub);
 
-    put(o, "path", status_text(db->settings->path));
-    put(o, "url", url_text(db));
-    put(o, "state", json_string(status_state(db)));
-    put(o, "ready", json_boolean(ready));
-    put(o, "parked", json_false());
-    put(o, "timeline", json_u64(db->timeline));
-    put(o, "txid", json_u64(db->txid));
-    put(o, "time", json_time(db->time_ms));
-    put(o, "shipped_txid", json_u64(db->shipped_txid));
-    put(o, "shipped_time", json_time(db->shipped_time_ms));
-    put(o, "lag", lag_object(db));
-    put(o, "triggers", status_triggers(db->settings));
-    put(o, "log", log_object(db));
-    put(o, "spool", spool_object(db));
-    put(o, "gap", gap_object(db));
-    put(o, "fencing", json_string(fence_name(db->fence)));
-    put(o, "snapshot_txid", db->snapshot_txid != 0 ? json_u64(db->snapshot_txid) : json_null());
-    put(o, "snapshot_time", json_time(db->snapshot_ms));
-    put(o, "merge_txid", db->merge_txid != 0 ? json_u64(db->merge_txid) : json_null());
-    put(o, "merge_time", json_time(db->merge_ms));
-    put(o, "merges", json_u64(db->merge_count));
-    put(o, "bytes_merged", json_u64(db->merge_bytes));
-    put(o, "retention", retention_object(db));
-    put(o, "drill", status_proof_drill(&drill, clock_wall_ms(db->clock)));
-    put(o, "scrub", status_proof_scrub(&scrub));
-    put(o, "resyncs", json_u64(db->resync_count));
-    put(o, "segments", json_u64(db->shipper.put_count));
-    put(o, "bytes_shipped", json_u64(db->shipper.put_bytes));
-    put(o, "bytes_changed", json_u64(db->shipper.raw_bytes));
-    put(o, "price", status_price_object(db));
-    put(o, "error", error_object(db));
+    status_json_put(o, "path", status_text(db->settings->path));
+    status_json_put(o, "url", url_text(db));
+    status_json_put(o, "state", json_string(status_state(db)));
+    status_json_put(o, "ready", json_boolean(ready));
+    status_json_put(o, "parked", json_false());
+    status_json_put(o, "timeline", status_json_u64(db->timeline));
+    status_json_put(o, "txid", status_json_u64(db->txid));
+    status_json_put(o, "time", status_time(db->time_ms));
+    status_json_put(o, "shipped_txid", status_json_u64(db->shipped_txid));
+    status_json_put(o, "shipped_time", status_time(db->shipped_time_ms));
+    status_json_put(o, "lag", lag_object(db));
+    status_json_put(o, "triggers", status_triggers(db->settings));
+    status_json_put(o, "log", log_object(db));
+    status_json_put(o, "spool", spool_object(db));
+    status_json_put(o, "gap", gap_object(db));
+    status_json_put(o, "fencing", json_string(fence_name(db->fence)));
+    status_json_put(o, "snapshot_txid", db->snapshot_txid != 0 ? status_json_u64(db->snapshot_txid) : json_null());
+    status_json_put(o, "snapshot_time", status_time(db->snapshot_ms));
+    status_json_put(o, "merge_txid", db->merge_txid != 0 ? status_json_u64(db->merge_txid) : json_null());
+    status_json_put(o, "merge_time", status_time(db->merge_ms));
+    status_json_put(o, "merges", status_json_u64(db->merge_count));
+    status_json_put(o, "bytes_merged", status_json_u64(db->merge_bytes));
+    status_json_put(o, "retention", retention_object(db));
+    status_json_put(o, "drill", status_proof_drill(&drill, clock_wall_ms(db->clock)));
+    status_json_put(o, "scrub", status_proof_scrub(&scrub));
+    status_json_put(o, "resyncs", status_json_u64(db->resync_count));
+    status_json_put(o, "segments", status_json_u64(db->shipper.put_count));
+    status_json_put(o, "bytes_shipped", status_json_u64(db->shipper.put_bytes));
+    status_json_put(o, "bytes_changed", status_json_u64(db->shipper.raw_bytes));
+    status_json_put(o, "price", status_price_object(db));
+    status_json_put(o, "error", error_object(db));
     if (db->store != NULL)
-        put(o, "requests", requests(store_counts_of(db->store)));
+        status_json_put(o, "requests", requests(store_counts_of(db->store)));
     return o;
 }

@@ -1,26 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "status_proof.h"
 
-#include "drill_due.h"
+#include "proof_due.h"
 #include "status.h"
+#include "status_json.h"
 
 #include <assert.h>
 
-static void put(json_t *o, const char *name, json_t *value)
-{
-    int rc = json_object_set_new(o, name, value);
-
-    assert(rc == 0); /* fails only without memory or for text that is not UTF-8, which status_text() prevents */
-}
-
-static json_t *json_u64(uint64_t n)
-{
-    return json_integer((json_int_t)n);
-}
-
 static json_t *u64_if(bool known, uint64_t n)
 {
-    return known ? json_u64(n) : json_null();
+    return known ? status_json_u64(n) : json_null();
 }
 
 static json_t *text_if(const char *text)
@@ -43,7 +32,7 @@ void status_proof_drill_of(const struct db *db, struct status_drill *out)
         .on = db->settings->drill_interval_ms != 0 || last->tried_ms != 0,
         .running = k->running || k->elsewhere,
         .overdue =
-            drill_due_is_overdue(last->good_ms, db->settings->drill_interval_ms, clock_wall_ms(db->clock), known_ms),
+            proof_due_is_overdue(last->good_ms, db->settings->drill_interval_ms, clock_wall_ms(db->clock), known_ms),
         .failure = text_of(&k->alert),
         .skipped = k->skipped[0] != 0 ? k->skipped : NULL,
         .error = text_of(&k->err),
@@ -90,20 +79,20 @@ json_t *status_proof_drill(const struct status_drill *k, int64_t now_ms)
     if (!k->on)
         return json_null();
     o = json_object();
-    put(o, "result", json_string(k->failure != NULL ? "failed" : good ? "good" : "none"));
-    put(o, "running", json_boolean(k->running));
-    put(o, "overdue", json_boolean(k->overdue));
-    put(o, "verified_time", status_time(k->good_ms));
-    put(o, "verified_age_seconds", u64_if(good, age_ms > 0 ? (uint64_t)age_ms / 1000 : 0));
-    put(o, "timeline", u64_if(good, k->timeline));
-    put(o, "txid", u64_if(good, k->txid));
-    put(o, "commit_time", status_time(k->state_ms));
-    put(o, "failed_time", status_time(k->failed_ms));
-    put(o, "failed_txid", u64_if(k->failed_ms != 0, k->failed_txid));
-    put(o, "failure", text_if(k->failure));
-    put(o, "skipped", text_if(k->skipped));
-    put(o, "error", text_if(k->error));
-    put(o, "bytes_read", json_u64(k->bytes_read));
+    status_json_put(o, "result", json_string(k->failure != NULL ? "failed" : good ? "good" : "none"));
+    status_json_put(o, "running", json_boolean(k->running));
+    status_json_put(o, "overdue", json_boolean(k->overdue));
+    status_json_put(o, "verified_time", status_time(k->good_ms));
+    status_json_put(o, "verified_age_seconds", u64_if(good, age_ms > 0 ? (uint64_t)age_ms / 1000 : 0));
+    status_json_put(o, "timeline", u64_if(good, k->timeline));
+    status_json_put(o, "txid", u64_if(good, k->txid));
+    status_json_put(o, "commit_time", status_time(k->state_ms));
+    status_json_put(o, "failed_time", status_time(k->failed_ms));
+    status_json_put(o, "failed_txid", u64_if(k->failed_ms != 0, k->failed_txid));
+    status_json_put(o, "failure", text_if(k->failure));
+    status_json_put(o, "skipped", text_if(k->skipped));
+    status_json_put(o, "error", text_if(k->error));
+    status_json_put(o, "bytes_read", status_json_u64(k->bytes_read));
     return o;
 }
 
@@ -117,21 +106,21 @@ json_t *status_proof_scrub(const struct status_scrub *k)
     o = json_object();
     pages = json_array();
     for (uint32_t i = 0; i < k->shown_count; i++) {
-        int rc = json_array_append_new(pages, json_u64(k->shown[i]));
+        int rc = json_array_append_new(pages, status_json_u64(k->shown[i]));
 
         assert(rc == 0);
     }
-    put(o, "result", json_string(damaged ? "damaged" : passed ? "good" : "none"));
-    put(o, "pass_time", status_time(k->passed_ms));
-    put(o, "pass_pages", u64_if(passed, k->passed_pages));
-    put(o, "next_page", u64_if(k->next != 0, k->next));
-    put(o, "damaged", json_u64(k->damaged));
-    put(o, "damaged_pages", pages);
-    put(o, "found_time", status_time(k->found_ms));
-    put(o, "found_txid", u64_if(k->found_txid != 0, k->found_txid));
-    put(o, "failure", text_if(k->failure));
-    put(o, "error", text_if(k->error));
-    put(o, "pages_read", json_u64(k->page_count));
-    put(o, "passes", json_u64(k->pass_count));
+    status_json_put(o, "result", json_string(damaged ? "damaged" : passed ? "good" : "none"));
+    status_json_put(o, "pass_time", status_time(k->passed_ms));
+    status_json_put(o, "pass_pages", u64_if(passed, k->passed_pages));
+    status_json_put(o, "next_page", u64_if(k->next != 0, k->next));
+    status_json_put(o, "damaged", status_json_u64(k->damaged));
+    status_json_put(o, "damaged_pages", pages);
+    status_json_put(o, "found_time", status_time(k->found_ms));
+    status_json_put(o, "found_txid", u64_if(k->found_txid != 0, k->found_txid));
+    status_json_put(o, "failure", text_if(k->failure));
+    status_json_put(o, "error", text_if(k->error));
+    status_json_put(o, "pages_read", status_json_u64(k->page_count));
+    status_json_put(o, "passes", status_json_u64(k->pass_count));
     return o;
 }

@@ -3,7 +3,7 @@
 
 #include "alloc.h"
 #include "db_sync.h"
-#include "drill_due.h"
+#include "proof_due.h"
 
 #include <stdio.h>
 
@@ -38,8 +38,8 @@ static uint64_t next_in_ms(const struct db *db)
     uint64_t interval_ms = db->settings->drill_interval_ms;
 
     if (k->job.stop)
-        return drill_due_at_most(DRILL_DUE_SOON_MS, interval_ms);
-    return k->err.code != E_OK ? drill_due_at_most(DRILL_DUE_RETRY_MS, interval_ms) : interval_ms;
+        return proof_due_at_most(PROOF_DUE_SOON_MS, interval_ms);
+    return k->err.code != E_OK ? proof_due_at_most(PROOF_DUE_RETRY_MS, interval_ms) : interval_ms;
 }
 
 /* --- coming back ---------------------------------------------------------------------------------------------------
@@ -94,8 +94,8 @@ void db_drill_recall(struct db *db)
 static uint64_t first_in_ms(const struct db *db)
 {
     const uint64_t interval_ms = db->settings->drill_interval_ms;
-    const uint64_t least_ms = drill_due_at_most(DRILL_DUE_FIRST_MS, interval_ms);
-    int64_t in_ms = drill_due_in_ms(db->drill.last.tried_ms, interval_ms, clock_wall_ms(db->clock));
+    const uint64_t least_ms = proof_due_at_most(PROOF_DUE_FIRST_MS, interval_ms);
+    int64_t in_ms = proof_due_in_ms(db->drill.last.tried_ms, interval_ms, clock_wall_ms(db->clock));
 
     return in_ms > (int64_t)least_ms ? (uint64_t)in_ms : least_ms;
 }
@@ -121,7 +121,7 @@ static void begin_drill(struct db *db)
     k->job.ctx = db;
     if (rc_failed(drill_job_begin(&k->job, &site, k->last.failed_ms != 0 ? k->last.failed_txid : 0, &k->err))) {
         drill_job_tell_undone(&site, &k->err);
-        k->due_ms = clock_mono_ms(db->clock) + drill_due_at_most(DRILL_DUE_RETRY_MS, db->settings->drill_interval_ms);
+        k->due_ms = clock_mono_ms(db->clock) + proof_due_at_most(PROOF_DUE_RETRY_MS, db->settings->drill_interval_ms);
         return;
     }
     k->behind_ms = 0;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "drill_due.h"
+#include "proof_due.h"
 
-uint64_t drill_due_at_most(uint64_t ms, uint64_t interval_ms)
+uint64_t proof_due_at_most(uint64_t ms, uint64_t interval_ms)
 {
     return ms < interval_ms ? ms : interval_ms;
 }
 
 /* One that never was is due for longer than any that was. */
-int64_t drill_due_in_ms(int64_t tried_ms, uint64_t interval_ms, int64_t wall_ms)
+int64_t proof_due_in_ms(int64_t tried_ms, uint64_t interval_ms, int64_t wall_ms)
 {
     int64_t age_ms = wall_ms - tried_ms, interval = interval_ms > INT64_MAX / 2 ? INT64_MAX / 2 : (int64_t)interval_ms;
 
@@ -18,9 +18,9 @@ int64_t drill_due_in_ms(int64_t tried_ms, uint64_t interval_ms, int64_t wall_ms)
     return interval - age_ms;
 }
 
-bool drill_due_is_overdue(int64_t good_ms, uint64_t interval_ms, int64_t wall_ms, uint64_t known_ms)
+bool proof_due_is_overdue(int64_t good_ms, uint64_t interval_ms, int64_t wall_ms, uint64_t known_ms)
 {
-    uint64_t limit = interval_ms > UINT64_MAX / 4 ? UINT64_MAX / 2 : 2 * interval_ms + DRILL_DUE_FIRST_MS;
+    uint64_t limit = interval_ms > UINT64_MAX / 4 ? UINT64_MAX / 2 : 2 * interval_ms + PROOF_DUE_FIRST_MS;
 
     if (interval_ms == 0 || known_ms <= limit)
         return false;
