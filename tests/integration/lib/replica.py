@@ -4,6 +4,7 @@
 `url` is what weir is told, `name` what a message about the replica must contain.
 """
 
+import contextlib
 import os
 
 BUCKET = "weir-test"
@@ -19,12 +20,14 @@ class DirReplica:
         return os.path.join(self.folder, key)
 
     def list(self):
-        """{key: size}."""
+        """{key: size}; what a daemon removes meanwhile is not in it, as in a bucket's listing."""
         found = {}
         for folder, _, names in os.walk(self.folder):
             for name in names:
                 key = os.path.relpath(os.path.join(folder, name), self.folder)
-                if not key.startswith(".tmp"):
+                if key.startswith(".tmp"):
+                    continue
+                with contextlib.suppress(FileNotFoundError):
                     found[key] = os.path.getsize(os.path.join(folder, name))
         return found
 
