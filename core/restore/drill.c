@@ -25,6 +25,7 @@ struct drill {
     struct store *store;
     const struct drill_opts *opts;
     struct drill_report *report;
+    bool away; /* there was nothing at all where the replica should be */
 };
 
 /* --- the folder --------------------------------------------------------------------------------------------------- */
@@ -84,6 +85,37 @@ static struct rc judge_size(struct drill *k, bool *fine, struct err *err)
     return RC_OK;
 }
 
+/* --- is it there? ------------------------------------------------------------------------------------------------- */
+
+/* Nobody but a directory has nothing at all because it is not there: an unmounted disk is no folder, or an empty one. A
+ * bucket that answers and has nothing has lost it. */
+static bool may_be_away(const struct store *s)
+{
+    static const char scheme[] = "file://";
+
+    return strncmp(s->url, scheme, strlen(scheme)) == 0;
+}
+
+static struct rc load(struct drill *k, struct catalog **out, struct err *err)
+{
+    struct rc rc = catalog_load(out, k->work, k->store, err);
+
+    if (rc.code == E_NOTFOUND && may_be_away(k->store))
+        k->away = true;
+    return rc;
+}
+
+/* A disk may go away under a restore, too, and that looks as if objects were missing. */
+static bool is_away(struct drill *k)
+{
+    CLEANUP(catalog_freep) struct catalog *c = NULL;
+    struct err ignored;
+
+    if (!k->away && may_be_away(k->store))
+        rc_ignore(load(k, &c, &ignored), "what was found is told then");
+    return k->away;
+}
+
 /* --- which commit --------------------------------------------------------------------------------------------------
  */
 
@@ -110,7 +142,7 @@ static struct rc choose(struct drill *k, struct err *err)
     k->report->txid = o->tip_txid;
     if (o->window_ms == 0 || o->tip_txid < 2)
         return RC_OK;
-    TRY(catalog_load(&c, k->work, k->store, err));
+    TRY(load(k, &c, err));
     TRY(window_begin(k, c, &first, err));
     if (o->again_txid >= first && o->again_txid <= o->tip_txid && !plan_is_cut_off(c, o->timeline, o->again_txid)) {
         k->report->txid = o->again_txid;
@@ -174,7 +206,7 @@ static struct rc choose_and_try(struct drill *k, bool again, struct err *err)
     CLEANUP(catalog_freep) struct catalog *c = NULL;
 
     if (again) {
-        TRY(catalog_load(&c, k->work, k->store, err));
+        TRY(load(k, &c, err));
         again = !plan_is_cut_off(c, k->opts->timeline, k->report->txid);
     }
     if (!again)
@@ -193,10 +225,14 @@ static struct rc run(struct drill *k, struct err *err)
     if (!fine)
         return RC_OK;
     rc = choose_and_try(k, false, err);
-    if (is_damage(rc) && !*k->opts->stop)
+    if (is_damage(rc) && !*k->opts->stop) {
+        k->away = false; /* it may be back */
         rc = choose_and_try(k, true, err);
+    }
     if (!is_damage(rc))
         return rc;
+    if (is_away(k))
+        return rc_raise(err, E_IO, "there is nothing at %s any more: is its disk mounted?", k->store->url);
     return rc_raise(err, E_CORRUPT, "drill: txid %" PRIu64 " of timeline %" PRIu32 ": %.900s", k->report->txid,
         k->opts->timeline, err->msg);
 }

@@ -5,7 +5,7 @@
  *
  * What a restore would work around counts as a failure, because the next damage may leave no way around.  Pruning
  * deletes objects while a drill reads, which looks like damage: so what was found is looked at a second time before it
- * is told.
+ * is told.  A directory in which there is nothing at all is a disk that is not mounted, not damage.
  *
  * Disk: the database once.  Memory: 8 bytes a page, and that of a restore by one thread (at most about 40 MiB).
  *

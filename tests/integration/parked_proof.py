@@ -171,28 +171,47 @@ def damage_undone(replica, kept):
     return flipped
 
 
+def a_file_there(path):
+    """Where the folder was: it is not known to be empty."""
+    with open(path, "w", encoding="ascii"):
+        pass
+    return lambda: os.unlink(path)
+
+
+def an_empty_folder(path):
+    """A place where a disk was mounted."""
+    os.mkdir(path)
+    return lambda: os.rmdir(path)
+
+
+def nothing_there(_path):
+    """A disk whose place is above it."""
+    return lambda: None
+
+
 def replica_away(case):
     """Nothing is opened while drills cannot be carried out; that is said, is no alert, and ends by itself."""
     if case.options.store.kind != "file":
         raise Skip("takes a folder away")
     folder = Proven(case, drill=OFTEN)
-    names = ["a.db", "b.db", "c.db"]
+    names = ["a.db", "b.db"]
     folder.begin(*names)
     opened = folder.openings()
     away = folder.replica.url.removeprefix("file://")
-    os.rename(away, away + ".away")
-    with open(away, "w", encoding="ascii"):
-        pass  # where the folder was: it is not known to be empty
-    for name in names:
-        one = folder.await_one(name, "it is told", lambda one: one["drill"]["error"] or one["drill"]["result"] == "failed")
-        equal((one["parked"], one["drill"]["result"] != "failed", one["ready"]), (True, True, True), f"{name}: {one['drill']}")
-    equal((folder.openings(), folder.count("parked")), (opened, 3), "nothing was opened")
-    check("could not be carried out: " in case.weir("status", folder.path("a.db")).stdout, "weir status")
-    os.unlink(away)
-    os.rename(away + ".away", away)
-    for name in names:
-        folder.await_one(name, "it works again", lambda one: one["drill"]["error"] is None and one["drill"]["result"] == "good")
-    equal(folder.openings(), opened, "nothing was opened later")
+    for leave, text in ((a_file_there, "Not a directory"), (nothing_there, "is its disk mounted?"), (an_empty_folder, "is its disk mounted?")):
+        os.rename(away, away + ".away")
+        undo = leave(away)
+        for name in names:
+            one = folder.await_one(name, "it is told",
+                                   lambda one, text=text: text in (one["drill"]["error"] or "") or one["drill"]["result"] == "failed")
+            equal((one["parked"], one["drill"]["result"] != "failed", one["ready"]), (True, True, True), f"{name}: {one['drill']}")
+        equal((folder.openings(), folder.count("parked")), (opened, 2), "nothing was opened")
+        check("could not be carried out: " in case.weir("status", folder.path("a.db")).stdout, "weir status")
+        undo()
+        os.rename(away + ".away", away)
+        for name in names:
+            folder.await_one(name, "it works again", lambda one: one["drill"]["error"] is None and one["drill"]["result"] == "good")
+    equal((folder.openings(), folder.events("failure")), (opened, []), "nothing was opened later, nothing failed")
     folder.end()
 
 
