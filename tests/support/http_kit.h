@@ -11,6 +11,7 @@
 #include "http_script.h"
 #include "s3_http.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum { PATIENCE_MS = 600000 };
@@ -99,6 +100,18 @@ static inline void kit_run(struct http_kit *k, struct http_ask *ask)
     assert_int_equal(ask->done, 0);
     (void)uv_run(&k->loop, UV_RUN_DEFAULT);
     assert_int_equal(ask->done, 1);
+}
+
+/* Submit and wait until the server has the request.  False when it ended before: the machine stood still for longer
+ * than a limit of the request, and the test is to begin anew. */
+static inline bool kit_submit_seen(struct http_kit *k, struct http_ask *ask)
+{
+    size_t before = http_script_count(k->script);
+
+    s3_http_submit(k->http, &ask->req);
+    while (http_script_count(k->script) == before && ask->done == 0)
+        (void)uv_run(&k->loop, UV_RUN_ONCE);
+    return http_script_count(k->script) > before;
 }
 
 static inline void kit_get(struct http_kit *k, struct http_ask *ask, const char *path)

@@ -371,10 +371,12 @@ static void test_imds_hangs(void **state)
     uint64_t before = uv_hrtime();
 
     kit_route(k, "PUT", "/latest/api/token", 0, NULL)->answer.how = HTTP_HANG;
-    kit_start(k, &no_opts);
-    kit_begin_asking(k);
-    while (http_script_count(k->server) == 0)
-        (void)uv_run(&k->loop, UV_RUN_ONCE);
+    do { /* once more where the machine stood still until the limit */
+        kit_again(k, &no_opts);
+        kit_begin_asking(k);
+        while (http_script_count(k->server) == 0 && !k->answered)
+            (void)uv_run(&k->loop, UV_RUN_ONCE);
+    } while (http_script_count(k->server) == 0);
     assert_int_equal(k->http->job_count, 1);
     assert_in_range(k->http->jobs->req->total_ms, 1500, 10000);
     kit_run(k);
