@@ -243,11 +243,13 @@ static void test_time_is_bounded(void **state)
     (void)state;
     begin(&k, 60);
     k.fake.retry_after_ms = 25; /* longer than our own pauses, and kept */
-    PLAN(&k, E_THROTTLED, E_THROTTLED, E_THROTTLED, E_THROTTLED, E_THROTTLED);
-    before = uv_now(&k.loop); /* timers go by the loop's clock, which may be behind the real one */
-    assert_fails(ask(&k, STORE_GET, false, false), E_THROTTLED);
+    do {
+        PLAN(&k, E_THROTTLED, E_THROTTLED, E_THROTTLED, E_THROTTLED, E_THROTTLED);
+        before = uv_now(&k.loop); /* timers go by the loop's clock, which may be behind the real one */
+        assert_fails(ask(&k, STORE_GET, false, false), E_THROTTLED);
+        assert_true(uv_now(&k.loop) - before >= 25ull * (k.fake.count - 1));
+    } while (k.fake.count == 1 && uv_now(&k.loop) - before > 60 - 25); /* the machine stood still: no time was left */
     assert_in_range(k.fake.count, 2, 3);
-    assert_true(uv_now(&k.loop) - before >= 25ull * (k.fake.count - 1));
 
     k.fake.retry_after_ms = 1000; /* longer than we may wait */
     PLAN(&k, E_THROTTLED);

@@ -164,7 +164,8 @@ static void beside_a_writer(void **state)
             put32(&r, c + i, 0);
     }
     assert_int_equal(pthread_create(&thread, NULL, write_on, &w), 0);
-    for (int i = 0; i < 20000; i++) {
+    /* The writer may be stopped between its copies for longer than these reads take: then there are more of them. */
+    for (int i = 0; i < 20000 || good == 0; i++) {
         struct wal_index_header h;
 
         if (!wal_index_read(r.bytes, &h))
@@ -176,7 +177,6 @@ static void beside_a_writer(void **state)
     }
     __atomic_store_n(&w.stop, 1, __ATOMIC_RELEASE);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_true(good > 0);
 }
 
 /* What is written is read again, and both copies carry SQLite's checksum. */
