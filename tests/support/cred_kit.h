@@ -133,7 +133,7 @@ static inline void kit_open(struct kit *k)
     k->server = http_script_start(&k->loop);
     http_script_on_request(k->server, kit_decide, k);
     (void)snprintf(k->base, sizeof k->base, "http://127.0.0.1:%d", http_script_port(k->server));
-    (void)snprintf(k->dir, sizeof k->dir, "/dev/shm/weir-cred-XXXXXX");
+    (void)snprintf(k->dir, sizeof k->dir, "%s/weir-cred-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(k->dir));
 }
 
