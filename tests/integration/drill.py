@@ -65,13 +65,12 @@ def no_scratch(db):
     equal(left, [], "left over")
 
 
-def damage(replica, kind):
-    """Turn a bit in the middle of every object of a kind; what they were."""
-    before = {key: replica.read(key) for key in replica.list() if f"/{kind}/" in key}
+def damage(replica, kind, below=""):
+    """Turn a bit in the middle of every object of a kind, of one database or of all; what they were."""
+    before = {key: replica.read(key) for key in replica.list() if f"/{kind}/" in key and key.startswith(below)}
     check(before, f"there is no object of {kind}")
     for key, data in before.items():
         middle = len(data) // 2
-        replica.delete(key)
         replica.write(key, data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1:])
     return before
 
@@ -79,8 +78,6 @@ def damage(replica, kind):
 def heal(replica, before):
     """As it was."""
     for key, data in before.items():
-        if key in replica.list():
-            replica.delete(key)
         replica.write(key, data)
 
 

@@ -18,6 +18,7 @@ import time
 
 from lib.case import PATIENCE, children_of, tail, wait_until
 from lib.daemon import Daemon, log_of, restore
+from lib.replica import put_in_the_way, take_out_of_the_way
 from lib.tap import Skip, check, equal
 from servers import faults
 from servers.process import free_ports
@@ -28,6 +29,9 @@ USAGE, FENCED, NOT_RUNNABLE, NOT_FOUND, BY_SIGNAL = 2, 5, 126, 127, 128
 PROBE = r"""
 import os, signal, sys
 notes, ends = sys.argv[1], sys.argv[2:]
+came, tell = os.pipe()  # with pause() a signal just before it would be noted together with the next one
+os.set_blocking(tell, False)
+signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
 def note(text):
     with open(notes, "a") as file:
         file.write(text + "\n")
@@ -40,7 +44,7 @@ for number in signal.valid_signals():
         signal.signal(number, on_signal)
 note(f"ready {os.getpid()} {os.getpgrp()} {os.getppid()}")
 while True:
-    signal.pause()
+    os.read(came, 100)
 """
 
 
@@ -492,18 +496,7 @@ def away(case):
     if case.options.store.kind != "file":
         return (lambda: (case.proxy.refuse(), case.proxy.drop())), case.proxy.accept
     folder = case.path("replica")
-
-    def begin():
-        if os.path.exists(folder):
-            os.rename(folder, folder + ".away")
-        with open(folder, "w", encoding="utf-8"):
-            pass
-
-    def end():
-        os.unlink(folder)
-        if os.path.exists(folder + ".away"):
-            os.rename(folder + ".away", folder)
-    return begin, end
+    return lambda: put_in_the_way(folder), lambda: take_out_of_the_way(folder)
 
 
 def url_of(case):
@@ -661,7 +654,7 @@ def several(case):
     entries = [{"path": db, "replica": case.replica("a").url}, {"path": other, "replica": case.replica("b").url}]
     with open(file, "w", encoding="utf-8") as out:
         json.dump({"databases": entries}, out)
-    both = ["sh", "-c", f'for db in {db} {other}; do sqlite3 $db "CREATE TABLE IF NOT EXISTS t(x); INSERT INTO t VALUES(1)"; done']
+    both = ["sh", "-c", f'for db in {db} {other}; do sqlite3 -cmd ".timeout 60000" $db "CREATE TABLE IF NOT EXISTS t(x); INSERT INTO t VALUES(1)"; done']
     run = Run(case, both, env={"WEIR_CONFIG": file}).start()
     run.end()
     for name in ("a", "b"):

@@ -5,9 +5,34 @@
 """
 
 import contextlib
+import ctypes
 import os
 
 BUCKET = "weir-test"
+
+
+RENAME_EXCHANGE = 2
+
+
+def exchange(one, other):
+    """Give two paths each other's names in one step: there is no moment at which somebody finds nothing at one of them."""
+    libc, here = ctypes.CDLL(None, use_errno=True), -100  # AT_FDCWD
+    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), RENAME_EXCHANGE) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), one)
+
+
+def put_in_the_way(folder):
+    """A file is where the folder was, which has another name meanwhile; one step, because a daemon that looked between two would
+    find nothing there, which is something else."""
+    with open(folder + ".away", "x", encoding="ascii"):
+        pass
+    exchange(folder, folder + ".away")
+
+
+def take_out_of_the_way(folder):
+    """The folder has its name again."""
+    exchange(folder, folder + ".away")
+    os.unlink(folder + ".away")
 
 
 class DirReplica:
@@ -37,10 +62,11 @@ class DirReplica:
             return file.read()
 
     def write(self, key, data):
-        """Make an object, or replace it."""
+        """Make an object, or replace it: as in a bucket, nobody finds a part of it, or nothing where one was replaced."""
         os.makedirs(os.path.dirname(self._path(key)), exist_ok=True)
-        with open(self._path(key), "wb") as file:
+        with open(self.folder + ".new", "wb") as file:
             file.write(data)
+        os.rename(self.folder + ".new", self._path(key))
 
     def delete(self, key):
         """Remove an object."""
@@ -100,10 +126,10 @@ class Leaving:
             self.proxy.refuse()
             self.proxy.drop()
             return
-        os.rename(self.replica.folder, self.replica.folder + ".away")
         if in_the_way:
-            with open(self.replica.folder, "w", encoding="ascii"):
-                pass
+            put_in_the_way(self.replica.folder)
+        else:
+            os.rename(self.replica.folder, self.replica.folder + ".away")
 
     def come_back(self):
         """It is there again."""
@@ -111,8 +137,9 @@ class Leaving:
             self.proxy.accept()
             return
         if os.path.isfile(self.replica.folder):
-            os.unlink(self.replica.folder)
-        os.rename(self.replica.folder + ".away", self.replica.folder)
+            take_out_of_the_way(self.replica.folder)
+        else:
+            os.rename(self.replica.folder + ".away", self.replica.folder)
 
 
 class DirStore:
