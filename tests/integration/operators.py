@@ -15,7 +15,7 @@ import signal
 import sqlite3
 import subprocess
 
-from lib.case import wait_until
+from lib.case import PATIENCE, wait_until
 from lib.daemon import Daemon, restore
 from lib.history import fingerprint_file
 from lib.scene import Scene
@@ -254,8 +254,10 @@ def interrupted(case, how):
     else:
         wait_until(lambda: process.poll() is not None or os.listdir(scratch), "a scratch folder")
         process.send_signal(how)
-    process.stdout.close()
-    code = process.wait(60)
+    if how == "reader":
+        process.stdout.close()
+    code = process.wait(PATIENCE)
+    process.stdout.close()  # not before its end: it must not be ended by that
     case.forget(process)
     check(code in (-signal.SIGPIPE, 0, 1) if how == "reader" else code in (-how, 0), f"exit {code}")
     nothing_left(scratch)
@@ -401,7 +403,7 @@ def import_next(case):
     done = json.loads(case.weir("import", path, scene.url, "--next", "--json").stdout)
     equal((done["timeline"], done["txid"]), (2, scene.log()[-1].txid), "place of the file")
     scene.commit(1)
-    equal(scene.daemon.process.wait(120), FENCED, "exit status of the writer")
+    scene.daemon.wait_exit(expect=FENCED)
     same_pages(case, scene.url, path)
     equal(scene.tip(txid=txid, timeline=1).full, state.full, "the state before")
     scene.close()
@@ -493,7 +495,7 @@ def export_interrupted(case, number):
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(lambda: process.poll() is not None or any("export.db" in os.listdir(os.path.join(scratch, f)) for f in os.listdir(scratch)), "the scratch file")
         process.send_signal(number)
-        code = process.wait(60)
+        code = process.wait(PATIENCE)
         case.forget(process)
         equal(code, -number, "exit status")
         equal(out.read("app.db") if "app.db" in out.list() else None, before, "the object")
@@ -520,7 +522,7 @@ def watched(case, number):
         scene.stop()
         wait_until(lambda: shows("not running"), "the end of the daemon")
         process.send_signal(number)
-        equal(process.wait(60), 1, "exit status")
+        equal(process.wait(PATIENCE), 1, "exit status")
         case.forget(process)
     scene.close()
 

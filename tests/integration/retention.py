@@ -171,7 +171,7 @@ def hole(case):
                       program=case.options.program("weir_fault"), env={"WEIR_FAULT_CLOCK": str(noon + day * 86400)},
                       name=f"day {day}").start()
         for number in range(3):
-            case.run("sqlite3", db, f"PRAGMA busy_timeout=5000; INSERT INTO t VALUES('{day}.{number}')")
+            case.run("sqlite3", db, f"PRAGMA busy_timeout=60000; INSERT INTO t VALUES('{day}.{number}')")
             weir.sync()
         if day in (-2, -1):
             case.weir("snapshot", db)

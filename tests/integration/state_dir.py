@@ -3,6 +3,7 @@
 one name, folders, restores, every command that looks for the daemon; and still one process alone replicates a database.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -140,7 +141,7 @@ def passed_over(case):
             user = nobody(case, file)
         for command in (*sources, ("restore", scene.url, "-o", case.path("to.db"), "--force")):
             if user:  # the daemon makes new files
-                case.run("chown", "-R", str(NOBODY), case.path())
+                hand_over(case.path())
                 os.chown(file, 0, 0)
             done = case.weir(*command, env=env, preexec_fn=user)
             check(f"weir {command[0]}: warning: the configuration is passed over: " in done.stderr and words in done.stderr, done.stderr)
@@ -205,6 +206,14 @@ def mistyped(case):
     write(case.path("weir.yml"), "databases:\n- {dir: " + json.dumps(case.path("none")) + ", replica: 'file:///none'}\n- " + entry(db, case.replica().url) + "\n")
     done = case.weir("check", "-c", case.path("weir.yml"), expect=FAILED)
     check("weir waits until it can be read" in done.stdout and f"{db} is SQLite" in done.stdout, done.stdout)
+
+
+def hand_over(path):
+    """All below it is nobody's from here on; what the daemon removes meanwhile is passed over."""
+    for folder, _, names in os.walk(path):
+        for name in [folder, *(os.path.join(folder, name) for name in names)]:
+            with contextlib.suppress(FileNotFoundError):
+                os.lchown(name, NOBODY, -1)
 
 
 def nobody(case, file):

@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import sqlite3
@@ -79,7 +80,8 @@ class Container(Daemon):
 
     def program_pid(self):
         """The process that it runs."""
-        return int(self.wait_log("the command has begun").log().rpartition("the command has begun")[2].split("pid=")[1].split()[0])
+        self.wait_log("the command has begun")
+        return int(wait_until(lambda: re.findall(r"the command has begun.* pid=(\d+)\s", self.log()), "its line is whole")[-1])
 
     def kill_all(self):
         """SIGKILL of everything in it, in no particular order; what the machine does that goes away."""
@@ -89,6 +91,9 @@ class Container(Daemon):
             with contextlib.suppress(ProcessLookupError):  # SIGTERM, which the kernel sends when weir is gone, was faster
                 os.killpg(program, signal.SIGKILL)
         self.kill()
+        if program:
+            with contextlib.suppress(ChildProcessError):  # ours, now that weir is gone; it may write until it is gone, too
+                os.waitpid(program, 0)
 
 
 @functools.lru_cache(maxsize=None)
