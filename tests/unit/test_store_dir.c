@@ -2,6 +2,8 @@
 /* What the directory store answers; listings, uploads and faults are in tests of their own. */
 #include "store_dir_kit.h"
 
+#include <semaphore.h>
+
 /* --- put, get, delete --------------------------------------------------------------------------------------------- */
 
 static void test_put_get_delete(void **state)
@@ -338,16 +340,28 @@ static void test_folder_vanishes(void **state)
 
 /* --- stopping ----------------------------------------------------------------------------------------------------- */
 
-/* A disk that takes its time, so that requests wait for a thread. */
-static int slow_fsync(const struct fsys *fs, int fd)
+enum { CROWD = 40 };
+
+/* A disk on which only so many files can be made until the store is being stopped: the other requests wait, those that
+ * have a thread and those that have none. */
+static sem_t places;
+
+static int open_when_there_is_a_place(const struct fsys *fs, const char *path, int flags, mode_t mode)
 {
     (void)fs;
-    (void)usleep(10000);
-    return fsync(fd);
+    while ((flags & O_CREAT) != 0 && sem_wait(&places) != 0)
+        ;
+    return fsys_real.open(&fsys_real, path, flags, mode);
+}
+
+static void make_places(void)
+{
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(sem_post(&places), 0);
 }
 
 struct crowd {
-    struct store_req *req[40];
+    struct store_req *req[CROWD];
     unsigned done_count, ok_count, canceled_count;
     bool stopped;
     struct store *stop_from_callback;
@@ -358,7 +372,7 @@ static void on_crowd_stopped(void *ctx)
     struct crowd *c = ctx;
 
     assert_false(c->stopped);
-    assert_int_equal(c->done_count, 40); /* everybody came back first */
+    assert_int_equal(c->done_count, CROWD); /* everybody came back first */
     c->stopped = true;
 }
 
@@ -377,14 +391,16 @@ static void on_crowd(struct store_req *req)
     }
     store_req_fini(req);
     mem_free(req);
-    if (c->stop_from_callback != NULL && c->done_count == 1)
+    if (c->stop_from_callback != NULL && c->done_count == 1) {
         store_stop(c->stop_from_callback, on_crowd_stopped, c);
+        make_places();
+    }
 }
 
 static void crowd_in(struct store_wait *w, struct crowd *c)
 {
     *c = (struct crowd){0};
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < CROWD; i++) {
         char key[16];
 
         (void)snprintf(key, sizeof key, "k/%d", i);
@@ -402,23 +418,27 @@ static void stop_case(bool from_callback)
     struct store_wait w;
     struct crowd c;
 
-    slow.fsync = slow_fsync;
+    slow.open = open_when_there_is_a_place;
+    assert_int_equal(sem_init(&places, 0, from_callback ? 1 : 0), 0);
     store_wait_scratch(dir);
     store_wait_open(&w, &slow, dir);
     crowd_in(&w, &c);
     if (from_callback)
         c.stop_from_callback = w.store;
-    else
+    else {
         store_stop(w.store, on_crowd_stopped, &c);
+        make_places();
+    }
     assert_int_equal(c.done_count, 0);
     assert_false(c.stopped);
     assert_int_equal(uv_run(&w.loop, UV_RUN_DEFAULT), 0);
     assert_true(c.stopped);
-    assert_int_equal(c.done_count, 40);
-    assert_int_equal(c.ok_count + c.canceled_count, 40);
-    assert_true(c.canceled_count > 0); /* 40 do not fit into a handful of threads */
+    assert_int_equal(c.done_count, CROWD);
+    assert_int_equal(c.ok_count + c.canceled_count, CROWD);
+    assert_true(c.canceled_count > 0); /* so many do not fit into a handful of threads */
     if (from_callback)
         assert_true(c.ok_count > 0);
+    assert_int_equal(sem_destroy(&places), 0);
     assert_int_equal(uv_loop_close(&w.loop), 0);
     store_wait_unscratch(dir);
 }
