@@ -5,6 +5,7 @@
 set -euo pipefail
 weir=$(readlink -f "${1:?usage: demo.sh PATH-OF-WEIR [URL]}")
 orders=1000
+patience=3000 # tenths of a second, for what takes a moment: a disk may be slow, and each order is one fsync
 folder=$(mktemp -d "${TMPDIR:-/tmp}/weir-demo-XXXXXX")
 db=$folder/shop.db
 replica=${2:-file://$folder/replica}
@@ -54,7 +55,7 @@ show "weir replicate shop.db $shown"
 daemon=$!
 wait_for_sync() {
   local tries
-  for ((tries = 0; tries < 100; tries++)); do
+  for ((tries = 0; tries < patience; tries++)); do
     "$weir" sync "$db" --wait >"$folder/txid" 2>"$folder/sync.log" && return
     kill -0 "$daemon" 2>/dev/null || fail "weir replicate ended"
     sleep 0.1
@@ -66,7 +67,7 @@ for ((i = 1; i <= orders; i++)); do
   printf "INSERT INTO orders(customer, cents) VALUES('customer %d', %d);\n" $((RANDOM % 500)) $((RANDOM % 9000 + 100)) >&3
   ((i % 50)) || sleep 0.1
 done
-for ((i = 0; i < 100; i++)); do
+for ((i = 0; i < patience; i++)); do
   [ "$(ask "$db" 'SELECT count(*) FROM orders')" != "$orders" ] || break
   sleep 0.1
 done
