@@ -95,6 +95,7 @@ static struct rc get_object(struct dir_work *w, struct err *err)
         TRY(fsys_read_at(f.fs, f.fd, path, to, want, req->offset, err));
     }
     req->size = (uint64_t)st.st_size;
+    store_dir_put_keep(w->dir, req->key);
     return RC_OK;
 }
 
@@ -119,6 +120,7 @@ static struct rc delete_key(const struct dir_work *w, const char *key, struct er
     store_dir_path path;
 
     store_dir_join(w->dir, key, path);
+    store_dir_put_let_go(w->dir, key);
     /* A directory is no object, so nothing has this key. */
     if (fs->unlink(fs, path) == 0 || errno == ENOENT || errno == EISDIR)
         return RC_OK;
@@ -214,6 +216,7 @@ static void on_anchor_closed(uv_handle_t *handle)
     void *ctx = d->ctx;
 
     store_dir_put_forget(d);
+    mem_free(d->keeper);
     uv_mutex_destroy(&d->lock);
     mem_free(d->root);
     mem_free(d->base.url);

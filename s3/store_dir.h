@@ -17,8 +17,9 @@
  *
  * Failure modes: the directory is missing (GET, LIST: E_NOTFOUND / empty), not writable (E_DENIED), the disk is full
  * (E_NOSPACE; the temporary file is removed), a path of the replica is a file where a directory is needed (E_IO,
- * named), the file system has neither RENAME_NOREPLACE nor hard links (E_UNSUPPORTED), too many uploads (E_BUSY), parts
- * that are missing at FINISH (E_BUG).
+ * named), the directory is another one, or has lost the first object that was read or written directly in it, the
+ * replica's weir.json (PUT: E_IO), the file system has neither RENAME_NOREPLACE nor hard links (E_UNSUPPORTED), too
+ * many uploads (E_BUSY), parts that are missing at FINISH (E_BUG).
  *
  * docs/format.md ("Objects in a directory") tells the same to those who look after the directory.
  */

@@ -85,6 +85,7 @@ struct store_dir {
     bool root_known; /* the replica's directory was there, and was this one: */
     dev_t root_device;
     ino_t root_inode;
+    char *keeper; /* the first key directly in the directory that was read or written: weir.json; NULL: none yet */
     uint64_t doubts[STORE_DIR_DOUBTS_MAX]; /* digests of keys whose name may not be durable; 0 is none */
     unsigned doubt_next;
 };

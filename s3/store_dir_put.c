@@ -90,6 +90,52 @@ static struct rc check_root(struct store_dir *d, struct err *err)
     return RC_OK;
 }
 
+void store_dir_put_keep(struct store_dir *d, const char *key)
+{
+    if (strchr(key, '/') != NULL)
+        return;
+    uv_mutex_lock(&d->lock);
+    if (d->keeper == NULL)
+        d->keeper = mem_strdup(key);
+    uv_mutex_unlock(&d->lock);
+}
+
+void store_dir_put_let_go(struct store_dir *d, const char *key)
+{
+    uv_mutex_lock(&d->lock);
+    if (d->keeper != NULL && strcmp(d->keeper, key) == 0) {
+        mem_free(d->keeper);
+        d->keeper = NULL;
+    }
+    uv_mutex_unlock(&d->lock);
+}
+
+/*
+ * A directory that was emptied is still the same one, or has its number again.  What would be written there now would
+ * be the end of a history without its beginning, so the object that every replica has must still be there.
+ */
+static struct rc check_keeper(struct store_dir *d, const char *key, struct err *err)
+{
+    store_dir_path path;
+    struct stat st;
+    struct rc rc = RC_OK;
+
+    uv_mutex_lock(&d->lock);
+    if (d->keeper != NULL && strcmp(d->keeper, key) != 0) {
+        store_dir_join(d, d->keeper, path);
+        if (d->fs->stat(d->fs, path, &st) != 0 && errno == ENOENT) {
+            rc = check_root(d, err);
+            if (!rc_failed(rc))
+                rc = rc_raise(err, E_IO,
+                    "the replica's directory %s has no %s any more: was it emptied, is its disk mounted? Put its files "
+                    "back, or start with --adopt to begin a new history there",
+                    d->root, d->keeper);
+        }
+    }
+    uv_mutex_unlock(&d->lock);
+    return rc;
+}
+
 /* What is missing above the replica's directory, and it.  It usually exists, in a place where we may not be allowed to
  * look. */
 static struct rc make_root(struct store_dir *d, struct err *err)
@@ -199,6 +245,7 @@ struct rc store_dir_put_temp(struct dir_work *w, char kind, char name[STORE_DIR_
 
     (void)snprintf(name, STORE_DIR_NAME_SIZE, "%c%016" PRIx64 "%016" PRIx64, kind, rng_u64(), rng_u64());
     temp_path(d, name, path);
+    TRY(check_keeper(d, w->req->key, err));
     TRY(make_parent(d, path, err));
     rc = fsys_open(d->fs, path, flags, STORE_DIR_FILE_MODE, fd, err);
     if (rc.code == E_NOTFOUND) { /* somebody cleaned up */
@@ -351,6 +398,7 @@ struct rc store_dir_put_name(struct dir_work *w, const char *name, bool *moved, 
     }
     if (*moved)
         (void)in_doubt(d, req->key, true);
+    store_dir_put_keep(d, req->key);
     return rc;
 }
 

@@ -23,4 +23,9 @@ void store_dir_put_discard(struct store_dir *d, const char *name);
 
 void store_dir_put_forget(struct store_dir *d);
 
+/* An object with this key is there; or is about to be removed by us.  Of the first one directly in the replica's
+ * directory every later write makes sure that it still is. */
+void store_dir_put_keep(struct store_dir *d, const char *key);
+void store_dir_put_let_go(struct store_dir *d, const char *key);
+
 #endif

@@ -304,13 +304,15 @@ static void test_pipe(void **state)
 /* The replica's disk is unmounted under a running store: nothing may be written to where it was. */
 static void test_root_vanishes(void **state)
 {
+    char away[300];
     struct stat st;
     struct kit k;
 
     (void)state;
     kit_open(&k);
     assert_ok(store_wait_put(&k.w, "t/1/a", "x", true, &k.err));
-    store_wait_unscratch(k.root);
+    (void)snprintf(away, sizeof away, "%s/away", k.dir); /* not removed: its number is not to be had again */
+    assert_int_equal(rename(k.root, away), 0);
     assert_fails(store_wait_put(&k.w, "t/1/b", "y", true, &k.err), E_IO);
     assert_string_equal(
         told(k.err.msg, k.dir), "put t/1/b: the replica's directory DIR/r is gone (is its disk mounted?)");
@@ -319,6 +321,63 @@ static void test_root_vanishes(void **state)
     assert_fails(store_wait_put(&k.w, "t/1/b", "y", true, &k.err), E_IO);
     assert_non_null(strstr(k.err.msg, "is not the one that it was (is its disk mounted?)"));
     assert_int_equal(rmdir(k.root), 0); /* and it is still empty */
+    kit_close(&k);
+}
+
+/* The directory stays, but what was in it is gone: a part of a history must not be written into nothing.  That holds
+ * for objects that were written as well as for those that were only read. */
+static void emptied(bool written)
+{
+    char away[300], back[300];
+    struct kit k;
+
+    kit_open(&k);
+    (void)snprintf(back, sizeof back, "%s/weir.json", k.root);
+    (void)snprintf(away, sizeof away, "%s/away", k.dir);
+    assert_ok(store_wait_put(&k.w, "weir.json", "{}", true, &k.err));
+    assert_ok(store_wait_put(&k.w, "t/1/a", "x", true, &k.err));
+    if (!written) {
+        store_wait_close(&k.w);
+        store_wait_open(&k.w, &fsys_real, k.root);
+        assert_object(&k, "weir.json", "{}");
+    }
+    assert_int_equal(rename(back, away), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_fails(store_wait_put(&k.w, "t/1/b", "y", true, &k.err), E_IO);
+        assert_string_equal(told(k.err.msg, k.dir),
+            "put t/1/b: the replica's directory DIR/r has no weir.json any more: was it emptied, is its disk mounted? "
+            "Put its files back, or start with --adopt to begin a new history there");
+        assert_no_object(&k, "t/1/b");
+    }
+    assert_int_equal(rename(away, back), 0);
+    assert_ok_err(store_wait_put(&k.w, "t/1/b", "y", true, &k.err), &k.err);
+    assert_object(&k, "t/1/b", "y");
+    kit_close(&k);
+}
+
+static void test_emptied(void **state)
+{
+    (void)state;
+    emptied(true);
+    emptied(false);
+}
+
+/* Who removes that object himself may go on, and so may who writes it anew. */
+static void test_emptied_by_us(void **state)
+{
+    struct store_req req;
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    assert_ok(store_wait_put(&k.w, "weir.json", "{}", true, &k.err));
+    store_req_init(&req, STORE_DELETE, "weir.json", NULL, NULL);
+    assert_ok_err(store_wait_run(&k.w.loop, k.w.store, &req, &k.err), &k.err);
+    store_req_fini(&req);
+    assert_ok_err(store_wait_put(&k.w, "t/1/a", "x", true, &k.err), &k.err);
+    assert_ok_err(store_wait_put(&k.w, "weir.json", "{}", true, &k.err), &k.err);
+    store_wait_unscratch(k.root);
+    assert_int_equal(mkdir(k.root, 0700), 0);
     kit_close(&k);
 }
 
@@ -478,6 +537,8 @@ int main(void)
         cmocka_unit_test(test_root_is_a_file),
         cmocka_unit_test(test_pipe),
         cmocka_unit_test(test_root_vanishes),
+        cmocka_unit_test(test_emptied),
+        cmocka_unit_test(test_emptied_by_us),
         cmocka_unit_test(test_folder_vanishes),
         cmocka_unit_test(test_stop_under_load),
         cmocka_unit_test(test_stop_from_callback),
