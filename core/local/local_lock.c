@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-    TEXT_SIZE_MAX = 512,
+    TEXT_SIZE_MAX = 1100,   /* a socket and some words */
     TRIES = 20,             /* for a holder that is just ending */
     LOOKED_AT_TRIES = 6000, /* for lookers: microseconds each, but a machine under load may stop one in the middle */
     PAUSE_MS = 5,

@@ -58,7 +58,7 @@ MUST_USE struct rc local_state_announce(struct local_state *ls, const char *sock
 struct local_state_holder {
     bool held;
     long pid;
-    char socket_path[256];
+    char socket_path[1024]; /* SQLite takes paths of 512 bytes */
 };
 MUST_USE struct rc local_state_holder(
     const struct fsys *fs, const char *dir, struct local_state_holder *out, struct err *err);

@@ -184,17 +184,17 @@ static void a_slow_looker_keeps_nobody_out(void **state)
 
 static void long_and_odd_sockets_are_refused(void **state)
 {
-    char path[300];
+    char path[1100];
     struct local_state *ls;
     struct err err;
 
     (void)state;
     assert_ok_err(local_state_open(&ls, &fsys_real, dir, &err), &err);
     memset(path, 'x', sizeof path);
-    path[256] = 0;
+    path[1024] = 0;
     assert_fails(local_state_announce(ls, path, &err), E_CONFIG);
     assert_fails(local_state_announce(ls, "/a\nb", &err), E_CONFIG);
-    path[255] = 0;
+    path[1023] = 0;
     assert_ok_err(local_state_announce(ls, path, &err), &err);
     assert_string_equal(look().socket_path, path);
     assert_ok_err(local_state_announce(ls, "/short", &err), &err);
