@@ -12,18 +12,43 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { LINKS_MAX = 40 }; /* as in the kernel */
+
+/* As the application will: a link may name a file that is not there yet.  *path: one that is no link. */
+static struct rc follow_links(char **path, struct err *err)
+{
+    for (int i = 0; i < LINKS_MAX; i++) {
+        const char *slash = strrchr(*path, '/');
+        char target[PATH_MAX];
+        ssize_t n = readlink(*path, target, sizeof target);
+        char *next;
+
+        if (n < 0 || (size_t)n == sizeof target)
+            return RC_OK; /* no link, or none that anybody could follow */
+        next = target[0] == '/' || slash == NULL
+                   ? mem_printf("%.*s", (int)n, target)
+                   : mem_printf("%.*s%.*s", (int)(slash - *path + 1), *path, (int)n, target);
+        mem_free(*path);
+        *path = next;
+    }
+    return rc_raise_sys(err, E_CONFIG, ELOOP, "follow %s", *path);
+}
 
 /* The file itself may not exist yet, so only its directory is resolved. */
-struct rc ask_absolute(const char *path, char **out, struct err *err)
+struct rc ask_absolute(const char *given, char **out, struct err *err)
 {
-    const char *name = strrchr(path, '/');
-    CLEANUP(mem_freep) char *dir = NULL;
+    CLEANUP(mem_freep) char *path = mem_strdup(given), *dir = NULL;
     char resolved[PATH_MAX];
+    const char *name;
 
     if (realpath(path, resolved) != NULL) {
         *out = mem_strdup(resolved);
         return RC_OK;
     }
+    TRY(follow_links(&path, err));
+    name = strrchr(path, '/');
     dir = name == NULL ? mem_strdup(".") : mem_printf("%.*s", (int)(name - path + 1), path);
     name = name == NULL ? path : name + 1;
     if (*name == 0)

@@ -4,9 +4,12 @@
 #include "config_table.h"
 #include "describe.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command {
     const char *name, *about;
@@ -68,8 +71,26 @@ static int no_such_command(const char *name)
     return rc_exit_status(E_CONFIG);
 }
 
+/*
+ * Whoever starts us may have closed standard input, output or error.  The next file that is opened would get that
+ * number, a database perhaps, and what we say would be written into it; libuv ends the program when it meets such a
+ * one. Opened the wrong way round, /dev/null fails like the closed one would, so output that is lost is still told of.
+ */
+static bool keep_standard_fds(const struct fsys *fs)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        if (fs->open(fs, "/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY, 0) != fd)
+            return false;
+    }
+    return true;
+}
+
 int weir_main(int argc, char **argv, const struct fsys *fs)
 {
+    if (!keep_standard_fds(fs))
+        return 1; /* and nobody whom it could be told to */
     if (argc < 2) {
         print_help(stderr);
         return rc_exit_status(E_CONFIG);

@@ -97,6 +97,58 @@ def appears_later(case, empty):
     equal(scene.tip().masked, scene.recorder.states[-1].masked, "tip")
 
 
+def appears_behind_links(case):
+    """The database's path is a link to a link to a file that the application has yet to make, in another folder."""
+    os.makedirs(case.path("data"))
+    os.symlink("data/second", case.path("app.db"))
+    os.symlink(case.path("data", "real.db"), case.path("data", "second"))
+    scene = Scene(case, create=False)
+    scene.start(ready=False)
+    wait_until(lambda: "waiting for the database" in scene.daemon.log() or not scene.daemon.alive(), "the daemon to wait")
+    scene.open()
+    scene.app.sql("PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, k INTEGER, v BLOB)")
+    scene.rows = 0
+    scene.daemon.wait_ready()
+    check(os.path.isdir(case.path("data", "real.db-weir")), "the local state is not beside the database")
+    scene.commit(3)
+    scene.end()
+    equal(scene.tip().masked, scene.recorder.states[-1].masked, "tip")
+
+
+def closed_descriptors(case):
+    """Standard input, output and error are closed: nothing that is opened later may be taken for them."""
+    scene = Scene(case)
+    for closed in ((2,), (0, 1, 2), (1,), (0,)):
+        def close(closed=closed):
+            for fd in closed:
+                os.close(fd)
+        scene.start("--log-level", "trace", preexec_fn=close)
+        scene.commit(3)
+        scene.sync()
+        for fd in closed:
+            equal(os.readlink(f"/proc/{scene.daemon.pid}/fd/{fd}"), "/dev/null", f"descriptor {fd}")
+        scene.stop()
+        target = case.path("-".join(map(str, closed)) + ".db")
+        case.weir("restore", scene.url, "-o", target, preexec_fn=close, expect=1 if 1 in closed else 0)  # what it prints is lost
+        equal(fingerprint_file(target).masked, scene.recorder.states[-1].masked, "the restored file")
+    scene.end()
+    scene.verify()
+
+
+def long_path(case):
+    """As long as SQLite takes it (512 bytes with the name of the log), and so is the path of the control socket."""
+    folder = case.path()
+    while len(folder) + 101 < 490:
+        folder = os.path.join(folder, "d" * 100)
+    name = "n" * (490 - len(folder) - 4)
+    os.makedirs(folder)
+    scene = Scene(case, name=os.path.relpath(os.path.join(folder, name), case.path()))
+    scene.start()
+    scene.commit(3)
+    scene.end()
+    scene.verify()
+
+
 def stopped_while_waiting(case):
     """SIGTERM ends a daemon that waits for its database, with 0: there is nothing to ship."""
     daemon = Daemon(case, case.path("app.db"), case.replica().url).start(ready=False)
@@ -282,6 +334,28 @@ def disk_goes_away(case):
     os.rename(replica + "-away", replica)
     scene.start()
     scene.commit(1)
+    scene.end()
+    scene.verify()
+
+
+def replica_is_emptied(case):
+    """Everything in the replica's directory is removed under the daemon: nothing is written into the rest, and it says so."""
+    replica, away = case.path("replica"), case.path("away")
+    scene = Scene(case)
+    scene.start()
+    scene.commit(1)
+    scene.sync()
+    os.mkdir(away)
+    names = os.listdir(replica)
+    for name in names:
+        os.rename(os.path.join(replica, name), os.path.join(away, name))
+    scene.commit(2)
+    wait_until(lambda: "has no weir.json any more" in scene.daemon.log(), "a log line about the directory")
+    wait_until(lambda: case.weir("status", scene.db, expect=None).returncode == 1, "a status that is not green")
+    equal(os.listdir(replica), [], "what is in the directory")
+    for name in names:
+        os.rename(os.path.join(away, name), os.path.join(replica, name))
+    scene.sync()
     scene.end()
     scene.verify()
 
@@ -547,6 +621,9 @@ def cases(options):
         ("a folder", a_folder),
         ("the database appears later", lambda case: appears_later(case, False)),
         ("an empty file becomes a database", lambda case: appears_later(case, True)),
+        ("the database appears behind links", appears_behind_links),
+        ("closed descriptors", closed_descriptors),
+        ("a long path", long_path),
         ("stopped while waiting", stopped_while_waiting),
         ("rollback mode is switched", lambda case: rollback_mode(case, True)),
         ("rollback mode with --no-switch", lambda case: rollback_mode(case, False)),
@@ -556,7 +633,8 @@ def cases(options):
     found += [(f"no permission: {what}", lambda case, a=what: denied(case, a)) for what in ("database", "folder", "replica")[:3 if folders else 2]]
     found += [(f"disk full: {what}", lambda case, a=what: full_disk(case, a)) for what in ("state", "replica")[:2 if folders else 1]]
     if folders:
-        found += [("disk full at stop", full_disk_at_stop), ("the replica's disk goes away", disk_goes_away)]
+        found += [("disk full at stop", full_disk_at_stop), ("the replica's disk goes away", disk_goes_away),
+                  ("the replica is emptied", replica_is_emptied)]
     found += [(f"damaged objects: {damage.__name__}", lambda case, a=damage: damaged(case, a)) for damage in (flip, cut, extend, remove)]
     found += [
         ("times", times), ("unknown txid", unknown_txid), ("existing target", existing_target),
