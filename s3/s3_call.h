@@ -17,6 +17,8 @@
 #include "s3_http.h"
 #include "s3_sign.h"
 
+#include <sys/queue.h>
+
 enum {
     S3_CALL_PARAMS_MAX = 8,
     S3_CALL_HEADERS_MAX = 16,
@@ -60,7 +62,7 @@ struct s3_call {
     struct s3_http_req http;
 
     /* For s3_client. */
-    struct s3_call *next, **prev;
+    LIST_ENTRY(s3_call) next;
     struct s3_client *client;
     struct s3_client_wait *wait; /* for credentials */
     struct s3_later later;

@@ -20,8 +20,8 @@ struct s3_client {
     struct s3_client_opts o;
     uv_timer_t timer; /* for what is done later */
     struct s3_later *first, **last;
-    struct s3_call *calls; /* in flight */
-    int64_t skew_ms;       /* the store's clock minus ours, 0 as long as it is content */
+    LIST_HEAD(, s3_call) calls; /* in flight */
+    int64_t skew_ms;            /* the store's clock minus ours, 0 as long as it is content */
     bool canceled, stopping, closing;
     void (*on_stopped)(void *ctx);
     void *ctx;
@@ -43,7 +43,7 @@ static void on_closed(uv_handle_t *handle)
 
 static void close_when_idle(struct s3_client *c)
 {
-    if (!c->stopping || c->closing || c->calls != NULL || c->first != NULL)
+    if (!c->stopping || c->closing || !LIST_EMPTY(&c->calls) || c->first != NULL)
         return;
     c->closing = true;
     uv_close((uv_handle_t *)&c->timer, on_closed);
@@ -78,9 +78,7 @@ static void finish(struct s3_call *call)
 {
     struct s3_client *c = call->client;
 
-    *call->prev = call->next;
-    if (call->next != NULL)
-        call->next->prev = call->prev;
+    LIST_REMOVE(call, next);
     call->on_done(call); /* it may be gone now */
     close_when_idle(c);
 }
@@ -429,11 +427,7 @@ void s3_client_send(struct s3_client *c, struct s3_call *call)
     call->client = c;
     call->err.code = E_OK;
     call->err.msg[0] = 0;
-    call->next = c->calls;
-    call->prev = &c->calls;
-    if (call->next != NULL)
-        call->next->prev = &call->next;
-    c->calls = call;
+    LIST_INSERT_HEAD(&c->calls, call, next);
     if (c->canceled) {
         call->canceled = true;
         cancel(call);
@@ -460,10 +454,12 @@ struct s3_client *s3_client_new(uv_loop_t *loop, const struct s3_client_opts *op
 
 void s3_client_cancel(struct s3_client *c)
 {
+    struct s3_call *call;
+
     if (c->canceled)
         return;
     c->canceled = true;
-    for (struct s3_call *call = c->calls; call != NULL; call = call->next) {
+    LIST_FOREACH (call, &c->calls, next) {
         call->canceled = true;
         if (call->wait != NULL) {
             call->wait->call = NULL;

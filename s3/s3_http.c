@@ -117,8 +117,9 @@ static void on_watch_closed(uv_handle_t *handle)
 static void hold_loop(struct s3_http *http, bool hold)
 {
     void (*set)(uv_handle_t *) = hold ? uv_ref : uv_unref;
+    struct s3_http_watch *w;
 
-    for (struct s3_http_watch *w = http->watches; w != NULL; w = w->next)
+    LIST_FOREACH (w, &http->watches, next)
         set((uv_handle_t *)&w->poll);
     set((uv_handle_t *)&http->timer);
 }
@@ -198,9 +199,7 @@ static void watch_end(struct s3_http_watch *w)
     /* The descriptor is closed next and its number may be used again at once. */
     (void)uv_poll_stop(&w->poll);
     (void)curl_multi_assign(http->multi, w->fd, NULL); /* fails when libcurl has forgotten it: as well */
-    *w->prev = w->next;
-    if (w->next != NULL)
-        w->next->prev = w->prev;
+    LIST_REMOVE(w, next);
     uv_close((uv_handle_t *)&w->poll, on_watch_closed);
 }
 
@@ -215,11 +214,7 @@ static struct s3_http_watch *watch_begin(struct s3_http *http, curl_socket_t fd)
     w->poll.data = w;
     w->http = http;
     w->fd = fd;
-    w->next = http->watches;
-    w->prev = &http->watches;
-    if (w->next != NULL)
-        w->next->prev = &w->next;
-    http->watches = w;
+    LIST_INSERT_HEAD(&http->watches, w, next);
     http->open_handles++;
     if (http->job_count == 0)
         uv_unref((uv_handle_t *)&w->poll);
@@ -269,18 +264,18 @@ static void tell_ended(struct s3_http *http)
 
 static void end_doomed(struct s3_http *http)
 {
-    struct s3_http_job *job = http->jobs;
+    struct s3_http_job *job = LIST_FIRST(&http->jobs);
 
     while (job != NULL) {
         struct s3_http_req *req = job->req;
 
         if (!job->doomed) {
-            job = job->next;
+            job = LIST_NEXT(job, next);
             continue;
         }
         s3_http_job_end(job, job->doom_code);
         req->on_done(req);
-        job = http->jobs; /* from the begin: the list has changed, and on_done may change it */
+        job = LIST_FIRST(&http->jobs); /* from the begin: the list has changed, and on_done may change it */
     }
 }
 
@@ -311,8 +306,8 @@ static void close_all(struct s3_http *http)
     /* Its last connections end in on_socket_wanted(). */
     code = curl_multi_cleanup(http->multi);
     assert(code == CURLM_OK); /* no handle is in use */
-    while (http->watches != NULL)
-        watch_end(http->watches);
+    while (!LIST_EMPTY(&http->watches))
+        watch_end(LIST_FIRST(&http->watches));
     s3_http_rate_close(&http->up, on_timer_closed, http);
     s3_http_rate_close(&http->down, on_timer_closed, http);
     uv_close((uv_handle_t *)&http->timer, on_timer_closed);
@@ -340,13 +335,14 @@ static void on_soon(uv_timer_t *timer)
 {
     struct s3_http *http = timer->data;
     struct s3_http_req *req;
+    struct s3_http_job *job;
 
     if (http->closing)
         return;
     if (http->stopping) {
         while ((req = list_pop(&http->queue)) != NULL)
             cancel_queued(http, req);
-        for (struct s3_http_job *job = http->jobs; job != NULL; job = job->next)
+        LIST_FOREACH (job, &http->jobs, next)
             cancel_job(job);
     }
     end_doomed(http);

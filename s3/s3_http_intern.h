@@ -10,6 +10,7 @@
 #include "s3_http_rate.h"
 
 #include <curl/curl.h>
+#include <sys/queue.h>
 
 /* A descriptor that libcurl wants to hear about. */
 struct s3_http_watch {
@@ -17,14 +18,14 @@ struct s3_http_watch {
     struct s3_http *http;
     curl_socket_t fd;
     int events; /* of libuv */
-    struct s3_http_watch *next, **prev;
+    LIST_ENTRY(s3_http_watch) next;
 };
 
 /* A request on the wire. */
 struct s3_http_job {
     struct s3_http *http;
     struct s3_http_req *req;
-    struct s3_http_job *next, **prev;
+    LIST_ENTRY(s3_http_job) next;
     CURL *easy;                 /* owned */
     struct curl_slist *headers; /* owned */
     CURLcode setup;             /* the first option that libcurl did not take */
@@ -55,11 +56,11 @@ struct s3_http {
     char *ca_file, *proxy; /* owned */
     bool no_http2;
 
-    struct s3_http_list queue; /* wait for a place */
-    struct s3_http_list ended; /* their errors are set; wait to be told */
-    struct s3_http_job *jobs;  /* on the wire */
+    struct s3_http_list queue;     /* wait for a place */
+    struct s3_http_list ended;     /* their errors are set; wait to be told */
+    LIST_HEAD(, s3_http_job) jobs; /* on the wire */
     unsigned job_count;
-    struct s3_http_watch *watches;
+    LIST_HEAD(, s3_http_watch) watches;
     struct s3_http_rate up, down;
     uv_timer_t timer;      /* libcurl's */
     uv_timer_t soon;       /* whatever is to be done from the loop, not from inside a call */

@@ -359,11 +359,7 @@ struct rc s3_http_job_new(struct s3_http *http, struct s3_http_req *req, struct 
     if (curl_multi_add_handle(http->multi, job->easy) != CURLM_OK)
         return rc_raise(err, E_NOMEM, "no memory for another request");
     req->impl = job;
-    job->next = http->jobs;
-    job->prev = &http->jobs;
-    if (job->next != NULL)
-        job->next->prev = &job->next;
-    http->jobs = job;
+    LIST_INSERT_HEAD(&http->jobs, job, next);
     http->job_count++;
     (void)MOVE(job); /* the list has it */
     return RC_OK;
@@ -416,9 +412,7 @@ void s3_http_job_end(struct s3_http_job *job, CURLcode code)
     s3_http_rate_leave(&http->down, &job->down);
     /* It can only say that there is no such handle. */
     (void)curl_multi_remove_handle(http->multi, job->easy);
-    *job->prev = job->next;
-    if (job->next != NULL)
-        job->next->prev = job->prev;
+    LIST_REMOVE(job, next);
     http->job_count--;
     req->impl = NULL;
     if (rc_failed(rc)) {

@@ -210,6 +210,9 @@ void store_count_end(struct store *s, int kind, enum err_code code);
 void store_req_forward(struct store_req *inner, const struct store_req *outer, store_done_fn on_done, void *ctx);
 void store_req_take(struct store_req *outer, struct store_req *inner);
 
+/* A list that was begun is not the answer after all. */
+void store_req_drop_entries(struct store_req *req);
+
 /* It was found out that conditional writes do not work here: from now on `create_only` is a look and then a plain PUT,
  * which does not stop a second writer.  Nothing changes for a store that cannot lack them. */
 void store_without_conditions(struct store *s);

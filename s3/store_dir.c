@@ -242,7 +242,7 @@ static void close_when_idle(struct store_dir *d)
 {
     int r;
 
-    if (!d->stopping || d->closing || d->works != NULL)
+    if (!d->stopping || d->closing || !LIST_EMPTY(&d->works))
         return;
     d->closing = true;
     if (d->uploads == NULL) {
@@ -265,9 +265,7 @@ static void on_run_done(uv_work_t *uv, int status)
         rc_ignore(say_what(req, &req->err), "it is the request's answer");
     }
     store_dir_upload_after(w);
-    *w->prev = w->next;
-    if (w->next != NULL)
-        w->next->prev = w->prev;
+    LIST_REMOVE(w, next);
     req->impl = NULL;
     mem_free(w);
     store_complete(
@@ -299,11 +297,7 @@ static void dir_submit(struct store *s, struct store_req *req)
     w->dir = d;
     w->req = req;
     req->impl = w;
-    w->next = d->works;
-    w->prev = &d->works;
-    if (w->next != NULL)
-        w->next->prev = &w->next;
-    d->works = w;
+    LIST_INSERT_HEAD(&d->works, w, next);
 
     w->sweep = sweep_is_due(d, req->verb);
     if (rc_failed(store_dir_upload_before(w, &req->err))) {
@@ -317,13 +311,14 @@ static void dir_submit(struct store *s, struct store_req *req)
 static void dir_stop(struct store *s, void (*on_stopped)(void *ctx), void *ctx)
 {
     struct store_dir *d = dir_of(s);
+    struct dir_work *w;
 
     assert(!d->stopping);
     d->stopping = true;
     d->on_stopped = on_stopped;
     d->ctx = ctx;
     /* What no thread has begun comes back as cancelled; the rest runs to its end. */
-    for (struct dir_work *w = d->works; w != NULL; w = w->next)
+    LIST_FOREACH (w, &d->works, next)
         (void)uv_cancel((uv_req_t *)&w->uv);
     close_when_idle(d);
 }

@@ -12,6 +12,7 @@
 #include "store_dir.h"
 
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 enum {
     STORE_DIR_PATH_SIZE = 4096,                                    /* Linux's PATH_MAX */
@@ -50,12 +51,12 @@ struct dir_work {
     uv_work_t uv;
     struct store_dir *dir;
     struct store_req *req;
-    struct dir_work *next, **prev; /* what is in flight */
-    struct dir_upload *upload;     /* borrowed while the request holds it; START: made here */
-    bool refused;                  /* the answer was known at once: nothing is to be done */
-    bool sweep;                    /* remove left-over temporary files on the way */
-    bool counted;                  /* START: a place in the table is reserved */
-    bool upload_gone;              /* FINISH, ABORT: the descriptor is closed, the temporary file is no more */
+    LIST_ENTRY(dir_work) next;
+    struct dir_upload *upload; /* borrowed while the request holds it; START: made here */
+    bool refused;              /* the answer was known at once: nothing is to be done */
+    bool sweep;                /* remove left-over temporary files on the way */
+    bool counted;              /* START: a place in the table is reserved */
+    bool upload_gone;          /* FINISH, ABORT: the descriptor is closed, the temporary file is no more */
 };
 
 struct store_dir {
@@ -67,8 +68,8 @@ struct store_dir {
     char *root;
 
     /* Loop thread only. */
-    uv_timer_t anchor; /* never started: its close callback is the moment when everything is over */
-    struct dir_work *works;
+    uv_timer_t anchor;           /* never started: its close callback is the moment when everything is over */
+    LIST_HEAD(, dir_work) works; /* in flight */
     struct dir_upload *uploads;
     unsigned upload_count;
     uint64_t swept_at_ms; /* on the loop's clock */

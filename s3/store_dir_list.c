@@ -318,16 +318,6 @@ static struct rc walk_folder(struct walk *w, size_t base, struct err *err)
     return RC_OK;
 }
 
-static void drop_entries(struct store_req *req)
-{
-    for (size_t i = 0; i < req->entry_count; i++)
-        mem_free(req->entries[i].key);
-    mem_free(req->entries);
-    req->entries = NULL;
-    req->entry_count = 0;
-    req->more = false;
-}
-
 struct rc store_dir_list_keys(struct dir_work *w, struct err *err)
 {
     struct store_req *req = w->req;
@@ -347,6 +337,6 @@ struct rc store_dir_list_keys(struct dir_work *w, struct err *err)
     memcpy(walk.key, req->key, base);
     rc = walk_folder(&walk, base, err);
     if (rc_failed(rc))
-        drop_entries(req);
+        store_req_drop_entries(req);
     return rc;
 }

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 /* One request.  It waits in a queue of the store, or is on the wire. */
 struct links_op {
@@ -16,7 +17,8 @@ struct links_op {
     struct store_req *req;
     const struct share_object *object; /* on the wire */
     struct s3_http_req http;
-    struct links_op *next, **prev; /* `prev` only on the wire */
+    struct links_op *next; /* in the queue */
+    LIST_ENTRY(links_op) on_wire;
 };
 
 struct links_store {
@@ -28,7 +30,7 @@ struct links_store {
     bool loading, stopping, closing;
     uv_timer_t timer;
     struct links_op *waiting, **last;
-    struct links_op *wire;
+    LIST_HEAD(, links_op) wire;
     void (*on_stopped)(void *ctx);
     void *ctx;
 };
@@ -54,7 +56,7 @@ static void on_closed(uv_handle_t *handle)
 
 static void close_when_idle(struct links_store *s)
 {
-    if (!s->stopping || s->closing || s->loading || s->waiting != NULL || s->wire != NULL)
+    if (!s->stopping || s->closing || s->loading || s->waiting != NULL || !LIST_EMPTY(&s->wire))
         return;
     s->closing = true;
     uv_close((uv_handle_t *)&s->timer, on_closed);
@@ -99,9 +101,7 @@ static void on_got(struct s3_http_req *http)
     struct links_store *s = op->store;
     struct rc rc;
 
-    *op->prev = op->next;
-    if (op->next != NULL)
-        op->next->prev = op->prev;
+    LIST_REMOVE(op, on_wire);
     rc = take_get(op);
     wipe_url(http);
     s3_http_req_fini(http);
@@ -114,11 +114,7 @@ static void send_get(struct links_op *op, const struct share_object *o)
     struct links_store *s = op->store;
 
     op->object = o;
-    op->next = s->wire;
-    op->prev = &s->wire;
-    if (op->next != NULL)
-        op->next->prev = &op->next;
-    s->wire = op;
+    LIST_INSERT_HEAD(&s->wire, op, on_wire);
     s3_http_req_init(&op->http, "GET", o->url);
     store_links_answer_ask(&op->http, op->req);
     op->http.on_done = on_got;
@@ -237,12 +233,13 @@ static void links_submit(struct store *base, struct store_req *req)
 static void links_stop(struct store *base, void (*on_stopped)(void *ctx), void *ctx)
 {
     struct links_store *s = (struct links_store *)base;
+    struct links_op *op;
 
     assert(!s->stopping);
     s->stopping = true;
     s->on_stopped = on_stopped;
     s->ctx = ctx;
-    for (struct links_op *op = s->wire; op != NULL; op = op->next)
+    LIST_FOREACH (op, &s->wire, on_wire)
         s3_http_cancel(s->http, &op->http);
     if (s->loading)
         s3_http_cancel(s->http, &s->load); /* what waits for it hears of its end */

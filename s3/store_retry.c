@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/queue.h>
 
 enum { LATER_SIZE = 200 };
 
@@ -15,7 +16,7 @@ struct retry_op {
     struct store_req inner;
     struct store_req *outer;
     struct retry_store *store;
-    struct retry_op *next, **prev; /* what waits for its next try */
+    LIST_ENTRY(retry_op) next; /* what waits for its next try */
     struct backoff backoff;
     uint64_t began_ms, due_ms; /* the loop's clock */
     struct err first;          /* the first failure; code E_OK: none */
@@ -30,7 +31,7 @@ struct retry_store {
     struct store *below; /* owned */
     struct store_retry_opts opts;
     uv_timer_t timer;
-    struct retry_op *waiting;
+    LIST_HEAD(, retry_op) waiting;
     unsigned budget;
     bool canceled; /* nothing is waited for any more */
     bool stopping, below_stopped;
@@ -109,12 +110,13 @@ static void on_timer(uv_timer_t *timer);
 static void set_timer(struct retry_store *s)
 {
     uint64_t now = uv_now(s->loop), due = UINT64_MAX;
+    const struct retry_op *op;
 
-    for (const struct retry_op *op = s->waiting; op != NULL; op = op->next) {
+    LIST_FOREACH (op, &s->waiting, next) {
         if (op->due_ms < due)
             due = op->due_ms;
     }
-    if (s->waiting == NULL)
+    if (LIST_EMPTY(&s->waiting))
         (void)uv_timer_stop(&s->timer); /* cannot fail */
     else
         (void)uv_timer_start(&s->timer, on_timer, due > now ? due - now : 0, 0); /* fails only without a callback */
@@ -122,23 +124,21 @@ static void set_timer(struct retry_store *s)
 
 static void unlink_op(struct retry_op *op)
 {
-    *op->prev = op->next;
-    if (op->next != NULL)
-        op->next->prev = op->prev;
+    LIST_REMOVE(op, next);
 }
 
 static void close_when_idle(struct retry_store *s)
 {
-    if (s->below_stopped && s->waiting == NULL && !uv_is_closing((uv_handle_t *)&s->timer))
+    if (s->below_stopped && LIST_EMPTY(&s->waiting) && !uv_is_closing((uv_handle_t *)&s->timer))
         uv_close((uv_handle_t *)&s->timer, on_closed);
 }
 
 static struct retry_op *next_due(const struct retry_store *s)
 {
-    struct retry_op *op = s->waiting;
+    struct retry_op *op = LIST_FIRST(&s->waiting);
 
     while (op != NULL && !s->canceled && op->due_ms > uv_now(s->loop))
-        op = op->next;
+        op = LIST_NEXT(op, next);
     return op;
 }
 
@@ -165,11 +165,7 @@ static void wait_for_next(struct retry_op *op, uint64_t pause_ms)
     struct retry_store *s = op->store;
 
     op->due_ms = uv_now(s->loop) + pause_ms;
-    op->next = s->waiting;
-    op->prev = &s->waiting;
-    if (op->next != NULL)
-        op->next->prev = &op->next;
-    s->waiting = op;
+    LIST_INSERT_HEAD(&s->waiting, op, next);
     set_timer(s);
 }
 
@@ -318,7 +314,7 @@ static void retry_cancel(struct store *base)
     if (s->canceled)
         return;
     s->canceled = true;
-    if (s->waiting != NULL)
+    if (!LIST_EMPTY(&s->waiting))
         (void)uv_timer_start(&s->timer, on_timer, 0, 0); /* fails only without a callback */
     store_cancel(s->below);
 }
@@ -331,7 +327,7 @@ static void retry_stop(struct store *base, void (*on_stopped)(void *ctx), void *
     s->canceled = s->stopping = true;
     s->on_stopped = on_stopped;
     s->ctx = ctx;
-    if (s->waiting != NULL)
+    if (!LIST_EMPTY(&s->waiting))
         (void)uv_timer_start(&s->timer, on_timer, 0, 0); /* fails only without a callback */
     store_stop(s->below, on_below_stopped, s);
 }

@@ -86,6 +86,21 @@ struct rc store_s3_result(struct s3_op *op)
     return s3_call_result(&op->call, &op->req->err);
 }
 
+void store_s3_create(struct s3_op *op, const char *key, void (*take)(struct s3_op *op))
+{
+    store_s3_call(op, STORE_UPLOAD_START, "POST", key);
+    s3_call_param(&op->call, "uploads", "");
+    s3_call_header(&op->call, "content-type", "application/octet-stream");
+    store_s3_add_storage(op->store, &op->call);
+    store_s3_send(op, take);
+}
+
+struct rc store_s3_created(struct s3_op *op, char **id)
+{
+    TRY(store_s3_result(op));
+    return s3_xml_read_upload_id(buf_span(&op->call.http.data), id, &op->req->err);
+}
+
 static struct rc say_what(const struct store_req *req, struct err *err)
 {
     if (req->verb == STORE_DELETE_MANY)
@@ -106,9 +121,7 @@ void store_s3_end(struct s3_op *op, struct rc rc)
         req->retry_after_ms = 0;
     } else
         rc_ignore(say_what(req, &req->err), "it is the request's answer");
-    *op->prev = op->next;
-    if (op->next != NULL)
-        op->next->prev = op->prev;
+    LIST_REMOVE(op, next);
     store_s3_list_free(op->listing);
     store_s3_sweep_free(op->sweep);
     s3_call_fini(&op->call);
@@ -274,11 +287,7 @@ static void s3_submit(struct store *base, struct store_req *req)
     op->store = s;
     op->req = req;
     req->impl = op;
-    op->next = s->ops;
-    op->prev = &s->ops;
-    if (op->next != NULL)
-        op->next->prev = &op->next;
-    s->ops = op;
+    LIST_INSERT_HEAD(&s->ops, op, next);
     begin(op);
 }
 

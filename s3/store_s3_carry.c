@@ -202,10 +202,8 @@ static void read_piece(struct s3_op *op)
 static void on_created(struct s3_op *op)
 {
     struct s3_carry *c = op->carry;
-    struct rc rc = store_s3_result(op);
+    struct rc rc = store_s3_created(op, &c->upload_id);
 
-    if (!rc_failed(rc))
-        rc = s3_xml_read_upload_id(buf_span(&op->call.http.data), &c->upload_id, &op->req->err);
     if (rc_failed(rc))
         end(op, rc);
     else
@@ -223,9 +221,5 @@ void store_s3_carry_run(
     c->count = op->req->part;
     c->done = done;
     c->etags = mem_new(c->count * sizeof c->etags[0]); /* STORE_S3_PARTS_MAX at most */
-    store_s3_call(op, STORE_UPLOAD_START, "POST", to);
-    s3_call_param(&op->call, "uploads", "");
-    s3_call_header(&op->call, "content-type", "application/octet-stream");
-    store_s3_add_storage(op->store, &op->call);
-    store_s3_send(op, on_created);
+    store_s3_create(op, to, on_created);
 }

@@ -165,10 +165,8 @@ static struct rc take_range(struct s3_batch *b, size_t i, struct s3_call *call, 
 static void on_created(struct s3_op *op)
 {
     struct s3_copy *c = copy_of(op);
-    struct rc rc = store_s3_result(op);
+    struct rc rc = store_s3_created(op, &c->upload_id);
 
-    if (!rc_failed(rc))
-        rc = s3_xml_read_upload_id(buf_span(&op->call.http.data), &c->upload_id, &op->req->err);
     if (rc_failed(rc))
         end(op, rc);
     else
@@ -186,10 +184,7 @@ static void copy_in_ranges(struct s3_op *op)
     c->batch.take = take_range;
     c->batch.on_done = on_ranges;
     c->etags = mem_new(c->batch.count * sizeof c->etags[0]); /* S3's largest object has 5 TiB: 5,120 of them */
-    store_s3_call(op, STORE_UPLOAD_START, "POST", c->to);
-    s3_call_param(&op->call, "uploads", "");
-    store_s3_add_storage(op->store, &op->call);
-    store_s3_send(op, on_created);
+    store_s3_create(op, c->to, on_created);
 }
 
 void store_s3_copy_run(

@@ -30,7 +30,7 @@ struct s3_store {
     struct store_env *env;
     struct s3_config *config;  /* owned */
     struct s3_client *client;  /* owned */
-    struct s3_op *ops;         /* in flight */
+    LIST_HEAD(, s3_op) ops;    /* in flight */
     struct s3_upload *uploads; /* owned */
     unsigned upload_count;
     uint64_t copy_max;             /* STORE_S3_COPY_MAX; tests make it small */
@@ -52,7 +52,7 @@ struct s3_op {
     struct s3_call call;
     struct s3_store *store;
     struct store_req *req;
-    struct s3_op *next, **prev;
+    LIST_ENTRY(s3_op) next;
     struct s3_later later;
     void (*take)(struct s3_op *op);
     struct buf text;            /* a body that was made here */
@@ -76,6 +76,11 @@ void store_s3_call(struct s3_op *op, int kind, const char *method, const char *k
 void store_s3_send(struct s3_op *op, void (*take)(struct s3_op *op));
 /* The outcome of the op's call, with its error in the request. */
 MUST_USE struct rc store_s3_result(struct s3_op *op);
+
+/* Begin a multipart upload of `key`; `take` hears of it, and asks for its id, which it owns then. */
+void store_s3_create(struct s3_op *op, const char *key, void (*take)(struct s3_op *op));
+MUST_USE struct rc store_s3_created(struct s3_op *op, char **id);
+
 void store_s3_end(struct s3_op *op, struct rc rc);
 /* The same, later: for what ends without a call. */
 void store_s3_end_later(struct s3_op *op, struct rc rc);

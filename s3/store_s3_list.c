@@ -112,16 +112,6 @@ static struct rc take_entries(struct s3_op *op, struct s3_xml_list *page, struct
     return RC_OK;
 }
 
-static void forget_entries(struct store_req *req)
-{
-    for (size_t i = 0; i < req->entry_count; i++)
-        mem_free(req->entries[i].key);
-    mem_free(req->entries);
-    req->entries = NULL;
-    req->entry_count = 0;
-    req->more = false;
-}
-
 static struct rc remember(struct s3_listing *l, struct s3_xml_list *page, struct err *err)
 {
     if (page->next_token == NULL)
@@ -147,7 +137,7 @@ static struct rc take_page(struct s3_op *op, bool *again, struct err *err)
     TRY(take_entries(op, &page, err));
     if (op->req->entry_count > 0 || !page.truncated)
         return RC_OK;
-    forget_entries(op->req);
+    store_req_drop_entries(op->req);
     rc = remember(op->listing, &page, err);
     *again = !rc_failed(rc);
     return rc;
@@ -169,7 +159,7 @@ static void on_page(struct s3_op *op)
         return;
     }
     if (rc_failed(rc))
-        forget_entries(op->req);
+        store_req_drop_entries(op->req);
     /* A listing has no key of its own that could be missing. */
     if (rc.code == E_NOTFOUND)
         rc = rc_raise(&op->req->err, E_CONFIG, "%s", op->req->err.msg);

@@ -166,11 +166,9 @@ static void on_created(struct s3_op *op)
 {
     struct s3_upload *u = op->upload;
     struct s3_op *waiting = u->waiting, *next;
-    struct rc rc = store_s3_result(op);
+    struct rc rc = store_s3_created(op, &u->s3_id);
     struct err err;
 
-    if (!rc_failed(rc))
-        rc = s3_xml_read_upload_id(buf_span(&op->call.http.data), &u->s3_id, &op->req->err);
     err = op->req->err;
     u->waiting = NULL;
     u->state = rc_failed(rc) ? S3_UPLOAD_LAZY : S3_UPLOAD_OPEN;
@@ -195,11 +193,7 @@ static void create(struct s3_op *op)
     struct s3_upload *u = op->upload;
 
     u->state = S3_UPLOAD_CREATING;
-    store_s3_call(op, STORE_UPLOAD_START, "POST", u->key);
-    s3_call_param(&op->call, "uploads", "");
-    s3_call_header(&op->call, "content-type", "application/octet-stream");
-    store_s3_add_storage(op->store, &op->call);
-    store_s3_send(op, on_created);
+    store_s3_create(op, u->key, on_created);
 }
 
 static struct rc check_part(struct s3_op *op, struct err *err)

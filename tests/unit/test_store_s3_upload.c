@@ -108,6 +108,7 @@ static void test_copy_in_ranges(void **state)
     two_parts(id);
     assert_ok_err(finish(id, "snap/2", 2, false), &k.err);
     assert_string_equal(server.seen, "CPPICRRID");
+    assert_string_equal(s3_kit_field(&k, 4, "content-type"), "application/octet-stream");
     assert_string_equal(s3_kit_field(&k, 5, "x-amz-copy-source-range"), "bytes=0-5242879");
     assert_string_equal(s3_kit_field(&k, 6, "x-amz-copy-source-range"), "bytes=5242880-5242886");
     assert_non_null(strstr(s3_kit_seen(&k, 5)->target, "/bkt/pre/snap/2?partNumber="));
