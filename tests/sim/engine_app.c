@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include "check.h"
+#include "must.h"
 #include "store_wait.h"
 
 #include <inttypes.h>
@@ -14,14 +15,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define MUST(x)                                                                   \
-    do {                                                                          \
-        if (!(x)) {                                                               \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #x); \
-            abort();                                                              \
-        }                                                                         \
-    } while (0)
 
 enum { BEGIN_S = 1767225600 }; /* 2026-01-01, a Thursday */
 

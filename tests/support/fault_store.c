@@ -2,6 +2,9 @@
 #include "fault_store.h"
 
 #include "alloc.h"
+#include "fsys.h"
+#include "must.h"
+#include "store_dir.h"
 
 #include <string.h>
 
@@ -165,6 +168,16 @@ static void fault_stop(struct store *s, void (*on_stopped)(void *ctx), void *ctx
 static const struct store_ops fault_ops = {.submit = fault_submit, .stop = fault_stop};
 
 /* --- setting up --------------------------------------------------------------------------------------------------- */
+
+void fault_store_begin(struct fault_store *f, uv_loop_t *loop, const char *root)
+{
+    struct store *below;
+    struct err err;
+
+    MUST(uv_loop_init(loop) == 0);
+    MUST(!rc_failed(store_dir_open(loop, &fsys_real, root, &below, &err)));
+    fault_store_init(f, loop, below);
+}
 
 void fault_store_arm(struct fault_store *f, enum fault_store_kind kind, long n, bool forever)
 {

@@ -57,6 +57,8 @@ struct fault_store {
 
 /* Takes the store below, which is stopped with this one.  Faults are off. */
 void fault_store_init(struct fault_store *f, uv_loop_t *loop, struct store *below);
+/* Begin the loop, too, and above a directory store; ends by store_wait_end(). */
+void fault_store_begin(struct fault_store *f, uv_loop_t *loop, const char *root);
 /* The n-th request from now on, or with `forever` every one from there; with usual verbs, prefix and code; counts anew.
  */
 void fault_store_arm(struct fault_store *f, enum fault_store_kind kind, long n, bool forever);

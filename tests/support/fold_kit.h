@@ -6,6 +6,7 @@
 #include "fold.h"
 #include "fsys.h"
 #include "layout.h"
+#include "must.h"
 #include "seg.h"
 
 #include <fcntl.h>
@@ -13,14 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define FOLD_KIT_MUST(x)                                                          \
-    do {                                                                          \
-        if (!(x)) {                                                               \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #x); \
-            abort();                                                              \
-        }                                                                         \
-    } while (0)
 
 static inline void fold_kit_path(char out[1024], const char *root, const char *key)
 {
@@ -38,8 +31,8 @@ static inline struct fold_row fold_kit_read(const char *root, uint32_t timeline,
     layout_log(key, timeline, first);
     fold_kit_path(path, root, key);
     buf_init(bytes, SEG_OBJECT_MAX);
-    FOLD_KIT_MUST(!rc_failed(fsys_read_file(&fsys_real, path, bytes, &err)));
-    FOLD_KIT_MUST(!rc_failed(seg_dec_open(&d, buf_span(bytes), &err)));
+    MUST(!rc_failed(fsys_read_file(&fsys_real, path, bytes, &err)));
+    MUST(!rc_failed(seg_dec_open(&d, buf_span(bytes), &err)));
     row.last_txid = first + seg_dec_info(d)->commit_count - 1;
     row.time_ms = seg_dec_info(d)->commits[seg_dec_info(d)->commit_count - 1].time_ms;
     row.size = bytes->size;
@@ -65,25 +58,25 @@ static inline void fold_kit_make(
         f.count++;
     }
     buf_init(&object, FOLD_OBJECT_MAX);
-    FOLD_KIT_MUST(!rc_failed(fold_begin(&f, &object, &err)));
+    MUST(!rc_failed(fold_begin(&f, &object, &err)));
     for (size_t i = 0; i < f.count; i++) {
         buf_put(&object, parts[i].data, parts[i].size);
         buf_fini(&parts[i]);
         layout_log(key, timeline, rows[i].first_txid);
         fold_kit_path(path, root, key);
         if (drop)
-            FOLD_KIT_MUST(unlink(path) == 0);
+            MUST(unlink(path) == 0);
     }
-    FOLD_KIT_MUST(!rc_failed(fold_end(&f, &object, &err)));
+    MUST(!rc_failed(fold_end(&f, &object, &err)));
     layout_fold_prefix(key, timeline);
     fold_kit_path(folder, root, key);
     folder[strlen(folder) - 1] = 0;
-    FOLD_KIT_MUST(!rc_failed(fsys_make_dirs(&fsys_real, folder, 0755, &err)));
+    MUST(!rc_failed(fsys_make_dirs(&fsys_real, folder, 0755, &err)));
     layout_fold(key, timeline, first, rows[f.count - 1].last_txid);
     fold_kit_path(path, root, key);
-    FOLD_KIT_MUST(!rc_failed(fsys_open(&fsys_real, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd, &err)));
-    FOLD_KIT_MUST(!rc_failed(fsys_write_at(&fsys_real, fd, path, object.data, object.size, 0, &err)));
-    FOLD_KIT_MUST(close(fd) == 0);
+    MUST(!rc_failed(fsys_open(&fsys_real, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd, &err)));
+    MUST(!rc_failed(fsys_write_at(&fsys_real, fd, path, object.data, object.size, 0, &err)));
+    MUST(close(fd) == 0);
     buf_fini(&object);
 }
 

@@ -2,6 +2,7 @@
 #include "make_history.h"
 
 #include "digest.h"
+#include "must.h"
 #include "seal.h"
 #include "snap_frame.h"
 #include "snap_writer.h"
@@ -11,14 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Not assert(): tests replace it, and these must hold in any case. */
-#define MUST(x)                                                                   \
-    do {                                                                          \
-        if (!(x)) {                                                               \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #x); \
-            abort();                                                              \
-        }                                                                         \
-    } while (0)
 #define MUST_OK(rc) MUST(!rc_failed(rc))
 
 enum { OBJECT_MAX = 256 << 20 };

@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include "fold.h"
+#include "must.h"
 #include "store_dir.h"
 
 #include <dirent.h>
@@ -14,14 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define MUST(x)                                                                   \
-    do {                                                                          \
-        if (!(x)) {                                                               \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #x); \
-            abort();                                                              \
-        }                                                                         \
-    } while (0)
 
 enum { PATH_SIZE = 1024, PAGES_MAX = 24, OBJECT_MAX = 1 << 20 };
 

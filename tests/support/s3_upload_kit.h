@@ -254,4 +254,13 @@ static inline void two_parts(char *id)
     assert_ok_err(part(id, 2, 7), &k.err);
 }
 
+/* An upload whose parts are there. */
+static inline char *begin_sent(void)
+{
+    char *id = begin("", false);
+
+    two_parts(id);
+    return id;
+}
+
 #endif

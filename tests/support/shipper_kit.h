@@ -12,7 +12,6 @@
 #include "seal.h"
 #include "seg.h"
 #include "shipper.h"
-#include "store_dir.h"
 #include "store_wait.h"
 
 #include <string.h>
@@ -79,13 +78,9 @@ static inline void on_closed(void *ctx)
 
 static inline void begin(struct rig *g)
 {
-    struct store *below;
-
     memset(g, 0, sizeof *g);
     store_wait_scratch(g->root);
-    assert_int_equal(uv_loop_init(&g->loop), 0);
-    assert_ok_err(store_dir_open(&g->loop, &fsys_real, g->root, &below, &err), &err);
-    fault_store_init(&g->store, &g->loop, below);
+    fault_store_begin(&g->store, &g->loop, g->root);
     g->s = (struct shipper){.on_shipped = on_shipped,
         .on_fenced = on_fenced,
         .on_trouble = on_trouble,
@@ -105,9 +100,7 @@ static inline void end(struct rig *g)
     while (g->closed == 0)
         assert_true(uv_run(&g->loop, UV_RUN_ONCE) != 0 || g->closed > 0);
     assert_int_equal(g->closed, 1);
-    store_wait_stop(&g->loop, &g->store.base);
-    assert_int_equal(uv_run(&g->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&g->loop), 0);
+    store_wait_end(&g->loop, &g->store.base);
     store_wait_unscratch(g->root);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sql_child.h"
+#include "must.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -12,15 +13,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* Not assert(): tests replace it, and these must hold in any case. */
-#define MUST(x)                                                                   \
-    do {                                                                          \
-        if (!(x)) {                                                               \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #x); \
-            abort();                                                              \
-        }                                                                         \
-    } while (0)
 
 enum what { OPEN, CLOSE, SQL, CALL };
 enum { TEXT_MAX = 8000 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store_wait.h"
 
+#include "must.h"
 #include "store_dir.h"
 
 #include <dirent.h>
@@ -9,15 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* Not assert(): tests replace it, and these must hold in any case. */
-#define MUST(x)                                                                   \
-    do {                                                                          \
-        if (!(x)) {                                                               \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #x); \
-            abort();                                                              \
-        }                                                                         \
-    } while (0)
 
 static void on_flag(void *ctx)
 {
@@ -66,6 +58,13 @@ void store_wait_stop(uv_loop_t *loop, struct store *s)
     }
 }
 
+void store_wait_end(uv_loop_t *loop, struct store *s)
+{
+    store_wait_stop(loop, s);
+    MUST(uv_run(loop, UV_RUN_DEFAULT) == 0);
+    MUST(uv_loop_close(loop) == 0);
+}
+
 void store_wait_stop_env(uv_loop_t *loop, struct store_env *env)
 {
     bool stopped = false;
@@ -80,9 +79,7 @@ void store_wait_stop_env(uv_loop_t *loop, struct store_env *env)
 
 void store_wait_close(struct store_wait *w)
 {
-    store_wait_stop(&w->loop, w->store);
-    MUST(uv_run(&w->loop, UV_RUN_DEFAULT) == 0);
-    MUST(uv_loop_close(&w->loop) == 0);
+    store_wait_end(&w->loop, w->store);
 }
 
 struct rc store_wait_put(struct store_wait *w, const char *key, const char *text, bool create_only, struct err *err)

@@ -24,6 +24,8 @@ void store_wait_open(struct store_wait *w, const struct fsys *fs, const char *ro
 void store_wait_close(struct store_wait *w);
 /* Stop the store and run the loop until it has gone. */
 void store_wait_stop(uv_loop_t *loop, struct store *s);
+/* The same, and close the loop, on which nothing may be left. */
+void store_wait_end(uv_loop_t *loop, struct store *s);
 
 /* The same for what the loop's stores share. */
 void store_wait_stop_env(uv_loop_t *loop, struct store_env *env);

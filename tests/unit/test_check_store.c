@@ -7,7 +7,6 @@
 #include "clock.h"
 #include "config_table.h"
 #include "fault_store.h"
-#include "store_dir.h"
 #include "store_wait.h"
 
 #include <stdio.h>
@@ -47,14 +46,10 @@ static void identify(struct store *s, struct store_who *who)
 
 static void begin(struct rig *g, bool s3)
 {
-    struct store *below;
-
     memset(g, 0, sizeof *g);
     store_wait_scratch(g->root);
     (void)snprintf(g->folder, sizeof g->folder, "%s/replica", g->root);
-    assert_int_equal(uv_loop_init(&g->loop), 0);
-    assert_ok_err(store_dir_open(&g->loop, &fsys_real, g->folder, &below, &g->err), &g->err);
-    fault_store_init(&g->faults, &g->loop, below);
+    fault_store_begin(&g->faults, &g->loop, g->folder);
     g->ops = *g->faults.base.ops;
     if (s3)
         g->ops.identify = identify;
@@ -69,9 +64,7 @@ static void end(struct rig *g)
 {
     check_report_fini(&g->report);
     work_stop(g->work);
-    store_wait_stop(&g->loop, &g->faults.base);
-    assert_int_equal(uv_run(&g->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&g->loop), 0);
+    store_wait_end(&g->loop, &g->faults.base);
     store_wait_unscratch(g->root);
 }
 

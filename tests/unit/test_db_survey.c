@@ -5,7 +5,6 @@
 #include "db_survey.h"
 #include "fault_store.h"
 #include "make_history.h"
-#include "store_dir.h"
 #include "store_wait.h"
 
 #include <stdio.h>
@@ -58,9 +57,6 @@ static const struct make_history_state *state_of(uint32_t timeline, uint64_t txi
 /* 1: 1..7, the last three in segments of their own.  The local state is at txid 4 and knows the writer. */
 static int set_up(void **state)
 {
-    struct store *below;
-    struct err err;
-
     (void)state;
     memset(&g, 0, sizeof g);
     store_wait_scratch(g.dir);
@@ -79,9 +75,7 @@ static int set_up(void **state)
     g.local.runs[0] = g.h.writer;
     g.local.pos = (struct pos){
         .timeline = 1, .txid = 4, .page_size = PAGE_SIZE, .page_count = PAGES, .checksum = state_of(1, 4)->checksum};
-    assert_int_equal(uv_loop_init(&g.loop), 0);
-    assert_ok_err(store_dir_open(&g.loop, &fsys_real, g.root, &below, &err), &err);
-    fault_store_init(&g.store, &g.loop, below);
+    fault_store_begin(&g.store, &g.loop, g.root);
     g.work = work_new(&g.loop, 1);
     return 0;
 }
@@ -91,9 +85,7 @@ static int tear_down(void **state)
     (void)state;
     db_survey_fini(&g.job.survey);
     work_stop(g.work);
-    store_wait_stop(&g.loop, &g.store.base);
-    assert_int_equal(uv_run(&g.loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&g.loop), 0);
+    store_wait_end(&g.loop, &g.store.base);
     make_history_fini(&g.h);
     store_wait_unscratch(g.dir);
     return 0;

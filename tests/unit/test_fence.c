@@ -5,7 +5,6 @@
 #include "fault_store.h"
 #include "fence.h"
 #include "layout.h"
-#include "store_dir.h"
 #include "store_wait.h"
 
 #include <string.h>
@@ -84,13 +83,9 @@ static struct err err;
 
 static void begin(struct rig *g, enum weakness weakness)
 {
-    struct store *below;
-
     memset(g, 0, sizeof *g);
     store_wait_scratch(g->root);
-    assert_int_equal(uv_loop_init(&g->loop), 0);
-    assert_ok_err(store_dir_open(&g->loop, &fsys_real, g->root, &below, &err), &err);
-    fault_store_init(&g->faults, &g->loop, below);
+    fault_store_begin(&g->faults, &g->loop, g->root);
     g->weak = (struct weak){.base = {.ops = &weak_ops, .url = g->root, .part_size = 1 << 20},
         .below = &g->faults.base,
         .weakness = weakness};
@@ -100,9 +95,7 @@ static void begin(struct rig *g, enum weakness weakness)
 static void end(struct rig *g)
 {
     work_stop(g->work);
-    store_wait_stop(&g->loop, &g->weak.base);
-    assert_int_equal(uv_run(&g->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&g->loop), 0);
+    store_wait_end(&g->loop, &g->weak.base);
     store_wait_unscratch(g->root);
 }
 

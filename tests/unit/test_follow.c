@@ -299,9 +299,7 @@ static void killed(void **state)
     static const uint64_t from[] = {9, 15};
 
     (void)state;
-#ifdef __SANITIZE_THREAD__
-    check_skip("the sanitizer loses its way among the threads of a child of a process that had some");
-#endif
+    KILL_OR_SKIP();
     for (unsigned i = 0; i < 2; i++) {
         bool alive = false;
         long n;

@@ -4,7 +4,6 @@
 
 #include "fault_store.h"
 #include "object_file.h"
-#include "store_dir.h"
 #include "store_wait.h"
 
 #include <fcntl.h>
@@ -68,17 +67,12 @@ static bool same(const char *a, const char *b)
 
 static void begin(struct rig *g, size_t size)
 {
-    struct store *below;
-    struct err err;
-
     memset(g, 0, sizeof *g);
     store_wait_scratch(g->root);
     (void)snprintf(g->file, sizeof g->file, "%s-file", g->root);
     (void)snprintf(g->copy, sizeof g->copy, "%s-copy", g->root);
     write_file(g->file, size, 1);
-    assert_int_equal(uv_loop_init(&g->loop), 0);
-    assert_ok_err(store_dir_open(&g->loop, &fsys_real, g->root, &below, &err), &err);
-    fault_store_init(&g->store, &g->loop, below);
+    fault_store_begin(&g->store, &g->loop, g->root);
     assert_int_equal(g->store.base.part_size, PART_SIZE);
     g->work = work_new(&g->loop, 1);
 }
@@ -86,9 +80,7 @@ static void begin(struct rig *g, size_t size)
 static void end(struct rig *g)
 {
     work_stop(g->work);
-    store_wait_stop(&g->loop, &g->store.base);
-    assert_int_equal(uv_run(&g->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&g->loop), 0);
+    store_wait_end(&g->loop, &g->store.base);
     store_wait_unscratch(g->root);
     (void)unlink(g->file);
     (void)unlink(g->copy);

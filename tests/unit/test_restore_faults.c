@@ -68,9 +68,7 @@ static void test_killed(void **state)
     long n;
 
     (void)state;
-#ifdef __SANITIZE_THREAD__
-    check_skip("the sanitizer loses its way among the threads of a child of a process that had some");
-#endif
+    KILL_OR_SKIP();
     for (n = 1; killed; n++) {
         struct restore_opts opts = over_old;
 

@@ -42,9 +42,7 @@ static void test_killed(void **state)
     long n;
 
     (void)state;
-#ifdef __SANITIZE_THREAD__
-    check_skip("the sanitizer loses its way among the threads of a child of a process that had some");
-#endif
+    KILL_OR_SKIP();
     for (n = 1; killed; n += n < 40 ? 3 : 1) {
         remove_target();
         killed = killed_at(n, restore_on, &(struct restore_opts){0});
@@ -166,9 +164,7 @@ static void test_crash_over_old(void **state)
     long n;
 
     (void)state;
-#ifdef __SANITIZE_THREAD__
-    check_skip("the sanitizer loses its way among the threads of a child of a process that had some");
-#endif
+    KILL_OR_SKIP();
     for (n = 1; killed; n += n < 20 ? 2 : 1) {
         struct restore_opts opts = careful;
 

@@ -65,6 +65,28 @@ static void test_killed(void **state)
 
 /* --- the power is cut --------------------------------------------------------------------------------------------- */
 
+/* A replica on a disk whose power is cut, with a failure at call `n` before that. */
+struct outage {
+    char dir[STORE_WAIT_PATH_SIZE], root[STORE_WAIT_PATH_SIZE + 32];
+    struct fault_power *power;
+    struct fault_fsys f;
+};
+
+static void outage_begin(struct outage *o, enum fault_mode mode, long n)
+{
+    store_wait_scratch(o->dir);
+    (void)snprintf(o->root, sizeof o->root, "%s/r", o->dir);
+    fault_fsys_init(&o->f, mode, n, EIO);
+    o->power = fault_power_new();
+    fault_power_under(&o->f, o->power);
+}
+
+static void outage_end(struct outage *o)
+{
+    fault_power_free(o->power);
+    store_wait_unscratch(o->dir);
+}
+
 /*
  * The first PUT meets a failure at call `n`, the second one may go through; then the power is cut.  Whatever was
  * reported as done, by E_OK or, of a key to be created once, by E_EXISTS, must be there, whole.
@@ -72,44 +94,38 @@ static void test_killed(void **state)
 static long cut_case(enum fault_mode mode, long n, uint64_t seed, bool plain_fs)
 {
     const struct fsys plain = plain_fsys();
-    char dir[STORE_WAIT_PATH_SIZE], root[STORE_WAIT_PATH_SIZE + 32];
-    struct fault_power *p = fault_power_new();
+    struct outage o;
     struct store_wait w;
-    struct fault_fsys f;
     struct err err;
     enum content is;
     struct rc rc;
     bool promised;
 
-    store_wait_scratch(dir);
-    (void)snprintf(root, sizeof root, "%s/r", dir);
-    fault_fsys_init(&f, mode, n, EIO);
-    fault_power_under(&f, p);
+    outage_begin(&o, mode, n);
     if (plain_fs)
-        f.fs.rename_new = plain.rename_new;
-    store_wait_open(&w, &f.fs, root);
+        o.f.fs.rename_new = plain.rename_new;
+    store_wait_open(&w, &o.f.fs, o.root);
     rc = store_wait_put(&w, "t/1/o", new_text, true, &err);
     promised = !rc_failed(rc) || rc.code == E_EXISTS;
     rc = store_wait_put(&w, "t/1/o", new_text, true, &err);
     promised = promised || !rc_failed(rc) || rc.code == E_EXISTS;
     store_wait_close(&w);
 
-    fault_power_cut(p, seed);
-    is = look(root, "t/1/o");
+    fault_power_cut(o.power, seed);
+    is = look(o.root, "t/1/o");
     if (is != NEW && is != NOTHING)
         fail_msg("mode %d, call %ld, seed %d: half an object", (int)mode, n, (int)seed);
     if (promised && is != NEW)
         fail_msg("mode %d, call %ld, seed %d: a promise was broken", (int)mode, n, (int)seed);
-    fault_power_free(p);
 
     /* And the next one goes through. */
-    store_wait_open(&w, &fsys_real, root);
+    store_wait_open(&w, &fsys_real, o.root);
     rc = store_wait_put(&w, "t/1/o", new_text, true, &err);
     assert_fails(rc, is == NEW ? E_EXISTS : E_OK);
-    assert_int_equal(look(root, "t/1/o"), NEW);
+    assert_int_equal(look(o.root, "t/1/o"), NEW);
     store_wait_close(&w);
-    store_wait_unscratch(dir);
-    return f.fired;
+    outage_end(&o);
+    return o.f.fired;
 }
 
 static void power_walk(enum fault_mode mode, bool plain)
@@ -144,34 +160,28 @@ static void test_power_cut_after_failure(void **state)
  */
 static bool restart_case(long n, uint64_t seed)
 {
-    char dir[STORE_WAIT_PATH_SIZE], root[STORE_WAIT_PATH_SIZE + 32];
-    struct fault_power *p = fault_power_new();
+    struct outage o;
     struct store_wait w;
-    struct fault_fsys f;
     struct err err;
     struct rc rc;
     bool fired;
 
-    store_wait_scratch(dir);
-    (void)snprintf(root, sizeof root, "%s/r", dir);
-    fault_fsys_init(&f, FAULT_FOREVER, n, EIO);
-    f.ops = FAULT_ALL & ~FAULT_FSYNC; /* it was not begun, which is not the same as one that failed */
-    fault_power_under(&f, p);
-    store_wait_open(&w, &f.fs, root);
+    outage_begin(&o, FAULT_FOREVER, n);
+    o.f.ops = FAULT_ALL & ~FAULT_FSYNC; /* it was not begun, which is not the same as one that failed */
+    store_wait_open(&w, &o.f.fs, o.root);
     rc_ignore(store_wait_put(&w, "t/1/o", new_text, true, &err), "what counts is what the second one is told");
     store_wait_close(&w);
-    fired = f.fired > 0;
+    fired = o.f.fired > 0;
 
-    store_wait_open(&w, fault_power_fsys(p), root);
+    store_wait_open(&w, fault_power_fsys(o.power), o.root);
     rc = store_wait_put(&w, "t/1/o", new_text, true, &err);
     if (rc.code != E_EXISTS)
         assert_ok_err(rc, &err);
     store_wait_close(&w);
-    fault_power_cut(p, seed);
-    if (look(root, "t/1/o") != NEW)
+    fault_power_cut(o.power, seed);
+    if (look(o.root, "t/1/o") != NEW)
         fail_msg("call %ld, seed %d: \"%s\" was not true", n, (int)seed, rc_name(rc.code));
-    fault_power_free(p);
-    store_wait_unscratch(dir);
+    outage_end(&o);
     return fired;
 }
 

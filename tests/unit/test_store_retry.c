@@ -120,9 +120,7 @@ static void begin(struct kit *k, uint32_t within_ms)
 
 static void end(struct kit *k)
 {
-    store_wait_stop(&k->loop, k->store);
-    assert_int_equal(uv_run(&k->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&k->loop), 0);
+    store_wait_end(&k->loop, k->store);
 }
 
 static void plan(struct kit *k, size_t count, const enum err_code *codes)
@@ -355,9 +353,7 @@ static void test_lost_answers(void **state)
             assert_ok_err(store_wait_run(&loop, s, &req, &err), &err);
             store_req_fini(&req);
         }
-        store_wait_stop(&loop, s);
-        assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
-        assert_int_equal(uv_loop_close(&loop), 0);
+        store_wait_end(&loop, s);
         store_wait_unscratch(root);
         if (f.fired == 0)
             break;

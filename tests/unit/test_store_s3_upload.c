@@ -7,10 +7,9 @@
 static void test_parts_and_copy(void **state)
 {
     const struct store_counts *c;
-    char *id = begin("", false);
+    char *id = begin_sent();
 
     (void)state;
-    two_parts(id);
     assert_ok_err(finish(id, "snap/2", 2, false), &k.err);
     assert_string_equal(server.seen, "CPPIYD");
     assert_ptr_equal(strstr(server.tmp, "/bkt/pre/.tmp/"), server.tmp);
@@ -101,11 +100,10 @@ static void test_parts_at_once(void **state)
 
 static void test_copy_in_ranges(void **state)
 {
-    char *id = begin("", false);
+    char *id = begin_sent();
 
     (void)state;
     ((struct s3_store *)k.store->below)->copy_max = PART;
-    two_parts(id);
     assert_ok_err(finish(id, "snap/2", 2, false), &k.err);
     assert_string_equal(server.seen, "CPPICRRID");
     assert_string_equal(s3_kit_field(&k, 4, "content-type"), "application/octet-stream");
@@ -118,9 +116,8 @@ static void test_copy_in_ranges(void **state)
         server.body);
     end(id);
 
-    id = begin("", false); /* a range fails: what there is of the copy goes away, the upload stays */
+    id = begin_sent(); /* a range fails: what there is of the copy goes away, the upload stays */
     ((struct s3_store *)k.store->below)->copy_max = PART;
-    two_parts(id);
     server.error_in_200 = 'R';
     assert_fails(finish(id, "snap/2", 2, false), E_SERVER);
     assert_ptr_equal(
@@ -135,16 +132,14 @@ static void test_copy_in_ranges(void **state)
 
 static void test_create_only(void **state)
 {
-    char *id = begin("", false);
+    char *id = begin_sent();
 
     (void)state;
-    two_parts(id);
     assert_ok_err(finish(id, "snap/2", 2, true), &k.err);
     assert_string_equal(server.seen, "CPPHIYD");
     end(id);
 
-    id = begin("", false);
-    two_parts(id);
+    id = begin_sent();
     server.complete = true; /* the name is taken */
     assert_fails(finish(id, "snap/2", 2, true), E_EXISTS);
     assert_string_equal(server.seen, "CPPH");
@@ -163,8 +158,7 @@ static void test_abort(void **state)
     assert_int_equal(server.count, 0);
     end(id);
 
-    id = begin("", false);
-    two_parts(id);
+    id = begin_sent();
     server.refuse = 'A';
     assert_fails(abort_upload(id), E_SERVER);
     server.refuse = 0;
@@ -173,8 +167,7 @@ static void test_abort(void **state)
     assert_string_equal(server.seen, "CPPAA");
     end(id);
 
-    id = begin("", false); /* put together, but not copied: the provisional object goes */
-    two_parts(id);
+    id = begin_sent(); /* put together, but not copied: the provisional object goes */
     server.refuse = 'Y';
     assert_fails(finish(id, "snap/2", 2, false), E_SERVER);
     assert_ok_err(abort_upload(id), &k.err);

@@ -19,9 +19,8 @@ static void test_finish_again(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char *id = begin("", false);
+        char *id = begin_sent();
 
-        two_parts(id);
         server.lose = cases[i].lose;
         server.error_in_200 = cases[i].error_in_200;
         assert_fails(finish(id, "snap/2", 2, false), E_SERVER);
@@ -40,10 +39,9 @@ static void test_finish_again(void **state)
 /* The upload is gone and the object is not what we sent: nothing gets its name. */
 static void test_lost_upload(void **state)
 {
-    char *id = begin("", false);
+    char *id = begin_sent();
 
     (void)state;
-    two_parts(id);
     server.complete = true;
     server.size = 4;
     assert_fails(finish(id, "snap/2", 2, false), E_NOTFOUND);
@@ -167,10 +165,9 @@ static void test_final_name_compared(void **state)
 /* A provisional object that stays is no failure. */
 static void test_delete_fails(void **state)
 {
-    char *id = begin("", false);
+    char *id = begin_sent();
 
     (void)state;
-    two_parts(id);
     server.refuse = 'D';
     assert_ok_err(finish(id, "snap/2", 2, false), &k.err);
     assert_string_equal(server.seen, "CPPIYD");

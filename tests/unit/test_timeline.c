@@ -4,7 +4,6 @@
 #include "fault_store.h"
 #include "seal.h"
 #include "seg.h"
-#include "store_dir.h"
 #include "store_wait.h"
 #include "timeline.h"
 
@@ -36,22 +35,16 @@ static const struct nonce database = {{7}}, us = {{1}}, them = {{2}};
 
 static void begin(struct rig *g)
 {
-    struct store *below;
-
     memset(g, 0, sizeof *g);
     store_wait_scratch(g->root);
-    assert_int_equal(uv_loop_init(&g->loop), 0);
-    assert_ok_err(store_dir_open(&g->loop, &fsys_real, g->root, &below, &err), &err);
-    fault_store_init(&g->store, &g->loop, below);
+    fault_store_begin(&g->store, &g->loop, g->root);
     g->work = work_new(&g->loop, 1);
 }
 
 static void end(struct rig *g)
 {
     work_stop(g->work);
-    store_wait_stop(&g->loop, &g->store.base);
-    assert_int_equal(uv_run(&g->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&g->loop), 0);
+    store_wait_end(&g->loop, &g->store.base);
     store_wait_unscratch(g->root);
 }
 

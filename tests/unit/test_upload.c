@@ -182,9 +182,7 @@ static void play(struct story *t)
     while (!t->done)
         (void)uv_run(&t->loop, UV_RUN_ONCE);
     work_stop(t->work);
-    store_wait_stop(&t->loop, &t->fake.base);
-    assert_int_equal(uv_run(&t->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&t->loop), 0);
+    store_wait_end(&t->loop, &t->fake.base);
     assert_false(t->fake.part_while_ending);
 }
 
