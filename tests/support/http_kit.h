@@ -14,7 +14,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { PATIENCE_MS = 600000 };
+enum {
+    PATIENCE_MS = 600000,
+    STOOD_STILL_MS = 500, /* a turn of the loop that took as long: what stalls for a second then proves nothing */
+};
 
 struct http_kit {
     uv_loop_t loop;
@@ -100,6 +103,21 @@ static inline void kit_run(struct http_kit *k, struct http_ask *ask)
     assert_int_equal(ask->done, 0);
     (void)uv_run(&k->loop, UV_RUN_DEFAULT);
     assert_int_equal(ask->done, 1);
+}
+
+/* Turn the loop until nothing is left to do; how long the longest turn took. */
+static inline uint64_t kit_settle(struct http_kit *k)
+{
+    uint64_t longest = 0, before = uv_hrtime(), now;
+    int alive;
+
+    do {
+        alive = uv_run(&k->loop, UV_RUN_ONCE);
+        now = uv_hrtime();
+        longest = now - before > longest ? now - before : longest;
+        before = now;
+    } while (alive != 0);
+    return longest / 1000000;
 }
 
 /* Submit and wait until the server has the request.  False when it ended before: the machine stood still for longer

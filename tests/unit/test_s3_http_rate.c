@@ -10,12 +10,35 @@ static double seconds_since(uint64_t begin_ns)
     return (double)(uv_hrtime() - begin_ns) / 1e9;
 }
 
-/* `count` transfers of `size` bytes, up and down, at so many bytes a second, which may stall for so long. */
-static double run(uint64_t up, uint64_t down, unsigned count, size_t size, uint64_t stall_ms)
+static bool any_timed_out(const struct http_ask *asks, unsigned count)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < count; i++)
+        any = any || asks[i].req.err.code == E_TIMEOUT;
+    return any;
+}
+
+static void check_all(
+    const struct http_kit *k, const struct http_ask *asks, unsigned count, const uint8_t *data, size_t size)
+{
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(asks[i].done, 1);
+        assert_status(&asks[i], 200);
+        assert_int_equal(asks[i].req.data.size, size);
+        assert_memory_equal(asks[i].req.data.data, data, size);
+        assert_int_equal(http_script_seen(k->script, i)->body_size, size);
+        assert_memory_equal(http_script_seen(k->script, i)->body, data, size);
+    }
+}
+
+/* `count` transfers of `size` bytes, up and down, at so many bytes a second, which may stall for so long.  Below zero:
+ * one stalled because the machine stood still. */
+static double try(uint64_t up, uint64_t down, unsigned count, size_t size, uint64_t stall_ms)
 {
     struct http_ask *asks = calloc(count, sizeof *asks);
     uint8_t *data = calloc(1, size);
-    uint64_t seed = 11, begin;
+    uint64_t seed = 11, begin, longest;
     struct http_kit k;
     double took;
 
@@ -30,21 +53,26 @@ static double run(uint64_t up, uint64_t down, unsigned count, size_t size, uint6
         asks[i].req.body = span_of(data, size);
         s3_http_submit(k.http, &asks[i].req);
     }
-    (void)uv_run(&k.loop, UV_RUN_DEFAULT);
-    took = seconds_since(begin);
-    for (unsigned i = 0; i < count; i++) {
-        assert_int_equal(asks[i].done, 1);
-        assert_status(&asks[i], 200);
-        assert_int_equal(asks[i].req.data.size, size);
-        assert_memory_equal(asks[i].req.data.data, data, size);
-        assert_int_equal(http_script_seen(k.script, i)->body_size, size);
-        assert_memory_equal(http_script_seen(k.script, i)->body, data, size);
+    longest = kit_settle(&k);
+    took = longest > STOOD_STILL_MS && any_timed_out(asks, count) ? -1 : seconds_since(begin);
+    if (took >= 0)
+        check_all(&k, asks, count, data, size);
+    for (unsigned i = 0; i < count; i++)
         s3_http_req_fini(&asks[i].req);
-    }
     assert_int_equal(uv_loop_alive(&k.loop), 0);
     kit_end(&k);
     free(asks);
     free(data);
+    return took;
+}
+
+static double run(uint64_t up, uint64_t down, unsigned count, size_t size, uint64_t stall_ms)
+{
+    double took;
+
+    do
+        took = try(up, down, count, size, stall_ms);
+    while (took < 0);
     return took;
 }
 
@@ -73,13 +101,14 @@ static void test_one(void **state)
     assert_true(took > 0.7); /* half a second each way, less what the bucket holds at first */
 }
 
-/* So slow that a transfer waits longer for its turn than it may stall: it is not taken for stalled. */
+/* So slow that a transfer waits for its turn most of the time, three quarters of a second each, and all in all for much
+ * longer than it may stall: it is not taken for stalled. */
 static void test_slow(void **state)
 {
-    double took = run(1500, 0, 5, 1200, 1000);
+    double took = run(1000, 0, 3, 2000, 2000);
 
     (void)state;
-    assert_true(took > 3.0);
+    assert_true(took > 5.0);
 }
 
 /* False: the machine stood still, and nothing was seen. */
