@@ -12,7 +12,7 @@ import struct
 import time
 import uuid
 
-from servers.process import Server, free_ports
+from servers.process import PATIENCE, Server
 
 DNS_NAME = "s3.localhost"
 
@@ -72,9 +72,10 @@ class Ceph(Server):
             "log_file": self.path("$name.log"), "mon_cluster_log_file": self.path("cluster.log"),
         }
         gateway = {
-            # Without tcp_nodelay each small answer waits for the client's delayed acknowledgement: 40 ms.
+            # Without tcp_nodelay each small answer waits for the client's delayed acknowledgement: 40 ms.  No time-out, so that no
+            # connection is closed just when a client that does not try again sends a request.
             "rgw_frontends": f"beast endpoint=127.0.0.1:{port} ssl_endpoint=127.0.0.1:{tls_port} "
-                             f"ssl_certificate={self.path('tls.pem')} tcp_nodelay=1",
+                             f"ssl_certificate={self.path('tls.pem')} tcp_nodelay=1 request_timeout_ms=0",
             "rgw_data": self.path("rgw"), "rgw_dns_name": DNS_NAME, "rgw_thread_pool_size": 64, "rgw_rados_pool_pg_num_min": 4,
             **self.settings,
         }
@@ -100,7 +101,7 @@ class Ceph(Server):
         return {"CEPH_CONF": self.path("ceph.conf")}
 
     def _launch(self):
-        port, tls_port, mon_port = free_ports(3)
+        port, tls_port, mon_port = self.ports(3)
         cluster, osd, env = str(uuid.uuid4()), str(uuid.uuid4()), self._env()
         self._configure(port, tls_port, mon_port, cluster)
         self._certificate()
@@ -108,7 +109,7 @@ class Ceph(Server):
         # Its keyring makes all entities known from the beginning, with what they may do.
         self.command("ceph-mon", "--mkfs", "-i", "a", "--monmap", self.path("monmap"), "--keyring", self.path("keyring"), env=env)
         self.spawn("mon", ["ceph-mon", "-i", "a", "-f"], env)
-        self.command("ceph", "--connect-timeout", "30", "osd", "new", osd, env=env)
+        self.command("ceph", "--connect-timeout", str(PATIENCE), "osd", "new", osd, env=env)
         self.command("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd, env=env)
         self.spawn("osd", ["ceph-osd", "-i", "0", "-f"], env)
         self.spawn("rgw", ["radosgw", "-n", "client.rgw", "-f"], env)

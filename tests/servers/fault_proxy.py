@@ -25,6 +25,7 @@ import urllib.parse
 from servers import resign
 from servers.faults import Fault
 from servers.http1 import HEAD_MAX, Head, ProtocolError, body_length, pieces, read_head, split_target
+from servers.process import Port
 
 REASONS = {200: "OK", 301: "Moved Permanently", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 409: "Conflict",
            412: "Precondition Failed", 500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable"}
@@ -312,7 +313,8 @@ class FaultProxy:
         self.other_secrets = {server.other_access_key: server.other_secret_key} if hasattr(server, "other_access_key") else {}
         self.dns_name = getattr(server, "dns_name", None)
         self.requests, self.rules, self.troubles = [], [], []
-        self.port, self._numbers, self._connections = 0, itertools.count(1), {}
+        self._held = Port()  # also while nobody listens there
+        self.port, self._numbers, self._connections = self._held.number, itertools.count(1), {}
         self._loop, self._thread, self._listener, self.hanging = None, None, None, None
 
     # --- life --------------------------------------------------------------------------------------------------
@@ -338,6 +340,7 @@ class FaultProxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._held.close()
 
     def __enter__(self):
         return self.start()
@@ -357,8 +360,7 @@ class FaultProxy:
         self.hanging = asyncio.Event()
 
     async def _listen(self):
-        self._listener = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=HEAD_MAX)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self._listener = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=HEAD_MAX, reuse_address=True)
 
     async def _connected(self, reader, writer):
         connection = Connection(self, len(self._connections) + 1, reader, writer)

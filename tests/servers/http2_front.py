@@ -10,33 +10,37 @@ import subprocess
 import urllib.parse
 
 from lib.case import wait_until
+from servers.process import Port
 
 LOG = "$alpn $method $status"
-
-
-def free_port():
-    """A port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Http2Front:
     """One process; its access log tells which protocol each request came by."""
 
     def __init__(self, folder, endpoint, certificate, key, *options):
-        self.log, self.port, self._process = os.path.join(folder, "front.log"), free_port(), None
+        self.log, self._process = os.path.join(folder, "front.log"), None
+        self._held = Port()  # while it is begun anew, too
+        self.port = self._held.number
         back = urllib.parse.urlsplit(endpoint)
         self._argv = ["nghttpx", "--conf=/dev/null", "--single-process", "--workers=1", f"--frontend=127.0.0.1,{self.port}",
                       f"--backend={back.hostname},{back.port};;proto=http/1.1", f"--accesslog-file={self.log}", f"--accesslog-format={LOG}",
                       f"--errorlog-file={folder}/front.err", *options, key, certificate]
 
     def __enter__(self):
-        with open(self.log + ".out", "ab") as out:
-            self._process = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        wait_until(self._answers, "nghttpx answers")
+        self._begin()
         return self
 
     def __exit__(self, *_):
+        self._end()
+        self._held.close()
+
+    def _begin(self):
+        with open(self.log + ".out", "ab") as out:
+            self._process = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        wait_until(self._answers, "nghttpx answers")
+
+    def _end(self):
         self._process.kill()
         self._process.wait()
 
@@ -48,8 +52,8 @@ class Http2Front:
 
     def restart(self):
         """Cut every connection, and begin anew at the same port."""
-        self.__exit__()
-        self.__enter__()
+        self._end()
+        self._begin()
 
     def spoken(self):
         """[(protocol, method, status)] of the requests so far."""

@@ -6,6 +6,7 @@ A server's processes are killed by pid at stop().  Should the test run itself be
 """
 
 import atexit
+import contextlib
 import ctypes
 import fcntl
 import http.client
@@ -35,21 +36,46 @@ class MissingError(ServerError):
     """Programs that the server consists of are not installed."""
 
 
-def free_ports(count):
-    """Ports that nobody listens on at this moment, on the loopback address."""
-    held, chosen = [], random.SystemRandom()
-    try:
-        while len(held) < count:
-            candidate = socket.socket()
+class Port:
+    """A port of the loopback address that is ours until close(), whether somebody listens there or not.
+
+    The socket that holds it never listens.  One that is bound to the same port with SO_REUSEADDR may, as servers do it; whoever
+    looks for a free port, and the kernel for an outgoing connection, gets another one."""
+
+    def __init__(self):
+        chosen = random.SystemRandom()
+        while True:
+            self._socket = socket.socket()
             try:
-                candidate.bind(("127.0.0.1", chosen.choice(PORTS)))
-                held.append(candidate)
+                self._socket.bind(("127.0.0.1", chosen.choice(PORTS)))
+                break
             except OSError:
-                candidate.close()
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
+                self._socket.close()
+        # Not before: two who both had it would get the same port.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.number = self._socket.getsockname()[1]
+
+    def close(self):
+        """Anybody may have it."""
+        self._socket.close()
+
+
+def free_ports(count):
+    """Ports that nobody has at this moment, for programs that do not reuse addresses."""
+    held = [Port() for _ in range(count)]
+    for port in held:
+        port.close()
+    return [port.number for port in held]
+
+
+def states_of(pid):
+    """The letters that the kernel gives to the threads of a process; none when it is gone."""
+    found = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/stat", encoding="ascii", errors="replace") as file:
+                found.append(file.read().rpartition(")")[2].split()[0])
+    return found
 
 
 def die_with(parent):
@@ -102,6 +128,7 @@ class Server:
     def __init__(self):
         self.dir, self._lock = None, None
         self.processes = {}  # name -> Popen
+        self._ports = []
         self.endpoint, self.tls_endpoint, self.ca_file = None, None, None
         self.access_key, self.secret_key = None, None
 
@@ -119,6 +146,12 @@ class Server:
         with open(self.path(name), "w", encoding="utf-8") as file:
             file.write(text)
         return self.path(name)
+
+    def ports(self, count):
+        """So many ports, which are the server's until it is stopped."""
+        taken = [Port() for _ in range(count)]
+        self._ports += taken
+        return [port.number for port in taken]
 
     def spawn(self, name, argv, env=None):
         """Start one of the server's processes; what it prints goes to NAME.log in the folder."""
@@ -203,6 +236,8 @@ class Server:
             process.wait()
             KEPT.discard(process.pid)
         self.processes.clear()
+        while self._ports:
+            self._ports.pop().close()
         if self.dir:
             shutil.rmtree(self.dir, ignore_errors=True)
             os.close(self._lock)
@@ -210,7 +245,10 @@ class Server:
 
     def freeze(self, name):
         """Stop the process of that name in the middle of whatever it does."""
-        self.processes[name].send_signal(signal.SIGSTOP)
+        process = self.processes[name]
+        process.send_signal(signal.SIGSTOP)
+        while set(states_of(process.pid)) - {"T", "Z"}:  # a thread may be in the midst of something
+            time.sleep(0.001)
 
     def thaw(self, name):
         """Let it go on."""

@@ -8,7 +8,7 @@ It is not packaged by Debian; it is fetched once with npm and kept in the user's
 import os
 import subprocess
 
-from servers.process import Server, ServerError, free_ports
+from servers.process import Server, ServerError
 
 VERSION = "3.7.1"
 
@@ -38,7 +38,7 @@ class S3rver(Server):
         return program
 
     def _launch(self):
-        [port] = free_ports(1)
+        [port] = self.ports(1)
         os.mkdir(self.path("data"))
         # Its continuation tokens are made with a cipher that newer versions of OpenSSL have retired.
         self.spawn("s3rver", ["node", self._program(), "-d", self.path("data"), "-a", "127.0.0.1", "-p", str(port), "-s",

@@ -10,7 +10,7 @@ import os
 import pathlib
 
 from servers.ceph import ini
-from servers.process import Server, free_ports
+from servers.process import PATIENCE, Server
 
 # From the outside in.  The second proxy-logging tells the requests that the middle ones make themselves.
 PIPELINE = ("catch_errors", "gatekeeper", "healthcheck", "proxy-logging", "cache", "listing_formats", "bulk", "s3api", "tempauth",
@@ -39,7 +39,9 @@ class Swift(Server):
     def _storage_server(self, kind, port):
         disk = {"devices": self.path("srv"), "mount_check": "false", "disable_fallocate": "true", "fallocate_reserve": 0,
                 "recon_cache_path": self.path("cache")}
-        app = {"use": f"egg:swift#{kind}"}
+        app = {"use": f"egg:swift#{kind}", "node_timeout": PATIENCE}
+        if kind == "object":
+            app["container_update_timeout"] = PATIENCE  # what is stored is in the next listing, however long that takes
         if kind == "container":
             app["allow_versions"] = "true"
         return ini({"DEFAULT": {**self._common(port), **disk}, "pipeline:main": {"pipeline": f"{kind}-server"}, f"app:{kind}-server": app})
@@ -54,10 +56,11 @@ class Swift(Server):
         }
         filters = {f"filter:{name}": {"use": f"egg:swift#{name.replace('-', '_')}", **options.get(name, {})} for name in PIPELINE[:-1]}
         return ini({"DEFAULT": self._common(port), "pipeline:main": {"pipeline": " ".join(PIPELINE)}, **filters,
-                    "app:proxy-server": {"use": "egg:swift#proxy", "allow_account_management": "true", "account_autocreate": "true"}})
+                    "app:proxy-server": {"use": "egg:swift#proxy", "allow_account_management": "true", "account_autocreate": "true",
+                                        "node_timeout": PATIENCE}})
 
     def _launch(self):
-        port, cache_port, *storage = free_ports(5)
+        port, cache_port, *storage = self.ports(5)
         for folder in ("etc", "srv", "srv/disk", "cache"):
             os.mkdir(self.path(folder))
         # -P: our module of the name "swift" beside the program must not hide theirs.
