@@ -159,13 +159,14 @@ def family(key):
 
 
 def tidied(job, scene):
-    """Folds, and folds of folds, until the objects that they stand for are deleted; or it is said that they stay."""
+    """Folds, and folds of folds, until the objects that they stand for are deleted, and a merge; or it is said what is not allowed."""
     def settled():
         scene.commit(1)
         gone = {family(record.key) for record in job.case.proxy.since(kind="DELETE", key=f"{scene.replica.prefix}/*")}
-        return {"/log/", "/fold/"} <= gone or LACKING in scene.daemon.log()
+        done = {"/log/", "/fold/"} <= gone and any("/merge/" in key for key in scene.replica.list())
+        return done or LACKING in scene.daemon.log()
 
-    wait_until(settled, "segments and small folds are deleted")
+    wait_until(settled, "segments and small folds are deleted, and there is a merge")
 
 
 def takes_over(job):

@@ -11,6 +11,7 @@ import stat
 import threading
 import time
 
+from lib.case import wait_until
 from lib.replica import DirStore
 from lib.scene import Scene
 from lib.tap import Skip, check, equal
@@ -33,6 +34,8 @@ def history(case, *args):
     for _ in range(6):
         scene.commit(1)
         scene.sync()
+    if "--fold-count" in args:
+        wait_until(lambda: any("/fold/" in key for key in scene.replica.list()), "a fold")
     scene.end()
     return scene
 

@@ -209,9 +209,9 @@ def outage(case):
     s3_only(case)
     replica = case.proxied_replica()
     with case.proxy.failing(faults.server_error(), kind="PUT", key="*/log/*", skip=5, times=None):
-        found = Tested(case, replica.url, "--timeout", "3s", expect=FAILED)
+        found = Tested(case, replica.url, "--timeout", "8s", expect=FAILED)  # each step has it: a machine may stand still for a while
     equal(found.failed(), ["write"], found.done.stdout)
-    check("3" in found.message(), found.message())
+    check("8" in found.message(), found.message())
     equal(replica.list(), {}, "objects")
 
 

@@ -9,7 +9,7 @@ import socket
 import threading
 
 from http_api import HttpDaemon, at_socket
-from lib.case import PATIENCE, tail, wait_until
+from lib.case import tail, wait_until
 from lib.tap import Fail, check
 
 FENCED = 5
@@ -152,7 +152,7 @@ class Lights:
         return (document if facts(self.document()) == facts(document) else None), found
 
     def agree(self):
-        """The document, when everything says the same; None while something changes.  What differs for long is a lie."""
+        """The document, when everything says the same.  What differs for long is a lie."""
         agreed, found = None, []
 
         def look():
@@ -160,7 +160,7 @@ class Lights:
             agreed, found = self._differences()
             return agreed is not None and not found
         try:
-            wait_until(look, "everything says the same", timeout=min(PATIENCE, 30))
+            wait_until(look, "everything says the same", pause=0.05)
         except Fail:
             raise Fail("the outputs do not agree:\n" + "\n".join(found) + f"\n{tail(self.daemon.log())}") from None
         return agreed
