@@ -65,9 +65,11 @@ def begin(case, *args):
 
 
 def write_until_spooled(scene, files=3):
-    """Commit until so many files are in the spool."""
+    """Commit until so many files are in the spool.  The daemon must have read all of it before more is written: what is written while
+    it stands still would be log that nobody can start over."""
     for _ in range(400):
         scene.commit(5, size=3000)
+        status_of(scene)
         if len(spooled_files(scene)) >= files:
             return
     check(False, f"nothing was spooled: {status_of(scene)}\n{tail(scene.daemon.log())}")
