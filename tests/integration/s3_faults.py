@@ -285,7 +285,8 @@ class Suite:
             missed = [(name, n) for name in counts for n in range(counts[name]) if not self.met[large, name, n]]
             diag(f"requests of {'a large' if large else 'the'} story that met no fault: {missed}")
             if not large:
-                check(len(missed) <= 3, f"requests that no fault met: {missed}")
+                # A chapter behind a failure may have fewer requests: what was shipped in one object then was in two before.
+                check(len(missed) <= sum(counts.values()) // 5, f"requests that no fault met: {missed}")
 
     def cases(self):
         """All of them."""
