@@ -25,7 +25,7 @@ import urllib.parse
 from servers import resign
 from servers.faults import Fault
 from servers.http1 import HEAD_MAX, Head, ProtocolError, body_length, pieces, read_head, split_target
-from servers.process import Port
+from servers.process import PATIENCE, Port
 
 REASONS = {200: "OK", 301: "Moved Permanently", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 409: "Conflict",
            412: "Precondition Failed", 500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable"}
@@ -273,11 +273,11 @@ class Connection:
         self.drop_server()
 
     async def _linger(self):
-        """Read what the client still sends, for a while: a close with bytes unread becomes a reset, which can overtake the
-        answer."""
+        """Read what the client still sends, until it has seen that the connection ends: a close with bytes unread becomes a
+        reset, which can overtake the answer."""
         self.writer.write_eof()
         with contextlib.suppress(asyncio.TimeoutError):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(PATIENCE):
                 while await self.reader.read(HEAD_MAX):
                     pass
 
@@ -354,7 +354,7 @@ class FaultProxy:
         return f"http://127.0.0.1:{self.port}"
 
     def _call(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
 
     async def _prepare(self):
         self.hanging = asyncio.Event()
