@@ -65,6 +65,8 @@ struct db_live {
     bool hold;              /* capturing is paused: it reads the last pages */
     bool quiesce;           /* likewise: the local state is due for a checkpoint */
     struct local_state_content content; /* for that: identity and runs */
+    struct pos acked;                   /* of the last segment that counts; txid 0: none yet */
+    uint64_t retry_ms;                  /* of a local state that could not be written: not before */
 
     bool has_goal, goal_known; /* wanted; its counter could be read */
     uint32_t goal;             /* commit counter of the WAL index */

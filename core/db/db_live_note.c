@@ -1,27 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "db_live_note.h"
 
-/* A checkpoint of the local state needs an index that is exactly the acknowledged state. */
-static struct rc checkpoint_state(struct db_live *l, const struct pos *pos, struct err *err)
+enum { RETRY_MS = 10 * 1000 }; /* writing the index of a large database takes a while */
+
+/* The index is exactly the acknowledged state. */
+static bool nothing_under_way(const struct db_live *l)
+{
+    return seg_enc_commit_count(l->enc) == 0 && seg_enc_pending(l->enc) == 0 && l->cap.txid == l->acked.txid
+           && !l->cap.inside;
+}
+
+static struct rc checkpoint_state(struct db_live *l, bool *done, struct err *err)
 {
     struct local_state_content content = l->content;
 
-    if (seg_enc_commit_count(l->enc) > 0 || seg_enc_pending(l->enc) > 0 || l->cap.txid != pos->txid || l->cap.inside) {
+    *done = false;
+    if (!nothing_under_way(l)) {
         l->quiesce = !l->cap.inside; /* capture nothing new until what is under way is acknowledged */
         return RC_OK;
     }
     l->quiesce = false;
-    content.pos = *pos;
-    return local_state_checkpoint(l->local, &content, l->hashes, err);
+    l->retry_ms = clock_mono_ms(l->clock) + RETRY_MS;
+    content.pos = l->acked;
+    TRY(local_state_checkpoint(l->local, &content, l->hashes, err));
+    *done = true;
+    return RC_OK;
 }
 
-/* Replication does not depend on the local state: a failure is reported, and costs a comparison after the next start.
+/*
+ * Replication does not depend on the local state: a failure is reported, and costs a comparison after the next start.
+ * It stays reported until the state is written, also where nothing is committed any more: then it is tried again now
+ * and then.
  */
 static void note(struct db_live *l, struct db_step *step, struct rc rc, const struct db_segment *last)
 {
-    if (last != NULL && (rc_failed(rc) || l->quiesce || local_state_wants_checkpoint(l->local)))
-        rc = checkpoint_state(l, &last->pos, &step->local_err);
-    if (!rc_failed(rc))
+    bool noted = !rc_failed(rc), done = false;
+
+    if (last != NULL)
+        l->acked = last->pos;
+    else if (step->local_err.code == E_OK || clock_mono_ms(l->clock) < l->retry_ms || !nothing_under_way(l))
+        return;
+    if (last == NULL || !noted || l->quiesce || local_state_wants_checkpoint(l->local)) {
+        rc = checkpoint_state(l, &done, &step->local_err);
+        noted = !rc_failed(rc) && (done || (noted && last != NULL));
+    }
+    if (noted)
         step->local_err.code = E_OK;
 }
 
