@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The golden file, and that what was printed says the same when it is read. */
-#include "folder_kit.h"
+#include "config_kit.h"
 
 #include "alloc.h"
 #include "config_print.h"
@@ -8,11 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-static char path[64];
-
-static struct config *load(const char *text, const char *const *environ_pairs)
+static struct config *loads_any(const char *text, const char *const *environ_pairs)
 {
     struct config *c = NULL;
     struct err err;
@@ -59,7 +56,7 @@ static const char *const env[] = {"SECRET=S3CRET", "WEIR_LOG_LEVEL=warn", NULL};
 
 static void test_golden(void **state)
 {
-    struct config *c = load(source, env);
+    struct config *c = loads_any(source, env);
     CLEANUP(mem_freep) char *got = print(c, false);
 
     (void)state;
@@ -173,7 +170,7 @@ static void test_one_by_one(void **state)
         {"databases[1].sync.interval", "1s", true, false},
         {0},
     };
-    struct config *c = load(source, env);
+    struct config *c = loads_any(source, env);
 
     (void)state;
     config_print_each(c, look_for, given);
@@ -187,9 +184,9 @@ static void test_one_by_one(void **state)
 
 static void test_reads_its_own(void **state)
 {
-    struct config *c = load(source, env);
+    struct config *c = loads_any(source, env);
     CLEANUP(mem_freep) char *first = print(c, true), *second = NULL, *plain = print(c, false);
-    struct config *again = load(first, NULL);
+    struct config *again = loads_any(first, NULL);
 
     (void)state;
     assert_null(strstr(first, "S3CRET"));
@@ -202,7 +199,7 @@ static void test_reads_its_own(void **state)
 
 static void test_places(void **state)
 {
-    struct config *c = load("databases: [{path: /a, replica: 'file:///r'}]\n", env);
+    struct config *c = loads_any("databases: [{path: /a, replica: 'file:///r'}]\n", env);
     CLEANUP(mem_freep) char *got = print(c, true), *head = mem_printf("# %s\nlog:\n", path);
     CLEANUP(mem_freep) char *at = mem_printf("  - path: /a  # %s:1:20\n", path);
 
@@ -216,20 +213,12 @@ static void test_places(void **state)
 
 static void test_nothing(void **state)
 {
-    struct config *c = load("", NULL);
+    struct config *c = loads_any("", NULL);
     CLEANUP(mem_freep) char *got = print(c, false);
 
     (void)state;
     assert_string_equal(got, "log:\n  level: info\n  format: text\nshutdown-timeout: 30s\ndatabases: []\n");
     config_free(c);
-}
-
-static int set_up(void **state)
-{
-    int failed = make_dir(state);
-
-    (void)snprintf(path, sizeof path, "%s/weir.yml", dir);
-    return failed;
 }
 
 int main(void)
