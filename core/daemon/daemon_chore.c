@@ -12,6 +12,7 @@ enum {
     GAP_MAX_MS = 5 * 60 * 1000, /* between two of a small folder */
     LOOK_MS = 100,              /* many changes are one look */
     TURN_MS = 1000,             /* an open database has the drills' turn */
+    REOPEN_MS = 10 * 1000,      /* between two that are opened because of damaged pages, without scrubs */
 };
 
 /* --- when --------------------------------------------------------------------------------------------------------- */
@@ -66,13 +67,21 @@ void daemon_chore_pause(struct daemon_folder *f, enum daemon_chore which, uint64
 
 /* --- which -------------------------------------------------------------------------------------------------------- */
 
+/* Who switches scrubs off does not mean what is known to be damaged: that is looked at until it is right. */
+static bool is_wanted(const struct daemon_item *i, enum daemon_chore which, int64_t interval)
+{
+    if (i->state != DAEMON_ITEM_PARKED || i->facts.txid == 0)
+        return false;
+    return interval != 0 || (which == DAEMON_CHORE_SCRUB && i->proof.damaged > 0);
+}
+
 static void look_at_folder(
     struct daemon_folder *f, enum daemon_chore which, struct daemon_item **best, int64_t now, int64_t *next)
 {
     const int64_t interval = (int64_t)interval_of(f, which);
     int64_t gate = (int64_t)(f->begun_ms + proof_due_at_most(first_ms(which), (uint64_t)interval));
 
-    if (interval == 0 || f->leaving || f->item_count == 0)
+    if ((interval == 0 && which == DAEMON_CHORE_DRILL) || f->leaving || f->item_count == 0)
         return;
     if (gate < (int64_t)f->chore_next_ms[which])
         gate = (int64_t)f->chore_next_ms[which];
@@ -83,7 +92,7 @@ static void look_at_folder(
     for (struct daemon_item *i = f->items; i != NULL; i = i->next) {
         int64_t due = i->proof.due_ms[which];
 
-        if (i->state != DAEMON_ITEM_PARKED || i->facts.txid == 0)
+        if (!is_wanted(i, which, interval))
             continue;
         if (due > now + interval) /* the settings changed */
             due = i->proof.due_ms[which] = now + interval;
@@ -92,6 +101,14 @@ static void look_at_folder(
         else if (*best == NULL || due < (*best)->proof.due_ms[which])
             *best = i;
     }
+}
+
+/* An open one's damaged pages are looked at again and again, with scrubs or without. */
+static void reopen(struct daemon_item *item, int64_t now, int64_t *next)
+{
+    item->folder->chore_next_ms[DAEMON_CHORE_SCRUB] = (uint64_t)now + REOPEN_MS;
+    daemon_item_reopen(item);
+    *next = now; /* other folders, and when this one is next */
 }
 
 /* Begins the next one, if one is due; else `next` is when to look again. */
@@ -105,6 +122,10 @@ static void run(struct daemon *d, enum daemon_chore which, int64_t now, int64_t 
         return;
     if (which == DAEMON_CHORE_DRILL && d->drill_turn.taken) {
         *next = now + TURN_MS < *next ? now + TURN_MS : *next;
+        return;
+    }
+    if (interval_of(best->folder, which) == 0) {
+        reopen(best, now, next);
         return;
     }
     best->folder->chore_next_ms[which] = (uint64_t)now + gap_ms(best->folder, which);

@@ -6,8 +6,10 @@ way: not of an application that writes, not of the end, not of a reload.
 """
 
 import contextlib
+import json
 import os
 import re
+import resource
 import signal
 import time
 
@@ -20,6 +22,7 @@ from parked import Shown
 
 NEVER = {"interval": "0s"}
 OFTEN = {"interval": "100ms"}
+PLACES = 16  # at least so many databases of folders are open at once
 ENDLESS = {"interval": "100ms", "rate": 1}  # one byte in a second
 
 
@@ -310,6 +313,41 @@ def rotten_page(case):
     equal(folder.rows("a.db"), [1], "rows")
 
 
+def rotten_without_scrubs(case):
+    """A damaged one is parked because others want to be open, and scrubs were switched off: it is looked at all the same, until it is right."""
+    folder = Proven(case, scrub=OFTEN, park="1h")
+    a, others = "a.db", [f"{number:02}.db" for number in range(PLACES)]
+    for name in [a, *others]:
+        folder.make(name)
+    limit = PLACES * 16 + 256
+    folder.start(env=rotten_env(case), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+    folder.wait(lambda d: sum(one["shipped_txid"] > 0 for one in d["databases"]) == len(others) + 1, "all are replicated")
+    rotten(case, folder.path(a), 2)
+    folder.await_one(a, "it is found", lambda one: one["scrub"]["damaged_pages"] == [2] and one["state"] == "replicating")
+    folder.entry = folder.entry.replace(json.dumps(OFTEN), json.dumps(NEVER))
+    folder.daemon.reload(folder.text())
+
+    def opened():
+        return len(re.findall(rf" replicating  .*{re.escape(folder.path(a))}", folder.daemon.log()))
+    before, value = opened(), 1
+
+    def opened_again():
+        """All others want to be open, and it has been quiet for longest."""
+        nonlocal value
+        value += 1
+        for name in others:
+            insert(case, folder.path(name), value)
+        return opened() > before
+    wait_until(opened_again, lambda: f"it is opened again\n{tail(folder.daemon.log())}")
+    one = folder.await_one(a, "it is told still, and which page", lambda one: one["scrub"]["damaged_pages"] == [2])
+    equal((one["ready"], one["scrub"]["result"]), (False, "damaged"), "status")
+    check("`weir restore` over the file mends it" in one["error"]["message"], one["error"])
+    os.unlink(case.path("rotten"))
+    one = folder.await_one(a, "it is right again", lambda one: one["ready"])
+    equal(one["error"], None, "status")
+    folder.end()
+
+
 def changed_file(case):
     """What a program does to the file behind SQLite's back changes its times: that is no rotten page of a parked one, and wakes it."""
     folder = Proven(case, scrub=OFTEN)
@@ -384,5 +422,6 @@ def cases(_options):
     return [
         ("drilled while parked", drilled), ("a damaged object of a parked one", damaged_object), ("the replica is away", replica_away),
         ("a drill goes on", opened_meanwhile), ("gone in the middle", gone_meanwhile), ("a rotten page of a parked one", rotten_page),
+        ("a rotten page, and no scrubs any more", rotten_without_scrubs),
         ("no false alarm", changed_file), ("writes at any moment", writes_meanwhile), ("a long scrub lets go", long_scrub),
     ]
