@@ -26,28 +26,31 @@ enum {
 /* Words from column `indent` on, broken before `HELP_WIDTH`; the cursor stands at `column`. */
 static void print_wrapped(const char *text, int indent, int column)
 {
-    bool space = false; /* one is due before the next word, unless a line begins there */
+    int spaces = 0; /* due before the next word, unless a line begins there */
 
     while (*text != 0) {
         int n = (int)strcspn(text, " \n");
 
-        if (column + 1 + n > HELP_WIDTH && column > indent) {
+        if (column + spaces + n > HELP_WIDTH && n > 0 && column > indent) {
             (void)printf("\n%*s", indent, "");
             column = indent;
-        } else if (space) {
-            (void)printf(" ");
-            column++;
+        } else if (n > 0) {
+            (void)printf("%*s", spaces, "");
+            column += spaces;
         }
         (void)printf("%.*s", n, text);
         column += n;
         text += n;
-        space = *text == ' ';
+        spaces = n > 0 ? 0 : spaces;
         if (*text == '\n') {
-            (void)printf("\n%*s", text[1] == '\n' ? 0 : indent, "");
+            (void)printf("\n%*s", text[1] == '\n' || text[1] == 0 ? 0 : indent, "");
             column = indent;
+            spaces = 0;
             text++;
-        } else if (space)
+        } else if (*text == ' ') {
+            spaces += column > indent;
             text++;
+        }
     }
     (void)printf("\n");
 }

@@ -87,6 +87,18 @@ def complete(case):
         check(f"weir-{command}(1)" in undone(plain(case, built(case, "man", "man1", "weir.1"))), f"weir.1 does not name {command}")
 
 
+def helps(case):
+    """The help of each command ends no line in a space, and loses no word to that."""
+    for command in ["", *(c["name"] for c in described(case)["commands"])]:
+        shown = case.weir(*command.split(), "--help").stdout
+        for row in shown.splitlines():
+            check(row == row.rstrip(), f"weir {command} --help: {row!r} ends in a space")
+        if command:
+            table = described(case, command)
+            for text in (table["about"], *(option["help"] for option in table["options"])):
+                check(" ".join(text.split()) in " ".join(shown.split()), f"weir {command} --help: {text}\n{shown}")
+
+
 def reference(case):
     """The keys of docs/configuration.md (which is weir.yml.5, too) and those that the program knows are the same."""
     found = {"Databases": set(), "The whole": set()}
@@ -347,6 +359,7 @@ def cases(_):
     """All of them."""
     return [
         ("manual pages: well made", well_made), ("manual pages: complete", complete), ("keys: the reference is complete", reference),
+        ("the help of each command", helps),
         ("databases of the configuration", databases), ("completion: bash", bash_completes), ("completion: fish", fish_completes),
         ("completion: zsh", zsh_reads), ("systemd: the units", units), ("systemd: system calls", system_calls),
         ("monitoring: names of metrics", metric_names), ("monitoring: alert rules", alert_rules), ("the runbook is complete", runbook),
