@@ -66,6 +66,12 @@ static struct rc download(void *ctx, struct work *w, struct store *s, struct err
     return RC_OK;
 }
 
+/* "No such backup" is said of histories; a file or an object that is named and is not there is a wrong name. */
+static struct rc wrong_name(struct rc rc, struct err *err)
+{
+    return rc.code == E_NOTFOUND ? rc_raise(err, E_CONFIG, "%s", err->msg) : rc;
+}
+
 /* The local path to read. */
 static struct rc fetch(struct request *r, char **path, struct err *err)
 {
@@ -76,7 +82,7 @@ static struct rc fetch(struct request *r, char **path, struct err *err)
     }
     /* Before much is downloaded for nothing. */
     TRY(session_run_with(r->fs, r->file, r->url, check_target, r, err));
-    TRY(session_run(r->fs, r->from.store, download, r, err));
+    TRY(wrong_name(session_run(r->fs, r->from.store, download, r, err), err));
     *path = mem_printf("%s/object.db", scratch_path(r->scratch));
     return RC_OK;
 }
@@ -104,7 +110,7 @@ static struct rc import(struct request *r, struct err *err)
     CLEANUP(mem_freep) char *path = NULL;
 
     TRY(fetch(r, &path, err));
-    TRY(plain_db_open(&r->db, r->fs, path, scratch_path(r->scratch), err));
+    TRY(wrong_name(plain_db_open(&r->db, r->fs, path, scratch_path(r->scratch), err), err));
     if (r->verify)
         TRY(plain_db_check(r->db, err));
     return session_run_with(r->fs, r->file, r->url, run, r, err);

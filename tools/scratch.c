@@ -94,7 +94,9 @@ struct rc scratch_open(struct scratch **out, const struct fsys *fs, const char *
     /* Blocked before the folder is there, and in every thread that comes later. */
     (void)pthread_sigmask(SIG_BLOCK, &s->signals, &s->before);
     if (fs->mkdir(fs, s->path, 0700) != 0) {
-        struct rc failed = rc_raise_sys(err, rc_from_errno(errno), errno, "make %s", s->path);
+        bool no_parent = errno == ENOENT || errno == ENOTDIR;
+        struct rc failed = rc_raise_sys(err, no_parent ? E_CONFIG : rc_from_errno(errno), errno,
+            "make the scratch folder %s (--scratch and $TMPDIR say where)", s->path);
 
         (void)pthread_sigmask(SIG_SETMASK, &s->before, NULL);
         mem_free(s->path);

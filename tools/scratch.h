@@ -16,7 +16,7 @@
 
 struct scratch;
 
-/* `parent` NULL: $TMPDIR, or /tmp. */
+/* `parent` NULL: $TMPDIR, or /tmp.  E_CONFIG: it is not there. */
 MUST_USE struct rc scratch_open(struct scratch **out, const struct fsys *fs, const char *parent, struct err *err);
 const char *scratch_path(const struct scratch *s);
 /* False when something could not be removed.  NULL is fine. */

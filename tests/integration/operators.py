@@ -357,7 +357,12 @@ def import_refused(case):
         done = case.weir("import", path, replica.url, "--verify", expect=status)
         check(words in done.stderr and path in done.stderr, f"{name}: {done.stderr}")
         equal(replica.list() if os.path.isdir(getattr(replica, "folder", "/")) else {}, {}, f"objects after {name}")
-    case.weir("import", case.path("nowhere.db"), case.replica().url, expect=NO_BACKUP)
+    missing = case.path("nowhere.db")
+    for name in (missing, f"file://{missing}", case.path("nowhere", "a.db")):
+        done = case.weir("import", name, case.replica().url, expect=USAGE)
+        check(name.removeprefix("file://") in done.stderr and "No such file" in done.stderr, done.stderr)
+    done = case.weir("import", good, case.replica().url, "--scratch", case.path("nowhere"), expect=USAGE)
+    check(case.path("nowhere") in done.stderr and "--scratch" in done.stderr, done.stderr)
     case.weir("import", case.path(), case.replica().url, expect=USAGE)
     case.weir("import", good, case.replica().url, "--next", expect=NO_BACKUP)
     case.weir("import", good, case.replica().url)
@@ -432,7 +437,8 @@ def import_object(case):
     with contextlib.closing(connect(target)) as restored:
         equal(restored.execute("SELECT count(*) FROM t").fetchone(), (300,), "rows")
     case.weir("import", url, case.replica().url, "--scratch", scratch, expect=1)
-    case.weir("import", object_url(plain, "nowhere.db"), case.replica("other").url, expect=NO_BACKUP)
+    done = case.weir("import", object_url(plain, "nowhere.db"), case.replica("other").url, expect=USAGE)
+    check("nowhere.db: there is no such object" in done.stderr, done.stderr)
     case.weir("import", object_url(plain, "a%20b.db"), case.replica("other").url, expect=USAGE)
     nothing_left(scratch)
 
