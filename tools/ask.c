@@ -117,15 +117,12 @@ static struct rc explain(struct rc rc, struct err *err)
     return rc_raise(err, E_DENIED, "%s: a daemon answers only the user that it runs as, and root", cause);
 }
 
-/* The process that replicates the database, with its local state below `base`; for one that is not open, the process
- * that has a folder above it. */
-static struct rc find_holder_at(
-    const struct fsys *fs, const char *database, const char *base, struct local_state_holder *out, struct err *err)
+/* The process that has a folder above this path, the nearest first. */
+static void find_above(const struct fsys *fs, const char *path, const char *base, struct local_state_holder *out)
 {
-    CLEANUP(mem_freep) char *state = local_place_dir(database, base);
-    CLEANUP(mem_freep) char *folder = mem_strdup(database);
+    CLEANUP(mem_freep) char *folder = mem_strdup(path);
 
-    TRY(explain(local_state_holder(fs, state, out, err), err));
+    *out = (struct local_state_holder){0};
     for (char *slash; !out->held && (slash = strrchr(folder, '/')) != NULL;) {
         CLEANUP(mem_freep) char *dir = NULL;
         struct err ignored;
@@ -135,6 +132,18 @@ static struct rc find_holder_at(
         if (rc_failed(local_state_holder(fs, dir, out, &ignored)))
             *out = (struct local_state_holder){0}; /* somebody else's */
     }
+}
+
+/* The process that replicates the database, with its local state below `base`; for one that is not open, the process
+ * that has a folder above it. */
+static struct rc find_holder_at(
+    const struct fsys *fs, const char *database, const char *base, struct local_state_holder *out, struct err *err)
+{
+    CLEANUP(mem_freep) char *state = local_place_dir(database, base);
+
+    TRY(explain(local_state_holder(fs, state, out, err), err));
+    if (!out->held)
+        find_above(fs, database, base, out);
     return RC_OK;
 }
 
@@ -156,6 +165,27 @@ struct rc ask_folder(const struct fsys *fs, const char *dir, const char *state_b
     TRY(explain(local_state_holder(fs, state, &holder, err), err));
     if (!holder.held || holder.socket_path[0] == 0)
         return rc_raise(err, E_CANCELED, "no weir process replicates the databases in %s", dir);
+    rc = ask_once(holder.socket_path, what, answer, err);
+    if (rc.code == E_NOTFOUND) /* it has just ended */
+        return rc_raise(err, E_CANCELED, "no weir process answers for %s", dir);
+    return rc;
+}
+
+struct rc ask_folder_of(const struct fsys *fs, const char *dir, const char *state_base, const struct http_ask *what,
+    json_t **answer, struct err *err)
+{
+    struct rc rc = ask_folder(fs, dir, state_base, what, answer, err);
+    struct local_state_holder holder;
+
+    if (rc.code == E_CANCELED && state_base != NULL)
+        rc = ask_folder(fs, dir, NULL, what, answer, err); /* it may have been started with another setting */
+    if (rc.code != E_CANCELED)
+        return rc;
+    find_above(fs, dir, state_base, &holder);
+    if (!holder.held && state_base != NULL)
+        find_above(fs, dir, NULL, &holder);
+    if (!holder.held || holder.socket_path[0] == 0)
+        return rc;
     rc = ask_once(holder.socket_path, what, answer, err);
     if (rc.code == E_NOTFOUND) /* it has just ended */
         return rc_raise(err, E_CANCELED, "no weir process answers for %s", dir);

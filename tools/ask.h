@@ -23,6 +23,10 @@ MUST_USE struct rc ask_daemon(const struct fsys *fs, const char *database, const
 MUST_USE struct rc ask_folder(const struct fsys *fs, const char *dir, const char *state_base,
     const struct http_ask *what, json_t **answer, struct err *err);
 
+/* The same of the daemon that has this folder or one above it. */
+MUST_USE struct rc ask_folder_of(const struct fsys *fs, const char *dir, const char *state_base,
+    const struct http_ask *what, json_t **answer, struct err *err);
+
 /* The same of the daemon behind this socket.  E_CANCELED: there is none. */
 MUST_USE struct rc ask_socket(const char *socket_path, const struct http_ask *what, json_t **answer, struct err *err);
 

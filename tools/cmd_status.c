@@ -5,10 +5,10 @@
 #include "commands.h"
 #include "local_state.h"
 #include "settings.h"
+#include "status_print.h"
 #include "strx.h"
 #include "until_signal.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,99 +20,11 @@ enum {
     WATCH_MS = 1000,
 };
 
-static uint64_t number(const json_t *o, const char *name)
-{
-    return (uint64_t)json_integer_value(json_object_get(o, name));
-}
-
 static const char *text(const json_t *o, const char *name)
 {
     const char *s = json_string_value(json_object_get(o, name));
 
     return s != NULL ? s : "-";
-}
-
-/* What makes it an error is in the error already. */
-static void print_drill(const json_t *drill)
-{
-    if (!json_is_object(drill))
-        return;
-    if (json_is_string(json_object_get(drill, "verified_time")))
-        (void)printf("  verified   txid %" PRIu64 " was restored and is whole, at %s\n", number(drill, "txid"),
-            text(drill, "verified_time"));
-    if (json_is_string(json_object_get(drill, "skipped")))
-        (void)printf("  drill      skipped: %s\n", text(drill, "skipped"));
-    else if (json_is_string(json_object_get(drill, "error")))
-        (void)printf("  drill      could not be carried out: %s\n", text(drill, "error"));
-    else if (json_is_true(json_object_get(drill, "overdue")))
-        (void)printf("  drill      overdue: none went well for two intervals\n");
-}
-
-/* What makes it an error is in the error already. */
-static void print_scrub(const json_t *scrub)
-{
-    if (!json_is_object(scrub))
-        return;
-    if (number(scrub, "damaged") > 0)
-        (void)printf("  scrub      %" PRIu64 " pages of the file are damaged\n", number(scrub, "damaged"));
-    else if (json_is_string(json_object_get(scrub, "pass_time")))
-        (void)printf("  scrub      all %" PRIu64 " pages of the file were what was committed, at %s\n",
-            number(scrub, "pass_pages"), text(scrub, "pass_time"));
-    if (json_is_string(json_object_get(scrub, "error")))
-        (void)printf("  scrub      could not be carried out: %s\n", text(scrub, "error"));
-}
-
-/* Nothing where it is not known, or not yet. */
-static void print_price(const json_t *price)
-{
-    const json_t *requests = json_object_get(price, "requests"), *total = json_object_get(price, "total");
-    const char *currency = json_string_value(json_object_get(price, "currency"));
-
-    if (!json_is_real(requests))
-        return;
-    (void)printf("  price      about %.2f%s%s a month%s", json_real_value(json_is_real(total) ? total : requests),
-        currency != NULL ? " " : "", currency != NULL ? currency : "", json_is_real(total) ? "" : " for requests");
-    if (json_is_real(total))
-        (void)printf(": %.2f for requests, %.2f for storage", json_real_value(requests),
-            json_real_value(json_object_get(price, "storage")));
-    (void)printf("\n");
-}
-
-static void print_database(const json_t *db)
-{
-    const json_t *lag = json_object_get(db, "lag"), *log = json_object_get(db, "log"),
-                 *error = json_object_get(db, "error"), *triggers = json_object_get(db, "triggers");
-    char size[STRX_HUMAN_SIZE];
-
-    (void)printf("%s -> %s\n", text(db, "path"), text(db, "url"));
-    (void)printf("  state      %s%s\n", text(db, "state"),
-        json_is_true(json_object_get(db, "parked")) ? " (parked: quiet, and watched by file events)" : "");
-    (void)printf("  timeline   %" PRIu64 "\n", number(db, "timeline"));
-    (void)printf("  local      txid %" PRIu64 " of %s\n", number(db, "txid"), text(db, "time"));
-    (void)printf("  shipped    txid %" PRIu64 " of %s\n", number(db, "shipped_txid"), text(db, "shipped_time"));
-    (void)printf("  lag        %" PRIu64 " commits, %.1f s\n", number(lag, "commits"),
-        json_real_value(json_object_get(lag, "seconds")));
-    if (json_is_object(triggers))
-        (void)printf("  triggers   interval %s, commits %s%s\n", text(triggers, "interval"), text(triggers, "commits"),
-            json_is_true(json_object_get(triggers, "changed"))
-                ? " (by 'weir sync', until the configuration is loaded again)"
-                : "");
-    if (log != NULL)
-        (void)printf("  log        %s%s%s\n", strx_format_size(number(log, "bytes"), size),
-            json_is_string(json_object_get(log, "reset_obstacle")) ? ", cannot be started over: " : "",
-            json_is_string(json_object_get(log, "reset_obstacle")) ? text(log, "reset_obstacle") : "");
-    if (json_is_integer(json_object_get(db, "snapshot_txid")))
-        (void)printf("  snapshot   txid %" PRIu64 " of %s\n", number(db, "snapshot_txid"), text(db, "snapshot_time"));
-    if (json_is_integer(json_object_get(db, "merge_txid")))
-        (void)printf("  merge      txid %" PRIu64 " of %s\n", number(db, "merge_txid"), text(db, "merge_time"));
-    print_drill(json_object_get(db, "drill"));
-    print_scrub(json_object_get(db, "scrub"));
-    print_price(json_object_get(db, "price"));
-    if (number(db, "resyncs") > 0)
-        (void)printf(
-            "  gaps       %" PRIu64 " in this run: commits that cannot be told apart\n", number(db, "resyncs"));
-    if (json_is_object(error))
-        (void)printf("  error      %s\n", text(error, "message"));
 }
 
 /* Anything that an operator should look at makes the exit status 1; what that is the daemon knows. */
@@ -148,14 +60,6 @@ static json_t *stopped_object(const struct fsys *fs, const char *path, const cha
     return o;
 }
 
-static void print_stopped(const json_t *o)
-{
-    (void)printf("%s\n  state      not running (%s)\n", text(o, "path"), text(o, "message"));
-    if (json_object_get(o, "shipped_txid") != NULL)
-        (void)printf("  shipped    txid %" PRIu64 " of %s, when weir ran last\n", number(o, "shipped_txid"),
-            text(o, "shipped_time"));
-}
-
 /* --- asking ------------------------------------------------------------------------------------------------------- */
 
 struct request {
@@ -165,6 +69,7 @@ struct request {
     char *state_base;       /* owned: of its local state; NULL: beside it */
     struct err passed_over; /* why a configuration that nobody named was of no use, or E_OK */
     struct config *config;  /* owned; NULL: not needed */
+    bool is_folder;         /* what `path` is: all that is below it */
     bool json, watch;
 };
 
@@ -175,9 +80,33 @@ static void request_fini(struct request *r)
     config_free(r->config);
 }
 
-static struct rc load_config(struct request *r, struct err *err)
+static bool is_below(const char *path, const char *folder)
+{
+    size_t n = strlen(folder);
+
+    if (strncmp(path, folder, n) != 0)
+        return false;
+    return path[n] == 0 || path[n] == '/' || folder[n - 1] == '/';
+}
+
+/* Is it an entry of what was asked for? */
+static bool concerns(const struct request *r, const struct config_db *db)
+{
+    return r->path == NULL || (r->is_folder && is_below(db->path != NULL ? db->path : db->dir, r->path));
+}
+
+static bool knows_it(const struct request *r)
 {
     const char *relative;
+
+    for (size_t i = 0; i < r->config->db_count; i++)
+        if (concerns(r, &r->config->dbs[i]))
+            return true;
+    return r->path == NULL || config_find_path(r->config, r->path, &relative) != NULL;
+}
+
+static struct rc load_config(struct request *r, struct err *err)
+{
 
     if (r->path != NULL)
         TRY(settings_state_base(&r->state_base, &r->passed_over, r->fs, r->file, r->path, err));
@@ -185,7 +114,7 @@ static struct rc load_config(struct request *r, struct err *err)
         return RC_OK; /* what its local state knows has to do */
     TRY(settings_load(&r->config,
         (struct config_request){.fs = r->fs, .file = r->file, .any_count = r->path != NULL, .no_options = true}, err));
-    if (r->path == NULL || r->file != NULL || config_find_path(r->config, r->path, &relative) != NULL)
+    if (r->file != NULL || knows_it(r))
         return RC_OK;
     config_free(r->config); /* the configuration of other databases */
     r->config = NULL;
@@ -222,14 +151,15 @@ static struct rc ask_any(const struct request *r, const struct http_ask *what, j
 /* E_CANCELED: no daemon runs. */
 static struct rc ask(const struct request *r, json_t **answer, struct err *err)
 {
-    const struct http_ask what = {.page = "status", .path = r->path, .timeout_ms = ANSWER_MS};
+    const struct http_ask what = {.page = "status", .path = r->is_folder ? NULL : r->path, .timeout_ms = ANSWER_MS};
     const struct config *c = r->config;
     struct rc rc;
 
     if (r->file != NULL && c->socket != NULL)
         return ask_socket(c->socket, &what, answer, err);
     if (r->path != NULL) {
-        rc = ask_daemon(r->fs, r->path, r->state_base, &what, answer, err);
+        rc = r->is_folder ? ask_folder_of(r->fs, r->path, r->state_base, &what, answer, err)
+                          : ask_daemon(r->fs, r->path, r->state_base, &what, answer, err);
         if (rc.code != E_CANCELED || c == NULL)
             return rc;
     }
@@ -260,20 +190,37 @@ static bool is_folder_in(const json_t *answer, const struct config_db *db)
     return false;
 }
 
+static void keep_below(json_t *list, const char *key, const char *folder)
+{
+    for (size_t i = json_array_size(list); i-- > 0;)
+        if (!is_below(text(json_array_get(list, i), key), folder))
+            (void)json_array_remove(list, i); /* it is there */
+}
+
+/* Of a daemon's answer for a folder, what is below it. */
+static void keep_folder(const struct request *r, const json_t *answer)
+{
+    if (!r->is_folder)
+        return;
+    keep_below(json_object_get(answer, "databases"), "path", r->path);
+    keep_below(json_object_get(answer, "folders"), "dir", r->path);
+    keep_below(json_object_get(answer, "gone"), "path", r->path);
+}
+
 /* What was asked for, but no daemon replicates. */
 static void add_stopped(const struct request *r, const json_t *answer, const char *why)
 {
     json_t *list = json_object_get(answer, "databases");
 
-    if (r->path != NULL && !is_in(list, r->path))
+    if (r->path != NULL && !r->is_folder && !is_in(list, r->path))
         (void)json_array_append_new(
             list, stopped_object(r->fs, r->path, r->state_base, why)); /* fails only without memory */
-    if (r->path != NULL)
-        return;
-    for (size_t i = 0; i < r->config->db_count; i++) {
+    for (size_t i = 0; r->config != NULL && i < r->config->db_count; i++) {
         const struct config_db *db = &r->config->dbs[i];
         const char *path = db->path != NULL ? db->path : db->dir;
 
+        if (!concerns(r, db))
+            continue;
         if (db->path != NULL ? !is_in(list, path) : !is_folder_in(answer, db))
             (void)json_array_append_new(
                 list, stopped_object(r->fs, path, db->state_dir, why)); /* fails only without memory */
@@ -303,14 +250,9 @@ static int show_folders(const json_t *answer, bool json)
     json_array_foreach(folders, i, f)
     {
         if (!json)
-            (void)printf("folder %s\n  databases  %" PRIu64 ", %" PRIu64 " open, %" PRIu64 " parked, %" PRIu64
-                         " failed\n",
-                text(f, "dir"), number(f, "databases"), number(f, "open"), number(f, "parked"), number(f, "failed"));
-        if (json_is_null(json_object_get(f, "error")))
-            continue;
-        if (!json)
-            (void)printf("  error      %s\n", text(f, "error"));
-        status = 1;
+            status_print_folder(f);
+        if (!json_is_null(json_object_get(f, "error")))
+            status = 1;
     }
     return status;
 }
@@ -326,19 +268,35 @@ static int show(const struct request *r, json_t *answer)
         (void)printf("\n");
     }
     status = show_configuration(answer, r->json);
-    if (r->path == NULL)
+    if (r->path == NULL || r->is_folder)
         status = worse(status, show_folders(answer, r->json));
     json_array_foreach(list, i, db)
     {
-        if (r->path != NULL && strcmp(text(db, "path"), r->path) != 0)
+        if (r->path != NULL && !r->is_folder && strcmp(text(db, "path"), r->path) != 0)
             continue;
-        if (!r->json && strcmp(text(db, "state"), "not running") == 0)
-            print_stopped(db);
-        else if (!r->json)
-            print_database(db);
+        if (!r->json)
+            status_print_database(db);
         status = worse(status, judge(db));
     }
     return status;
+}
+
+/* A folder that nobody has is most likely meant to be a database in it. */
+static int no_folder(const struct request *r, const char *why)
+{
+    struct err err;
+
+    rc_ignore(rc_raise(&err, E_CONFIG,
+                  "%s is a folder: name a database in it, or nothing for all databases of the configuration; %s",
+                  r->path, why),
+        "it is printed");
+    return cli_fail(COMMAND, &err);
+}
+
+static bool is_empty(const json_t *answer)
+{
+    return json_array_size(json_object_get(answer, "databases")) == 0
+           && json_array_size(json_object_get(answer, "folders")) == 0;
 }
 
 static int look(const struct request *r)
@@ -354,11 +312,14 @@ static int look(const struct request *r)
     if (rc.code == E_CANCELED) {
         answer = json_pack("{s:[]}", "databases");
         add_stopped(r, answer, err.msg);
-        return show(r, answer);
+        return is_empty(answer) && r->is_folder ? no_folder(r, err.msg) : show(r, answer);
     }
     if (rc_failed(rc))
         return cli_fail(COMMAND, &err);
+    keep_folder(r, answer);
     add_stopped(r, answer, "the weir process that answers does not replicate it");
+    if (r->is_folder && is_empty(answer))
+        return no_folder(r, "the weir process that answers replicates nothing in it");
     return show(r, answer);
 }
 
@@ -398,10 +359,12 @@ static int no_config(const struct request *r, const struct err *err)
 
 static int run(struct request *r, const char *operand)
 {
+    struct stat st;
     struct err err;
 
     if (operand != NULL && rc_failed(ask_absolute(operand, &r->path, &err)))
         return cli_fail(COMMAND, &err);
+    r->is_folder = r->path != NULL && r->fs->stat(r->fs, r->path, &st) == 0 && S_ISDIR(st.st_mode);
     if (rc_failed(load_config(r, &err)))
         return no_config(r, &err);
     return r->watch ? watch(r) : look(r);
@@ -419,16 +382,17 @@ int cmd_status(int argc, char **argv, const struct fsys *fs)
     };
     const struct cli cli = {
         .command = COMMAND,
-        .synopsis = "[DB] [--watch]",
+        .synopsis = "[DB | DIR] [--watch]",
         .about =
-            "Are the backups alive, and how far behind are they?  Of one database, or of all in the "
-            "configuration.\n"
+            "Are the backups alive, and how far behind are they?  Of one database, of all in a folder, or of all in "
+            "the configuration.\n"
             "\n"
             "Exit status 0: they are replicated and nothing is wrong; 1: no daemon runs, or something is wrong; 2: the "
             "configuration cannot be used, and it may be what says where the daemon is; 5: another writer owns a "
             "replica.",
         .examples = "  weir status\n"
                     "  weir status /var/lib/app/app.db --watch\n"
+                    "  weir status /var/lib/app\n"
                     "  weir status -c weir.yml --json\n",
         .options = options,
         .operands = operands,

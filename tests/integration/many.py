@@ -8,6 +8,7 @@ and where it can be told apart every commit is there, byte for byte.  A bad one 
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import sqlite3
@@ -558,11 +559,49 @@ def few_descriptors(case):
         equal(folder.rows(name), [1, 2, 3, 4], f"rows of {name}")
 
 
+def shown_by_folder(case):
+    """`weir status DIR` shows the databases in it, with and without the configuration; and what to do where there are none."""
+    folder = Folder(case)
+    names = ["a.db", "b.db"]
+    for name in names:
+        folder.make(name)
+    paths = [folder.path(name) for name in names]
+    single, other, below = case.path("single.db"), case.path("other"), folder.path("below")
+    case.run("sqlite3", single, "PRAGMA journal_mode=WAL; CREATE TABLE t(x)")
+    os.makedirs(other)
+    os.makedirs(below)
+    write(folder.file, config(folder.entry, entry(single, case.replica("single").url)))
+    folder.start()
+    folder.wait_parked(*names)
+    folder.wait(lambda d: len(d["databases"]) == 3 and all(one["ready"] for one in d["databases"]), "all are well")
+
+    def refused(path, *args):
+        done = case.weir("status", path, *args, expect=2)
+        check(f"{path} is a folder: name a database in it, or nothing for all" in done.stderr, done.stderr)
+        equal(done.stdout, "", "output")
+        return done.stderr
+    for args in ((), ("-c", folder.file)):
+        document = json.loads(case.weir("status", folder.dir, "--json", *args).stdout)
+        equal((sorted(one["path"] for one in document["databases"]), [one["dir"] for one in document["folders"]]), (paths, [folder.dir]), f"{args}")
+        shown = case.weir("status", folder.dir + "/", *args).stdout
+        equal((re.findall("^(/.*) -> ", shown, re.M), re.findall("^folder (.*)", shown, re.M)), (paths, [folder.dir]), shown)
+        check("replicates nothing in it" in refused(below, *args), "a folder below, which is not searched")
+    check("no weir process replicates the databases in" in refused(other), "a folder of nobody")
+    check("replicates nothing in it" in refused(other, "-c", folder.file), "a folder that the configuration has not")
+    write(folder.path("bad.db"), "this is text, and it is long enough to hold a header of a hundred bytes, if only it had one at all")
+    folder.wait(lambda d: any(one["state"] == "failed" for one in d["databases"]), "it is refused")
+    check("is not a SQLite database" in case.weir("status", folder.dir, expect=1).stdout, "the cause is not told")
+    folder.daemon.stop(expect=None)
+    check("no weir process replicates the databases in" in refused(folder.dir), "when nobody is there")
+    shown = case.weir("status", folder.dir, "-c", folder.file, expect=1).stdout
+    check(f"{folder.dir}\n  state      not running" in shown and single not in shown, shown)
+
+
 def cases(_options):
     """All stories."""
     return [
         ("come and go", come_and_go), ("gone while open", while_open), ("not watched", not_watched),
-        ("entries and folders", entries_and_folders), ("an entry that is taken back", own_entry_taken_back), ("a bad one among good ones", bad_among_good), ("the same replica", same_replica),
+        ("entries and folders", entries_and_folders), ("an entry that is taken back", own_entry_taken_back), ("a bad one among good ones", bad_among_good), ("the status of a folder", shown_by_folder), ("the same replica", same_replica),
         ("two daemons", two_daemons), ("wake with a connection", wake_with_connection), ("reset unseen", reset_unseen),
         ("a connection for each commit", connection_for_each), ("large transactions", large_transactions),
         ("readers do not wake", readers_do_not_wake), ("killed while parked", killed_while_parked),
