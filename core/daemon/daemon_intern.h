@@ -208,6 +208,7 @@ struct daemon_notify {
     struct notify manager;
     uv_timer_t look, watchdog;
     bool ready, told_stop, told_failure;
+    bool reload_owed; /* it did not hear of the last reload, or not of its end */
     char status[1024];
 };
 

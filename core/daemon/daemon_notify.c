@@ -113,6 +113,17 @@ static void look_in(struct daemon *d, uint64_t ms)
     assert(rc == 0);
 }
 
+static bool hears_of_reload(struct daemon *d)
+{
+    struct timespec now;
+    char text[128];
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+    (void)snprintf(
+        text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    return is_heard(d, text);
+}
+
 void daemon_notify_on_look(uv_timer_t *timer)
 {
     struct daemon *d = timer->data;
@@ -122,6 +133,13 @@ void daemon_notify_on_look(uv_timer_t *timer)
 
     if (d->stopping || d->ending)
         return;
+    if (n->reload_owed) {
+        n->reload_owed = !hears_of_reload(d) || !is_heard(d, "READY=1");
+        if (n->reload_owed) {
+            look_in(d, AGAIN_MS);
+            return;
+        }
+    }
     describe(d, status, sizeof status);
     if (!n->ready && all_settled(d)) {
         (void)snprintf(text, sizeof text, "READY=1\nSTATUS=%s", status);
@@ -182,20 +200,18 @@ void daemon_notify_begin(struct daemon *d)
 
 void daemon_notify_reload(struct daemon *d, bool begins)
 {
-    struct timespec now;
-    char text[128];
+    struct daemon_notify *n = &d->notify;
 
-    if (!d->notify.manager.open || !d->notify.ready)
+    if (!n->manager.open || !n->ready)
         return;
-    if (!begins) {
-        tell(d, "READY=1");
-        daemon_notify_news(d);
+    if (begins) {
+        n->reload_owed = !hears_of_reload(d);
         return;
     }
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-    (void)snprintf(
-        text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
-    tell(d, text);
+    /* Whoever waits for the reload would wait until the next one: both are told again, in this order. */
+    if (!n->reload_owed)
+        n->reload_owed = !is_heard(d, "READY=1");
+    daemon_notify_news(d);
 }
 
 void daemon_notify_stop(struct daemon *d)

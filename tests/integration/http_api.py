@@ -10,6 +10,7 @@ import json
 import os
 import re
 import resource
+import select
 import selectors
 import shutil
 import signal
@@ -387,6 +388,11 @@ class Manager:
                 return message, passed
             passed.append(message)
 
+    def drain(self):
+        """Take what has come: the kernel keeps some ten messages, and refuses more."""
+        while select.select([self.sock], [], [], 0)[0]:
+            self.sock.recv(4096)
+
 
 def service(case):
     """A service manager is told when everything is attached or has said what is wrong, of reloads, the end, and life."""
@@ -395,7 +401,7 @@ def service(case):
     manager = Manager(case.path("notify"))
     good = entry(db, case.replica().url)
     daemon = HttpDaemon(case, config(good, entry(broken, case.replica("two").url), http={"listen": "127.0.0.1:0"}),
-                        env={"NOTIFY_SOCKET": case.path("notify"), "WATCHDOG_USEC": "20000"}).start(ready=False)
+                        env={"NOTIFY_SOCKET": case.path("notify"), "WATCHDOG_USEC": "400000"}).start(ready=False)
     message, passed = manager.wait("READY")
     check(broken in message["STATUS"] and "1 not well" in message["STATUS"], f"{message}")
     check(not any("STOPPING" in one for one in passed), f"{passed}")
@@ -409,6 +415,7 @@ def service(case):
     daemon.reload("databases: nonsense\n", "the new configuration is not used")
     manager.wait("RELOADING")
     manager.wait("READY")
+    manager.drain()
     daemon.process.send_signal(signal.SIGTERM)
     check(int(manager.wait("STOPPING")[0]["EXTEND_TIMEOUT_USEC"]) > 0, "the time for the end")
     daemon.wait_exit(expect=0)
@@ -416,6 +423,19 @@ def service(case):
     other.wait_synced(db)
     other.stop()
     check("the service manager does not know" in other.log(), "a socket of no use is told")
+
+
+def deaf_service(case):
+    """A service manager that hears nothing for a while is told of a reload, and of its end, when it listens again."""
+    db, manager = small(case, "a.db"), Manager(case.path("notify"))
+    daemon = HttpDaemon(case, config(entry(db, case.replica().url)),
+                        env={"NOTIFY_SOCKET": case.path("notify"), "WATCHDOG_USEC": "20000"}).start(ready=False)
+    manager.wait("READY")
+    wait_until(lambda: "it does not read what it was told before" in daemon.log(), "nobody listens")
+    daemon.reload(config(entry(db, case.replica().url)))
+    manager.wait("RELOADING")
+    manager.wait("READY")
+    daemon.stop()
 
 
 def told(daemon, db):
@@ -616,5 +636,5 @@ def cases(options):
         return found
     return found + [
         ("thousands wait", thousands), ("who may ask", guarded), ("refused", refused), ("hostile clients", hostile),
-        ("service manager", service), ("broken in every way", broken), ("price in words", priced_in_words),
+        ("service manager", service), ("a deaf service manager", deaf_service), ("broken in every way", broken), ("price in words", priced_in_words),
     ]
