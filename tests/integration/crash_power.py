@@ -70,26 +70,24 @@ class World:
         self.holder = Worker(self.case, self.db, env=self.env)
         self.holder.sql("SELECT count(*) FROM sqlite_schema")
 
-    def start(self):
+    def start(self, may_die=True):
         """weir, which in some rounds dies at a checkpoint or reset of its own before the power fails."""
         env = dict(self.env)
         if self.whole:
             env["WEIR_FAULT_POWER"] = str(self.rng.randrange(1 << 31))
-        if self.rng.random() < 0.25:
+        if may_die and self.rng.random() < 0.25:
             env["POWER_KILL"] = str(self.rng.randrange(1, 400))
         self.start_one(env)
-        wait_until(lambda: not self.daemon.alive() or self.ask_sync() is not None, "weir to be ready, or dead")
         if not self.daemon.alive() and env.pop("POWER_KILL", None):  # it died while it started: now it may live
             self.start_one(env)
-        if self.daemon.alive():
-            self.daemon.wait_ready()
         check(self.daemon.exit_code() in (None, -signal.SIGKILL), lambda: f"weir ended\n{tail(self.daemon.log())}")
 
     def start_one(self, env):
-        """One process."""
+        """One process; returns when it acknowledged a sync, or is dead.  It may die right behind that."""
         self.daemon = Daemon(self.case, self.db, self.replica.url, program=self.case.options.program("weir_fault"), env=env)
         self.daemon.start(ready=False)
         self.daemons.append(self.daemon)
+        wait_until(lambda: not self.daemon.alive() or self.ask_sync() is not None, "weir to be ready, or dead")
 
     # --- what they do --------------------------------------------------------------------------------------
 
@@ -242,7 +240,7 @@ class World:
             self.commit(400)
         self.sync()
         if not self.daemon.alive():  # of POWER_KILL, before it shipped all: what matters here is a later one
-            self.start()
+            self.start(may_die=False)
             self.sync()
         self.verify(record, at, count, touched)
 
