@@ -17,7 +17,7 @@ import signal
 import sqlite3
 import subprocess
 
-from lib.case import PATIENCE, tail, wait_until
+from lib.case import PATIENCE, children_of, tail, wait_until
 from lib.daemon import Daemon, log_of
 from lib.story import EXAMPLES, Container, disk, look, looked_at, sound, tell
 from lib.tap import Skip, check, equal
@@ -269,8 +269,9 @@ def instances(case):
     tell("the application of the first machine is stopped, the copy is promoted while the first weir still runs")
     frozen = int(writer.wait_log("the command has begun").log().rpartition("the command has begun")[2].split("pid=")[1].split()[0])
     os.kill(frozen, signal.SIGSTOP)
+    wait_until(lambda: not children_of(frozen), "the visit under way is over")
     txid = writer.sync()
-    wait_until(lambda: f"txid {txid}" in copy.log() or f" {txid} " in copy.log(), f"txid {txid} in the copy\n{tail(copy.log())}")
+    wait_until(lambda: any(int(at) >= txid for at in re.findall(r"\btxid (\d+) ", copy.log())), lambda: f"txid {txid} in the copy\n{tail(copy.log())}")
     copy.stop()
     promoted = Unit(case, there, "shop-writer.service", second).start(ready=False)
     before = visits(second)
