@@ -107,12 +107,14 @@ class Daemon:
             check(sign not in text, lambda: f"{show(self.argv)}: the log has {sign!r}\n{tail(text)}")
 
     def log(self):
-        """All that it printed so far."""
+        """All that it printed so far; of a line that is just being written nothing."""
+        alive = self.alive()
         try:
             with open(self.log_path, encoding="utf-8", errors="replace") as file:
-                return file.read()
+                text = file.read()
         except FileNotFoundError:
             return ""
+        return text[:text.rfind("\n") + 1] if alive else text
 
     def log_since(self, mark):
         """What it printed after the first `mark` characters."""
