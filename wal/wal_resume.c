@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+static const char overwritten[] = "the log was reset and has overwritten what was not read yet";
+
 /* Read exactly `n` bytes; *got is false at the end of the file. */
 static struct rc read_if_there(struct wal_conn *c, uint64_t offset, uint8_t *out, size_t n, bool *got, struct err *err)
 {
@@ -75,25 +77,31 @@ static struct rc same_generation(struct wal_conn *c, const struct wal_pos *saved
 }
 
 /*
- * The chain ends at `pos`.  A frame of the same generation further on that ends a commit would mean that SQLite broke
- * the chain itself (wal_reader.h): what lies there cannot be proven.  Frames of transactions that were rolled back end
- * none.
+ * The chain of the old generation ends at `pos`.  A frame of it further on that ends a commit would mean that SQLite
+ * broke the chain itself (wal_reader.h): what lies there cannot be proven.  Frames of transactions that were rolled
+ * back end none.
+ *
+ * And a frame of the generation that began at `start` means that the machine lost power: writers reach this place only
+ * over our own last frame, but the disk had a later part of what they wrote, and not the earlier one.  What it lies on
+ * may have been commits.
  */
-static struct rc commits_behind(struct wal_conn *c, const struct wal_pos *pos, bool *any, struct err *err)
+static struct rc look_behind(struct wal_conn *c, const struct wal_pos *pos, const struct wal_pos *start, bool *commit,
+    bool *newer, struct err *err)
 {
     uint8_t head[WAL_FMT_FRAME_HEADER_SIZE];
     struct wal_fmt_frame f;
     bool got = true;
 
-    *any = false;
-    for (uint32_t frame = pos->frame + 1; got && !*any && frame != 0; frame++) {
+    *commit = *newer = false;
+    for (uint32_t frame = pos->frame + 1; got && !*commit && !*newer && frame != 0; frame++) {
         TRY(read_if_there(c, wal_fmt_frame_offset(pos->page_size, frame), head, sizeof head, &got, err));
         if (!got)
             break;
         wal_fmt_decode_frame(head, &f);
         bool blank = f.salt[0] == 0 && f.salt[1] == 0;
 
-        *any = f.commit_page_count != 0 && (blank || (f.salt[0] == pos->salt[0] && f.salt[1] == pos->salt[1]));
+        *newer = f.salt[0] == start->salt[0] && f.salt[1] == start->salt[1];
+        *commit = f.commit_page_count != 0 && (blank || (f.salt[0] == pos->salt[0] && f.salt[1] == pos->salt[1]));
     }
     return RC_OK;
 }
@@ -134,11 +142,15 @@ static struct rc find_tail(struct wal_conn *c, const struct wal_pos *saved, cons
 {
     uint32_t tail_commits, new_commits, last;
     struct wal_pos end, ignored;
-    bool cut, more = false;
+    bool cut, more = false, newer = false;
 
     TRY(walk(c, *saved, UINT32_MAX, &out->tail_end, &tail_commits, &end, &cut, err));
     if (!cut)
-        TRY(commits_behind(c, &end, &more, err));
+        TRY(look_behind(c, &end, start, &more, &newer, err));
+    if (newer) {
+        compare(out, overwritten);
+        return RC_OK;
+    }
     if (more) {
         compare(out, "the log was reset, and the chain of checksums in what was not read yet is broken");
         return RC_OK;
@@ -181,7 +193,7 @@ struct rc wal_resume_decide(struct wal_conn *conn, const struct wal_pos *saved, 
     compare(out, "the log was reset more than once");
     if (start.salt[0] != saved->salt[0] + 1)
         return RC_OK;
-    compare(out, "the log was reset and has overwritten what was not read yet");
+    compare(out, overwritten);
     if (saved->frame <= index.max_frame)
         return RC_OK;
     TRY(frame_is_ours(conn, saved, &ours, err));
@@ -192,6 +204,6 @@ struct rc wal_resume_decide(struct wal_conn *conn, const struct wal_pos *saved, 
      * was while we looked. */
     TRY(frame_is_ours(conn, saved, &ours, err));
     if (!ours)
-        compare(out, "the log was reset and has overwritten what was not read yet");
+        compare(out, overwritten);
     return RC_OK;
 }

@@ -4,8 +4,8 @@
  *
  *   1. The same generation, and the frame at our position carries the checksum that we remember: go on there.
  *   2. Exactly one reset since: salt-1 is one higher (every reset adds one), and the end of our generation still lies
- * in the file behind the frames of the new one, our own last frame included, its chain unbroken.  Read it, then the new
- * one.
+ * in the file behind the frames of the new one, our own last frame included, its chain unbroken, and no frame of the
+ * new one behind ours (only a power cut leaves that).  Read it, then the new one.
  *   3. Anything else: compare every page with the page-hash index.
  *
  * The checkpoint counter of the WAL header is no evidence: SQLite keeps it per connection, and a connection that did

@@ -462,6 +462,44 @@ static void power_cut(void **state)
     wal_world_end(&w);
 }
 
+/* The machine lost power when the new generation had grown past our position, and of its frames only some behind that
+ * reached the disk: they lie where commits ended that were not read yet, and nothing else tells of those. */
+static void overwritten_in_part(void **state)
+{
+    struct wal_world w;
+    struct wal_fmt_frame f;
+
+    (void)state;
+    for (unsigned unread = 1; unread < 4; unread++) {
+        struct wal_resume how;
+        uint8_t *log, newer[12] = {0}; /* ends no commit, and has the salts of the log's header */
+        unsigned hidden = 0;
+        size_t size;
+
+        begin_away(&w);
+        insert(&w, unread, 5000);
+        sql(&w, "PRAGMA wal_checkpoint(RESTART)");
+        insert(&w, 4, 100);
+        log = wal_world_file_read(w.wal_path, &size);
+        memcpy(newer + 4, log + 16, 8);
+        for (uint32_t frame = w.pos.frame + 1; wal_fmt_frame_offset(4096, frame + 1) <= size; frame++) {
+            uint64_t offset = wal_fmt_frame_offset(4096, frame);
+
+            wal_fmt_decode_frame(log + offset, &f);
+            if (f.salt[0] == w.pos.salt[0] && f.salt[1] == w.pos.salt[1] && f.commit_page_count != 0) {
+                wal_world_file_patch(w.wal_path, offset + 4, newer, sizeof newer);
+                hidden++;
+            }
+        }
+        free(log);
+        assert_int_equal(hidden, unread);
+        how = wal_world_resume(&w);
+        assert_string_equal(how.reason, OVERWRITTEN);
+        assert_int_equal(how.how, WAL_RESUME_COMPARE);
+        wal_world_end(&w);
+    }
+}
+
 static void unknown_position(void **state)
 {
     struct wal_world w;
@@ -548,6 +586,7 @@ int main(void)
         cmocka_unit_test(cut_anywhere),
         cmocka_unit_test(replaced),
         cmocka_unit_test(power_cut),
+        cmocka_unit_test(overwritten_in_part),
         cmocka_unit_test(unknown_position),
         cmocka_unit_test(index_unreadable),
         cmocka_unit_test(at_random),
