@@ -77,8 +77,8 @@ static struct rc check_root(struct store_dir *d, struct err *err)
     struct stat st;
     bool there = d->fs->stat(d->fs, d->root, &st) == 0;
 
-    if (!there && errno != ENOENT)
-        return RC_OK; /* we may not be allowed to look */
+    if ((!there && errno != ENOENT) || (there && !S_ISDIR(st.st_mode) && !d->root_known))
+        return RC_OK; /* we may not be allowed to look; and a file in its place is nothing to be remembered */
     if (d->root_known && (!there || st.st_dev != d->root_device || st.st_ino != d->root_inode))
         return rc_raise(err, E_IO, "the replica's directory %s is %s (is its disk mounted?)", d->root,
             there ? "not the one that it was" : "gone");
@@ -137,7 +137,7 @@ static struct rc check_keeper(struct store_dir *d, const char *key, struct err *
 }
 
 /* What is missing above the replica's directory, and it.  It usually exists, in a place where we may not be allowed to
- * look. */
+ * look.  Once it was there it is never made again, also not when it went away since the look. */
 static struct rc make_root(struct store_dir *d, struct err *err)
 {
     CLEANUP(mem_freep) char *path = mem_strdup(d->root);
@@ -145,7 +145,7 @@ static struct rc make_root(struct store_dir *d, struct err *err)
     struct rc rc;
 
     TRY(check_root(d, err));
-    if (d->fs->stat(d->fs, path, &st) == 0 && S_ISDIR(st.st_mode)) {
+    if (d->root_known || (d->fs->stat(d->fs, path, &st) == 0 && S_ISDIR(st.st_mode))) {
         rc = fsys_sync_parent(d->fs, path, err);
         return rc.code == E_DENIED ? RC_OK : rc;
     }

@@ -282,6 +282,8 @@ static void test_root_is_a_file(void **state)
     assert_fails(store_wait_run(&k.w.loop, k.w.store, &req, &k.err), E_IO);
     assert_string_equal(told(k.err.msg, k.dir), "list: DIR/r is a file where a directory is needed: Not a directory");
     store_req_fini(&req);
+    assert_int_equal(unlink(k.root), 0); /* once it is out of the way, the same store goes on */
+    assert_ok_err(store_wait_put(&k.w, "a", "x", true, &k.err), &k.err);
     kit_close(&k);
 }
 
@@ -379,6 +381,46 @@ static void test_emptied_by_us(void **state)
     store_wait_unscratch(k.root);
     assert_int_equal(mkdir(k.root, 0700), 0);
     kit_close(&k);
+}
+
+static char moved_from[STORE_WAIT_PATH_SIZE + 2], moved_to[STORE_WAIT_PATH_SIZE + 5];
+
+/* Right behind the look that finds the replica's directory it is moved away. */
+static int stat_and_move(const struct fsys *fs, const char *path, struct stat *st)
+{
+    int rc = fsys_real.stat(fs, path, st);
+
+    if (rc == 0 && strcmp(path, moved_from) == 0)
+        assert_int_equal(rename(moved_from, moved_to), 0);
+    return rc;
+}
+
+static void test_root_vanishes_in_between(void **state)
+{
+    char dir[STORE_WAIT_PATH_SIZE];
+    struct fsys fs = fsys_real;
+    struct store_wait w;
+    struct stat st;
+    struct err err;
+
+    (void)state;
+    store_wait_scratch(dir);
+    (void)snprintf(moved_from, sizeof moved_from, "%s/r", dir);
+    (void)snprintf(moved_to, sizeof moved_to, "%s/away", dir);
+    store_wait_open(&w, &fs, moved_from);
+    assert_ok(store_wait_put(&w, "t/1/a", "x", true, &err));
+    assert_int_equal(rename(moved_from, moved_to), 0);
+    assert_fails(store_wait_put(&w, "t/1/b", "y", true, &err), E_IO); /* from here on it looks again */
+    assert_int_equal(rename(moved_to, moved_from), 0);
+    fs.stat = stat_and_move;
+    assert_fails(store_wait_put(&w, "t/1/b", "y", true, &err), E_IO);
+    assert_non_null(strstr(err.msg, "/r is gone (is its disk mounted?)"));
+    assert_int_equal(stat(moved_from, &st), -1); /* it was not made again, beside the one that was moved */
+    fs.stat = fsys_real.stat;
+    assert_int_equal(rename(moved_to, moved_from), 0);
+    assert_ok_err(store_wait_put(&w, "t/1/b", "y", true, &err), &err);
+    store_wait_close(&w);
+    store_wait_unscratch(dir);
 }
 
 /* Somebody removes a part of the replica under a running store. */
@@ -539,6 +581,7 @@ int main(void)
         cmocka_unit_test(test_root_vanishes),
         cmocka_unit_test(test_emptied),
         cmocka_unit_test(test_emptied_by_us),
+        cmocka_unit_test(test_root_vanishes_in_between),
         cmocka_unit_test(test_folder_vanishes),
         cmocka_unit_test(test_stop_under_load),
         cmocka_unit_test(test_stop_from_callback),
