@@ -17,8 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BEFORE = 60, DURING = 3, AFTER = 20, LATER = 40, LAST = 5 };
+enum { BUSY_MS = 300000, TRY_MS = 1 };
 
 static struct {
     sqlite3 *writer;
@@ -44,7 +46,7 @@ static sqlite3 *open_db(const char *path)
 
     if (sqlite3_open(path, &db) != SQLITE_OK)
         die(path, db);
-    sqlite3_busy_timeout(db, 10000);
+    sqlite3_busy_timeout(db, BUSY_MS);
     must(db, "PRAGMA wal_autocheckpoint=0");
     return db;
 }
@@ -90,6 +92,20 @@ static void passive(sqlite3 *db)
 
     if (rc != SQLITE_OK && rc != SQLITE_BUSY)
         die("checkpoint", db);
+}
+
+/* weir may be at a checkpoint of its own: then this one is turned away before it reads anything, and has not stalled.
+ */
+static void passive_stalled(sqlite3 *db)
+{
+    scene.armed = 1;
+    for (int waited_ms = 0; scene.armed; waited_ms += TRY_MS) {
+        if (waited_ms > BUSY_MS)
+            die("the checkpoint was not stalled", NULL);
+        if (waited_ms > 0)
+            (void)usleep(1000 * TRY_MS);
+        passive(db);
+    }
 }
 
 static int number(sqlite3 *db, const char *sql)
@@ -147,11 +163,8 @@ int main(int argc, char **argv)
 
     write_transactions(atoi(argv[2]));
     write_transactions(BEFORE);
-    passive(other); /* all is copied: the next writer may reset the log */
-    scene.armed = 1;
-    passive(slow); /* stalls, and the reset happens behind its back */
-    if (scene.armed)
-        die("the checkpoint was not stalled", NULL);
+    passive(other);            /* all is copied: the next writer may reset the log */
+    passive_stalled(slow);     /* the reset happens behind its back */
     write_transactions(AFTER); /* in the new log, below the old number of frames */
     passive(other);
     write_transactions(LATER);
