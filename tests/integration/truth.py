@@ -365,7 +365,7 @@ def with_keys(stage, access=None, secret=None):
 
 def another_bucket(stage):
     """One that nobody has made."""
-    stage.kept = stage.case.name.replace(" ", "-") + "-" + os.path.basename(stage.case.dir)[-8:].lower().replace("_", "-")
+    stage.kept = stage.case.name.replace(" ", "-") + "-" + os.path.basename(stage.case.dir)[-8:].lower().replace("_", "0")  # no bucket ends with "-"
     stage.replica.url = stage.replica.url.replace(f"s3://{stage.replica.bucket}/", f"s3://{stage.kept}/")
 
 
