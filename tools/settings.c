@@ -40,16 +40,16 @@ const char *settings_file(const char *file, bool has_operands)
 
 struct rc settings_load(struct config **out, struct config_request request, struct err *err)
 {
-    struct config *c = NULL;
+    CLEANUP(config_freep) struct config *c = NULL;
 
     request.environ_pairs = environment();
     request.file_optional = settings_file(request.file, true) == NULL; /* nobody named it */
     request.file = settings_file(request.file, request.operand_count > 0);
     TRY(config_load(&c, &request, err));
     for (size_t i = 0; i < c->db_count; i++)
-        if (c->dbs[i].path != NULL)
-            make_absolute(&c->dbs[i].path);
-    *out = c;
+        make_absolute(c->dbs[i].path != NULL ? &c->dbs[i].path : &c->dbs[i].dir);
+    TRY(config_check_pairs(c, err)); /* only now is it known which names are of one file */
+    *out = MOVE(c);
     return RC_OK;
 }
 

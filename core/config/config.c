@@ -379,17 +379,23 @@ static struct rc check_pair(const struct config_db *a, const struct config_db *b
     return RC_OK;
 }
 
+struct rc config_check_pairs(const struct config *c, struct err *err)
+{
+    for (size_t i = 0; i < c->db_count; i++)
+        for (size_t j = 0; j < i; j++)
+            TRY(check_pair(&c->dbs[j], &c->dbs[i], err));
+    return RC_OK;
+}
+
 static struct rc check(const struct sources *s)
 {
     const struct config *c = s->c;
 
     if (c->http_token_file != NULL && c->http_listen == NULL)
         return rc_raise(s->err, E_CONFIG, "%s: http.token-file needs http.listen", c->at[CONFIG_TOP_HTTP_TOKEN_FILE]);
-    for (size_t i = 0; i < c->db_count; i++) {
+    for (size_t i = 0; i < c->db_count; i++)
         TRY(check_db(&c->dbs[i], s->err));
-        for (size_t j = 0; j < i; j++)
-            TRY(check_pair(&c->dbs[j], &c->dbs[i], s->err));
-    }
+    TRY(config_check_pairs(c, s->err));
     if (c->db_count > 0 || s->request->any_count)
         return RC_OK;
     if (c->file != NULL)

@@ -155,6 +155,9 @@ struct config_request {
 };
 
 MUST_USE struct rc config_load(struct config **out, const struct config_request *request, struct err *err);
+/* Two entries of one database, folder or replica?  Done by config_load() with the names as they are written; once more
+ * by who has found out where they lead. */
+MUST_USE struct rc config_check_pairs(const struct config *c, struct err *err);
 void config_free(struct config *c); /* wipes secrets */
 void config_freep(struct config **c);
 

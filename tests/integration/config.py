@@ -447,6 +447,29 @@ def unsupported(case):
         check(message in done.stderr and f"{file}:" in done.stderr, done.stderr)
 
 
+def one_by_two_names(case):
+    """One database, or folder, that two entries name in different ways is refused, before anything is begun and at a reload."""
+    file, db, url, other = case.path("weir.yml"), small(case, "a.db"), case.replica().url, case.replica("other").url
+    link, folder = case.path("link"), case.path("dbs")
+    os.mkdir(folder)
+    os.symlink(os.path.dirname(db), link)
+    names = [os.path.join(link, "a.db"), os.path.join(link, "..", os.path.basename(os.path.dirname(db)), "a.db")]
+    for name in names:
+        write(file, config(entry(db, url), entry(name, other)))
+        done = case.weir("replicate", "-c", file, expect=USAGE)
+        check(f"{file}:4:" in done.stderr and f"{db} has an entry already, at {file}:3:" in done.stderr, done.stderr)
+    write(file, config(*(json.dumps({"dir": name, "replica": to}) for name, to in ((folder, url), (os.path.join(link, "dbs"), other)))))
+    done = case.weir("replicate", "-c", file, expect=USAGE)
+    check(f"{folder} has an entry already, at {file}:3:" in done.stderr, done.stderr)
+    write(file, config(entry(db, url)))
+    daemon = ConfigDaemon(case, file).start(ready=False)
+    daemon.wait_synced(db)
+    mark = daemon.reload(config(entry(db, url), entry(names[0], other)), "the new configuration is not used")
+    check("has an entry already" in daemon.log_since(mark), daemon.log_since(mark))
+    daemon.wait_synced(db)
+    daemon.stop()
+
+
 def secrets(case):
     """Whatever goes wrong, what is secret is not in logs, answers and messages."""
     file, db, url = case.path("weir.yml"), small(case, "a.db"), case.replica().url
@@ -485,5 +508,5 @@ def cases(_options):
         ("reload while writers write", reload_while_writing), ("no time to leave", no_time_to_leave), ("every commit over reloads", every_commit),
         ("a bad reload", bad_reload), ("an empty place", empty_place), ("another chance", another_chance), ("SIGHUP without a file", no_file),
         ("environment only", environment_only), ("sources", sources), ("started twice", started_twice), ("command line", command_line),
-        ("unsupported keys", unsupported), ("secrets", secrets),
+        ("unsupported keys", unsupported), ("one by two names", one_by_two_names), ("secrets", secrets),
     ]

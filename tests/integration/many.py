@@ -210,6 +210,27 @@ def entries_and_folders(case):
     equal(folder.rows("b.db"), [1, 4], "rows of b.db")
 
 
+def behind_a_link(case):
+    """A folder that is named by a way over a link: its databases are known by either name, an entry of its own wins by either, too."""
+    case.run("mkdir", case.path("disk"))
+    os.symlink("disk", case.path("srv"))
+    folder, own = Folder(case), case.replica("own").url
+    os.rename(folder.dir, case.path("disk", "dbs"))
+    folder.dir = case.path("disk", "dbs")
+    written, a, b = case.path("srv", "dbs"), folder.make("a.db"), folder.make("b.db")
+    folder.entry = folder.entry.replace(case.path("dbs"), written)
+    write(folder.file, config(folder.entry, entry(os.path.join(written, "a.db"), own)))
+    daemon = folder.start()
+    for path in (a, b, os.path.join(written, "a.db"), os.path.join(written, "b.db")):
+        daemon.wait_synced(path)
+        case.weir("status", path)
+        check("snapshot" in case.weir("ls", path, "-c", folder.file).stdout, f"weir ls {path}")
+    urls = {item["path"]: item["url"] for item in folder.document()["databases"]}
+    equal(urls, {a: own.partition("?")[0], b: folder.url("b.db").partition("?")[0]}, "where they are kept")
+    case.weir("status", "-c", folder.file)
+    daemon.stop()
+
+
 # --- bad ones ---------------------------------------------------------------------------------------------------------
 
 
@@ -603,7 +624,8 @@ def cases(_options):
     """All stories."""
     return [
         ("come and go", come_and_go), ("gone while open", while_open), ("not watched", not_watched),
-        ("entries and folders", entries_and_folders), ("an entry that is taken back", own_entry_taken_back), ("a bad one among good ones", bad_among_good), ("the status of a folder", shown_by_folder), ("the same replica", same_replica),
+        ("entries and folders", entries_and_folders), ("an entry that is taken back", own_entry_taken_back),
+        ("behind a link", behind_a_link), ("a bad one among good ones", bad_among_good), ("the status of a folder", shown_by_folder), ("the same replica", same_replica),
         ("two daemons", two_daemons), ("wake with a connection", wake_with_connection), ("reset unseen", reset_unseen),
         ("a connection for each commit", connection_for_each), ("large transactions", large_transactions),
         ("readers do not wake", readers_do_not_wake), ("killed while parked", killed_while_parked),
