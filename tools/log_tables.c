@@ -67,7 +67,9 @@ static bool is_named(const struct btree_map_touch *touch, const char *name)
 {
     if (touch->table == NULL)
         return false;
-    return strcasecmp(touch->name, name) == 0 || strcasecmp(touch->table, name) == 0;
+    return strcasecmp(touch->name, name) == 0 || strcasecmp(touch->table, name) == 0
+           || (touch->virtual_table != NULL && strcasecmp(touch->virtual_table, name) == 0)
+           || (touch->former_name != NULL && strcasecmp(touch->former_name, name) == 0);
 }
 
 bool log_tables_wants(struct log_tables *t, const struct trace_commit *c)
@@ -144,6 +146,8 @@ json_t *log_tables_json(const struct trace_commit *c)
         json_t *one = json_pack("{s:s, s:s, s:s?, s:I, s:s?}", "name", t->name, "kind", kinds[t->kind], "table",
             t->table, "pages", (json_int_t)t->page_count, "change", change_of(t));
 
+        if (t->virtual_table != NULL)
+            (void)json_object_set_new(one, "virtual_table", json_string(t->virtual_table));
         if (t->former_name != NULL)
             (void)json_object_set_new(one, "was", json_string(t->former_name));
         (void)json_array_append_new(all, one);

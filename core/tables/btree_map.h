@@ -47,7 +47,8 @@ struct btree_map_touch {
     enum btree_map_kind kind;
     const char
         *name; /* "users"; for the others "schema", "free pages", "pointer map", "file header", "unknown pages" */
-    const char *table; /* the table of an index; of a table itself; NULL for the others */
+    const char *table;         /* the table of an index; of a table itself; NULL for the others */
+    const char *virtual_table; /* the one that keeps its content in this table, or in that of this index; NULL: none */
     uint64_t page_count;
     bool created, dropped;   /* by this very change */
     const char *former_name; /* renamed by it; NULL: it was not */

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { COLUMN_TYPE, COLUMN_NAME, COLUMN_TABLE, COLUMN_ROOT, COLUMN_COUNT };
 
@@ -22,6 +23,9 @@ void btree_schema_fini(struct btree_schema *s)
         mem_free(s->objects[i].table);
     }
     mem_free(s->objects);
+    for (size_t i = 0; i < s->virtual_count; i++)
+        mem_free(s->virtuals[i]);
+    mem_free(s->virtuals);
     *s = (struct btree_schema){0};
 }
 
@@ -189,9 +193,10 @@ static char *to_utf8(unsigned encoding, struct span text)
 
 static struct rc make_room(struct btree_schema *s, struct err *err)
 {
-    if (s->count >= BTREE_SCHEMA_OBJECTS_MAX)
+    if (s->count + s->virtual_count >= BTREE_SCHEMA_OBJECTS_MAX)
         return rc_raise(err, E_UNSUPPORTED, "a database of more than %d tables and indexes", BTREE_SCHEMA_OBJECTS_MAX);
-    if (!mem_grow(&s->objects, s->count, &s->room, sizeof *s->objects))
+    if (!mem_grow(&s->objects, s->count, &s->room, sizeof *s->objects)
+        || !mem_grow(&s->virtuals, s->virtual_count, &s->virtual_room, sizeof *s->virtuals))
         return rc_raise(err, E_NOMEM, "list of %zu tables and indexes", s->count + 1);
     return RC_OK;
 }
@@ -210,9 +215,15 @@ struct rc btree_schema_add(
         return RC_OK;
     root = page_number(types[COLUMN_ROOT], values[COLUMN_ROOT]);
     kind = to_utf8(encoding, values[COLUMN_TYPE]);
-    if (root < 2 || (strcmp(kind, "table") != 0 && strcmp(kind, "index") != 0))
+    if (strcmp(kind, "table") != 0 && (root < 2 || strcmp(kind, "index") != 0))
         return RC_OK;
+    if (root == 1)
+        return RC_OK; /* nothing but sqlite_schema begins there */
     TRY(make_room(s, err));
+    if (root == 0) {
+        s->virtuals[s->virtual_count++] = to_utf8(encoding, values[COLUMN_NAME]);
+        return RC_OK;
+    }
     s->objects[s->count++] = (struct btree_schema_object){
         .index = kind[0] == 'i',
         .name = to_utf8(encoding, values[COLUMN_NAME]),
@@ -229,10 +240,50 @@ static int by_root(const void *a, const void *b)
     return x->root < y->root ? -1 : x->root > y->root;
 }
 
+/* --- virtual tables ------------------------------------------------------------------------------------------------
+ */
+
+static int by_name(const void *a, const void *b)
+{
+    return strcasecmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The begin of a name, as a key. */
+static int by_begin(const void *key, const void *element)
+{
+    const struct span *begin = key;
+    const char *name = *(char *const *)element;
+    int order = strncasecmp((const char *)begin->data, name, begin->size);
+
+    return order != 0 ? order : -(int)(name[begin->size] != 0);
+}
+
+/* SQLite knows by asking the module which tables are its own.  Without the module only the name tells: the longest
+ * virtual table's before an underscore. */
+static const char *find_virtual(const struct btree_schema *s, const char *table)
+{
+    for (size_t n = strlen(table); n-- > 1;) {
+        const struct span begin = span_of(table, n);
+        char **found;
+
+        if (table[n] != '_')
+            continue;
+        found = bsearch(&begin, s->virtuals, s->virtual_count, sizeof *s->virtuals, by_begin);
+        if (found != NULL)
+            return *found;
+    }
+    return NULL;
+}
+
 void btree_schema_sort(struct btree_schema *s)
 {
     if (s->count > 0)
         qsort(s->objects, s->count, sizeof *s->objects, by_root);
+    if (s->virtual_count == 0)
+        return;
+    qsort(s->virtuals, s->virtual_count, sizeof *s->virtuals, by_name);
+    for (size_t i = 0; i < s->count; i++)
+        s->objects[i].virtual_table = find_virtual(s, s->objects[i].table);
 }
 
 struct btree_schema_object *btree_schema_find(const struct btree_schema *s, uint32_t root)

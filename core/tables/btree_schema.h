@@ -25,18 +25,23 @@ struct btree_schema_object {
     bool index;
     char *name, *table; /* owned; of a table both are the same */
     uint32_t root;      /* of its b-tree */
+    /* Once sorted: the virtual table that keeps its content in it, or in the table of this index.  NULL: none. */
+    const char *virtual_table;
 };
 
 struct btree_schema {
     struct btree_schema_object *objects; /* owned; by root, once sorted */
     size_t count, room;
+    char **virtuals; /* owned; names of virtual tables, sorted as SQLite compares them */
+    size_t virtual_count, virtual_room;
 };
 
 void btree_schema_init(struct btree_schema *s);
 void btree_schema_fini(struct btree_schema *s);
 /*
  * Take a row in: `prefix` is the begin of its record.  Views, triggers and virtual tables have no b-tree and are passed
- * over.  *damaged: nothing could be made of it.
+ * over; of the last the names are kept, because what they hold is in tables that are called `<name>_...`.  *damaged:
+ * nothing could be made of it.
  */
 MUST_USE struct rc btree_schema_add(
     struct btree_schema *s, unsigned encoding, struct span prefix, bool *damaged, struct err *err);

@@ -194,6 +194,27 @@ def filters(case):
     case.weir("restore", url, "-o", case.path("x.db"), "--before", every[-1]["txid"] + 2, expect=NO_BACKUP)
 
 
+def names_of_old(case):
+    """--table finds a virtual table by its own name, and a table by the name that it had until a commit renamed it."""
+    replica, path = case.replica(), case.path("app.db")
+    db = connect(path)
+    db.executescript("PRAGMA journal_mode=WAL; CREATE TABLE a(x PRIMARY KEY); CREATE VIRTUAL TABLE docs USING fts5(body)")
+    daemon = Daemon(case, path, replica.url).start()
+    for sql in ("INSERT INTO docs VALUES('hello')", "INSERT INTO a VALUES(1)", "ALTER TABLE a RENAME TO b", "INSERT INTO b VALUES(2)", "DROP TABLE docs"):
+        db.execute(sql)
+    last = daemon.sync()
+    daemon.stop()
+    db.close()
+
+    def txids(*args):
+        return [line["txid"] - last for line in traced(case, replica.url, *args) if line["txid"] > last - 5]
+    equal(txids("--table", "DOCS"), [-4, 0], "--table DOCS")
+    equal(txids("--table", "a"), [-3, -2], "--table a")
+    equal(txids("--table", "b"), [-2, -1], "--table b")
+    tables = traced(case, replica.url, "--table", "docs")[-1]["tables"]
+    equal({t.get("virtual_table") for t in tables if t["change"] == "dropped"}, {"docs"}, "virtual_table")
+
+
 def across_timelines(case):
     """A takeover, and a state that came as a file: the log goes on over both, and compares."""
     old = Scene(case)
@@ -538,7 +559,7 @@ def cases(options):
     many = 4 if options.full else 1
     found = [(f"tables by dbstat: pages of {size}, auto_vacuum {mode}", lambda case, s=size, m=mode, c=count * many: by_dbstat(case, s, m, c))
              for size, mode, count in ((4096, "NONE", 70), (512, "FULL", 90), (1024, "INCREMENTAL", 90), (65536, "NONE", 40))]
-    found += [("story", story), ("filters", filters), ("across timelines", across_timelines), ("without a snapshot", without_snapshot)]
+    found += [("story", story), ("filters", filters), ("across timelines", across_timelines), ("names of old", names_of_old), ("without a snapshot", without_snapshot)]
     found += [(f"interrupted by {how.name}", lambda case, h=how: interrupted(case, h)) for how in (signal.SIGINT, signal.SIGTERM)]
     found += [("reader goes away", lambda case: interrupted(case, "reader"))]
     found += [("import", import_files), ("import with a log", import_with_log), ("import with a journal", import_hot_journal), ("import refused", import_refused),

@@ -238,6 +238,45 @@ static void test_touches(void **state)
     close_world(&w);
 }
 
+/* "docs_data:docs" for each that keeps the content of a virtual table. */
+static void virtual_after(struct world *w, const char *text, const char *want)
+{
+    const struct btree_map_touch *t;
+    char out[1024] = "";
+    size_t count, used = 0;
+
+    sql(w, text);
+    follow(w);
+    t = btree_map_touches(w->map, &count);
+    for (size_t i = 0; i < count; i++)
+        if (t[i].virtual_table != NULL)
+            used += (size_t)snprintf(
+                out + used, sizeof out - used, "%s%s:%s", used > 0 ? " " : "", t[i].name, t[i].virtual_table);
+    if (strcmp(out, want) != 0)
+        print_error("after %s\n", text);
+    assert_string_equal(out, want);
+}
+
+static void test_virtual(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_world(&w, 4096, "CREATE TABLE notes(text); CREATE TABLE docs_(x); CREATE TABLE doc(x)");
+    sql(&w, "CREATE VIRTUAL TABLE Docs USING fts5(body); CREATE VIRTUAL TABLE docs_b USING fts5(body, detail=none)");
+    follow(&w);
+    virtual_after(
+        &w, "INSERT INTO docs VALUES('hello')", "Docs_content:Docs Docs_data:Docs Docs_docsize:Docs Docs_idx:Docs");
+    virtual_after(&w, "INSERT INTO docs_b VALUES('a')",
+        "docs_b_content:docs_b docs_b_data:docs_b docs_b_docsize:docs_b docs_b_idx:docs_b");
+    virtual_after(&w, "INSERT INTO notes VALUES(1); INSERT INTO doc VALUES(1)", "");
+    virtual_after(&w, "CREATE VIRTUAL TABLE box USING rtree(id, a, b)", "box_node:box box_parent:box box_rowid:box");
+    virtual_after(&w, "CREATE VIEW no AS SELECT 1; CREATE TABLE no_table(x); INSERT INTO no_table VALUES(1)", "");
+    virtual_after(
+        &w, "DROP TABLE docs", "Docs_config:Docs Docs_content:Docs Docs_data:Docs Docs_docsize:Docs Docs_idx:Docs");
+    close_world(&w);
+}
+
 static void test_utf16(void **state)
 {
     static const char *const encodings[] = {"PRAGMA encoding='UTF-16le'", "PRAGMA encoding='UTF-16be'"};
@@ -497,6 +536,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_touches),
+        cmocka_unit_test(test_virtual),
         cmocka_unit_test(test_utf16),
         cmocka_unit_test(test_long_names),
         cmocka_unit_test(test_random),
