@@ -8,6 +8,10 @@
 #include <signal.h>
 #include <string.h>
 
+/* Who presses Ctrl-C once may send two: the terminal to the whole group, and a wrapper (timeout, npm, make) that passes
+ * on what it got.  That is no haste, and must not cost what is still to be shipped. */
+enum { SAME_MOMENT_MS = 500 };
+
 static const int signal_numbers[DAEMON_SIGNAL_COUNT] = {SIGTERM, SIGINT, SIGHUP};
 
 /* --- ending ------------------------------------------------------------------------------------------------------- */
@@ -172,15 +176,19 @@ void daemon_stop(struct daemon *d, int number)
     if (d->last_look && !d->stopping && number == 0)
         return; /* it is stopping */
     if (d->stopping || d->last_look) {
+        if (clock_mono_ms(&clock_real) < d->stop_ms + SAME_MOMENT_MS)
+            return;
         LOG_WARN("second signal: ending at once", F_I64("signal", number));
         on_deadline(&d->deadline);
         return;
     }
     daemon_notify_stop(d);
-    if (number != 0)
+    if (number != 0) {
+        d->stop_ms = clock_mono_ms(&clock_real);
         LOG_INFO("stopping: shipping what is left", F_I64("signal", number));
-    else
+    } else {
         LOG_INFO("stopping: shipping what is left");
+    }
     daemon_start_deadline(d);
     daemon_chore_stop(d);
     look_at_parked(d);

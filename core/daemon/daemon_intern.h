@@ -251,7 +251,8 @@ struct daemon {
     struct daemon_notify notify;
     uv_signal_t signals[DAEMON_SIGNAL_COUNT];
     uv_timer_t deadline;
-    bool last_look; /* the stop has begun: parked databases are looked at once more, then `stopping` */
+    uint64_t stop_ms; /* when a signal asked for the stop; 0: none did */
+    bool last_look;   /* the stop has begun: parked databases are looked at once more, then `stopping` */
     bool stopping, ending, http_stopping, signals_closed;
     bool reloading;   /* the list is being changed: it is not the end when nothing is left for a moment */
     struct err worst; /* what the process ends with */

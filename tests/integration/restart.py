@@ -364,6 +364,38 @@ def stop_under_load(case):
     scene.verify_tip()
 
 
+def several_signals(case):
+    """Two signals of one moment, as from a terminal and a wrapper that passes them on, are one; who goes on asking ends it at once."""
+    scene = Scene(case)
+    scene.start()
+    scene.commit(2)
+    scene.sync()
+    process = scene.daemon.process
+    process.send_signal(signal.SIGSTOP)
+    scene.commit(3)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        process.send_signal(number)
+    scene.daemon.wait_exit(expect=0)
+    scene.verify_tip()
+    if case.options.store.kind != "file":
+        return
+    place = scene.url.removeprefix("file://")
+    scene.start("--shutdown-timeout", "1h")
+    os.rename(place, place + ".away")
+    with open(place, "w", encoding="utf-8"):
+        pass
+    scene.commit()
+    process = scene.daemon.process
+    wait_until(lambda: process.poll() is not None or process.send_signal(signal.SIGTERM), "the impatient end", pause=0.1)
+    scene.daemon.wait_exit(expect=1)
+    check("second signal: ending at once" in scene.daemon.log(), tail(scene.daemon.log()))
+    os.unlink(place)
+    os.rename(place + ".away", place)
+    scene.start()
+    scene.end()
+    scene.verify()
+
+
 def two_daemons(case):
     """A second daemon on the same database is turned away and the first does not notice."""
     scene = Scene(case)
@@ -430,6 +462,7 @@ def cases(_options):
         ("machine crash lost one commit", lambda case: machine_crash(case, 1)),
         ("machine crash lost five commits", lambda case: machine_crash(case, 5)),
         ("stopped while writers never pause", stop_under_load),
+        ("several signals", several_signals),
         ("two daemons on one database", two_daemons),
         ("two copies on one replica", copied_onto_other_path),
     ]
