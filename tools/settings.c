@@ -38,6 +38,26 @@ const char *settings_file(const char *file, bool has_operands)
     return has_operands ? NULL : CONFIG_FILE_DEFAULT;
 }
 
+/* A seed is read by this very process.  POSIX drops all locks that a process has on a file when it closes any
+ * descriptor of it, so a database that is replicated here would lose those by which its log is kept. */
+static struct rc check_seeds(const struct config *c, struct err *err)
+{
+    for (size_t i = 0; i < c->db_count; i++) {
+        CLEANUP(mem_freep) char *seed = c->dbs[i].seed != NULL ? mem_strdup(c->dbs[i].seed) : NULL;
+        const char *relative;
+
+        if (seed == NULL)
+            continue;
+        make_absolute(&seed);
+        if (config_find_path(c, seed, &relative) != NULL)
+            return rc_raise(err, E_CONFIG,
+                "%s: seed: %s is itself a database of this configuration; name a copy of it, or a program that makes "
+                "one",
+                c->dbs[i].at[CONFIG_DB_SEED], seed);
+    }
+    return RC_OK;
+}
+
 struct rc settings_load(struct config **out, struct config_request request, struct err *err)
 {
     CLEANUP(config_freep) struct config *c = NULL;
@@ -49,6 +69,7 @@ struct rc settings_load(struct config **out, struct config_request request, stru
     for (size_t i = 0; i < c->db_count; i++)
         make_absolute(c->dbs[i].path != NULL ? &c->dbs[i].path : &c->dbs[i].dir);
     TRY(config_check_pairs(c, err)); /* only now is it known which names are of one file */
+    TRY(check_seeds(c, err));
     *out = MOVE(c);
     return RC_OK;
 }

@@ -470,6 +470,26 @@ def one_by_two_names(case):
     daemon.stop()
 
 
+def seed_of_its_own(case):
+    """A seed that the same daemon replicates is refused: to read it would take away the locks that keep its log."""
+    file, db, url, missing = case.path("weir.yml"), small(case, "a.db"), case.replica().url, case.path("b.db")
+    folder, link = case.path("dbs"), case.path("link.db")
+    os.mkdir(folder)
+    os.symlink(db, link)
+    for seed in (db, link, missing, os.path.join(folder, "c.db")):
+        folder_too = json.dumps({"dir": folder, "replica": case.replica("f").url})
+        write(file, config(entry(db, url), entry(missing, case.replica("b").url, seed=seed), folder_too))
+        done = case.weir("replicate", "-c", file, expect=USAGE)
+        check(f"{file}:4:" in done.stderr and "is itself a database of this configuration" in done.stderr, done.stderr)
+    check(not os.path.exists(missing), "it was seeded")
+    copy = case.path("copy.db")
+    case.copy(db, copy)
+    write(file, config(entry(db, url), entry(missing, case.replica("b").url, seed=copy)))
+    daemon = ConfigDaemon(case, file).start(ready=False)
+    daemon.wait_synced(db, missing)
+    daemon.stop()
+
+
 def secrets(case):
     """Whatever goes wrong, what is secret is not in logs, answers and messages."""
     file, db, url = case.path("weir.yml"), small(case, "a.db"), case.replica().url
@@ -508,5 +528,5 @@ def cases(_options):
         ("reload while writers write", reload_while_writing), ("no time to leave", no_time_to_leave), ("every commit over reloads", every_commit),
         ("a bad reload", bad_reload), ("an empty place", empty_place), ("another chance", another_chance), ("SIGHUP without a file", no_file),
         ("environment only", environment_only), ("sources", sources), ("started twice", started_twice), ("command line", command_line),
-        ("unsupported keys", unsupported), ("one by two names", one_by_two_names), ("secrets", secrets),
+        ("unsupported keys", unsupported), ("one by two names", one_by_two_names), ("seed of its own", seed_of_its_own), ("secrets", secrets),
     ]
