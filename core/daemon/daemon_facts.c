@@ -12,6 +12,8 @@ void daemon_facts_give(struct daemon_item *item)
     struct db *db = &item->member->db;
     const struct err *trouble;
 
+    item->member->opened_txid = item->facts.txid;
+    item->member->opened_resyncs = item->facts.resync_count;
     item->member->seen.timeline = item->facts.timeline; /* no news */
     item->member->seen.failure_count = item->facts.failure_count;
     item->member->seen.gap_count = item->facts.gap_count;
@@ -39,14 +41,10 @@ void daemon_facts_give(struct daemon_item *item)
     daemon_wait_begin(item, db);
 }
 
-void daemon_facts_take(struct daemon_item *item)
+void daemon_facts_show(struct daemon_item *item)
 {
     const struct db *db = &item->member->db;
 
-    if (db->resync_count > item->facts.resync_count)
-        item->unsure += item->unsure < UNSURE_MAX;
-    else if (db->shipped_txid > item->facts.txid)
-        item->unsure = 0;
     if (db->timeline != 0)
         item->facts.timeline = db->timeline;
     item->facts.txid = db->shipped_txid;
@@ -61,8 +59,19 @@ void daemon_facts_take(struct daemon_item *item)
     item->facts.gap_count = item->member->seen.gap_count;
     item->facts.failed_ms = item->member->seen.failed_ms;
     item->replicated = item->replicated || db->timeline != 0;
-    if (db->prune.begun)
-        item->prune_due_ms = db->prune.due_ms;
-    item->for_prune = false;
     daemon_proof_take(item, db);
+}
+
+void daemon_facts_take(struct daemon_item *item)
+{
+    const struct daemon_member *m = item->member;
+
+    if (m->db.resync_count > m->opened_resyncs)
+        item->unsure += item->unsure < UNSURE_MAX;
+    else if (m->db.shipped_txid > m->opened_txid)
+        item->unsure = 0;
+    if (m->db.prune.begun)
+        item->prune_due_ms = m->db.prune.due_ms;
+    item->for_prune = false;
+    daemon_facts_show(item);
 }

@@ -62,7 +62,8 @@ struct daemon_member {
     struct samples *samples;  /* owned; NULL: it never ran */
     struct history_gap *gaps; /* owned; the last ones, oldest first; NULL: there was none */
     size_t gap_count;
-    int64_t begun_ms; /* wall clock: since when it notes them */
+    int64_t begun_ms;                     /* wall clock: since when it notes them */
+    uint64_t opened_txid, opened_resyncs; /* of a folder's: what it had come to when it was opened */
     struct daemon_copy successor;
     bool has_successor;
     bool returns;        /* its folder looks for it when it has left */

@@ -310,7 +310,7 @@ void daemon_member_return(struct daemon_member *m)
 
 void daemon_member_park(struct daemon_member *m)
 {
-    daemon_proof_take(m->item, &m->db); /* what is told from now on */
+    daemon_facts_show(m->item);
     m->leaving = true;
     start_patience(m);
     db_park_begin(&m->db);

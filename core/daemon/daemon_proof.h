@@ -62,6 +62,8 @@ void daemon_proof_count(const struct daemon_folder *f, uint64_t counts[METRICS_U
 
 /* --- daemon_facts.c: all that is kept of it, from its actor, which is over, and to one that begins */
 void daemon_facts_take(struct daemon_item *item);
+/* What is told of one from now on whose actor is still closing. */
+void daemon_facts_show(struct daemon_item *item);
 void daemon_facts_give(struct daemon_item *item);
 /* --- daemon_watch.c: the outcome of the drill of one that is not open */
 void daemon_watch_drill(struct daemon *d, const struct daemon_item *item);

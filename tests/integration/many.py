@@ -352,7 +352,7 @@ def descriptors(daemon):
 def wake_with_connection(case):
     """An application that stays connected: parked and woken again and again, with resets of the log in between, every
     commit is there."""
-    folder = Folder(case)
+    folder = Folder(case, scrub={"interval": "off"})  # which would open the file
     scene = folder.scene("app")
     folder.start()
     folder.sync("app.db")

@@ -119,6 +119,26 @@ def ready_while_waking(case):
     daemon.stop()
 
 
+def ready_while_parking(case):
+    """While one is parked for the first time nothing is red, and what it has come to is told all the time."""
+    folder = Shown(case, park="2s")
+    names = [f"{number}.db" for number in range(20)]
+    for name in names:
+        folder.make(name)
+    daemon = folder.start()
+    for name in names:
+        folder.sync(name)
+    parked = False
+    while not parked:
+        ready = daemon.get("/readyz")
+        equal((ready.status, ready.json()["reasons"]), (200, []), "/readyz")
+        document = daemon.get("/api/v1/status").json()["databases"]
+        wrong = [item for item in document if not item["ready"] or item["txid"] == 0 or item["timeline"] == 0]
+        check(not wrong, wrong)
+        parked = all(item["parked"] for item in document)
+    daemon.stop()
+
+
 # --- what happened to the log -----------------------------------------------------------------------------------------
 
 
@@ -402,7 +422,8 @@ def replica_inside(case):
 def cases(_options):
     """All stories."""
     return [
-        ("pages", pages), ("ready while waking", ready_while_waking), ("the log was not reset", log_not_reset),
+        ("pages", pages), ("ready while waking", ready_while_waking), ("ready while parking", ready_while_parking),
+        ("the log was not reset", log_not_reset),
         ("the log was reset once", log_reset_once), ("retention", retention), ("events are lost", events_lost), ("no watches", no_watches),
         ("two patterns", two_patterns), ("the replica inside", replica_inside), ("unseen when it stops", unseen_at_stop),
         ("unseen when it stops, and the replica away", unseen_and_away),
