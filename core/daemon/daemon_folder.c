@@ -4,6 +4,7 @@
  * a walk over all names follows each of them, and one a minute makes sure that no event was lost.
  */
 #include "daemon_chore.h"
+#include "daemon_trigger.h"
 
 #include "alloc.h"
 #include "folder_match.h"

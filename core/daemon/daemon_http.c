@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon_intern.h"
+#include "daemon_trigger.h"
 
 #include "alloc.h"
 #include "dashboard.h"

@@ -457,17 +457,6 @@ void daemon_item_closed(struct daemon_item *item);
 /* Forget it when nobody holds it any more. */
 void daemon_item_leave(struct daemon_item *item);
 
-/* --- daemon_trigger.c */
-void daemon_trigger_answer(struct daemon *d, struct http_call *call);
-/* What was changed for this one, over the folder's settings. */
-void daemon_trigger_overlay(const struct daemon_item *item, struct db_settings *set);
-void daemon_trigger_forget(struct daemon_item *item);
-/* A reload: what was changed is over, for a database of a folder and for one that is open (before it takes `set`). */
-void daemon_trigger_return(struct daemon_item *item, const struct db_settings *set);
-void daemon_trigger_adjust(struct daemon_member *m, const struct db_settings *set);
-/* It is looked at, and what was committed is shipped, whatever the triggers are. */
-void daemon_trigger_ship_later(struct daemon_item *item);
-
 /* --- daemon_wait.c */
 /* Answer when the database is open, or when it is certain that nothing happened. */
 void daemon_wait_add(struct daemon_item *item, struct http_call *call, bool for_snapshot, uint64_t timeout_ms);

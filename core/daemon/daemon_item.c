@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon_chore.h"
+#include "daemon_trigger.h"
 
 #include "alloc.h"
 #include "config_replica.h"

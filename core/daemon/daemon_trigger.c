@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The triggers of one database, changed over a control socket: in force until the daemon ends or loads its
  * configuration again.  A database of a folder keeps them while it is closed. */
-#include "daemon_intern.h"
+#include "daemon_trigger.h"
 
 #include "alloc.h"
 #include "config_table.h"
