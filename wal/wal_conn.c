@@ -452,8 +452,10 @@ enum wal_conn_identity wal_conn_check(const struct wal_conn *c)
                                : WAL_CONN_SAME; /* an unreadable directory says nothing about the file */
     if (st.st_dev != c->device || st.st_ino != c->inode)
         return WAL_CONN_REPLACED;
+    if (st.st_size == 0)
+        return WAL_CONN_EMPTIED;
     if (c->fs->fstat(c->fs, c->wal_fd, &st) == 0 && st.st_nlink == 0)
-        return WAL_CONN_REPLACED; /* somebody removed the log by hand */
+        return WAL_CONN_LOG_REMOVED;
     return WAL_CONN_SAME;
 }
 

@@ -233,12 +233,17 @@ static void publish(struct db *db)
 /* What the last step found makes it necessary to attach anew.  The reason is for the log. */
 static const char *must_reattach(struct db *db)
 {
+    static const char *const changed[] = {
+        [WAL_CONN_REPLACED] = "the database file was replaced",
+        [WAL_CONN_EMPTIED] = "the database file was emptied: it has no byte any more",
+        [WAL_CONN_LOG_REMOVED] = "somebody removed the log (the -wal file) of the open database",
+        [WAL_CONN_GONE] = "the database file is gone",
+    };
+
     if (db->step.state == WAL_READER_LOST)
         return "commits were overwritten before they were read";
-    if (db->identity == WAL_CONN_REPLACED)
-        return "the database file was replaced";
-    if (db->identity == WAL_CONN_GONE)
-        return "the database file is gone";
+    if (db->identity != WAL_CONN_SAME)
+        return changed[db->identity];
     if (db_spool_exhausted(db))
         return "the replica takes nothing, and the log and the spool have reached their limits: exact history stops "
                "here";

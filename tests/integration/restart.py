@@ -233,6 +233,26 @@ def replaced_while_running(case):
         check(commit.resync, f"txid {commit.txid} after the replacement is not marked as a resync: {commit.raw}")
 
 
+def emptied_while_running(case):
+    """Somebody truncates the file under the running daemon: told, no green light, and what was shipped stays."""
+    scene = Scene(case)
+    scene.start()
+    scene.commit(3)
+    scene.sync()
+    scene.close()
+    before = scene.verify()
+    os.truncate(scene.db, 0)
+    wait_until(lambda: "was emptied" in scene.daemon.log(), "a log line that says so")
+    wait_until(lambda: re.search("state +waiting", case.weir("status", scene.db, expect=1).stdout), "the status says that it waits")
+    check_untouched(scene, before)
+    case.run("sqlite3", "-cmd", ".timeout 60000", scene.db, "PRAGMA journal_mode=WAL; CREATE TABLE begun_anew(x)")
+    case.weir("sync", scene.db, "--wait")
+    check_untouched(scene, before)
+    check(scene.log()[len(before)].resync, "what is there now is not marked as a resync")
+    scene.verify_tip()
+    scene.end()
+
+
 def deleted_and_recreated(case, running):
     """The application removes its database and makes a new one at the same path."""
     scene = Scene(case)
@@ -454,7 +474,7 @@ def cases(_options):
         ("resets, large pages", lambda case: away(case, signal.SIGINT, story_resets, 65536)),
         ("state lost and file changed", state_lost_and_changed),
         ("replaced while stopped", replaced_while_stopped),
-        ("replaced while running", replaced_while_running),
+        ("replaced while running", replaced_while_running), ("emptied while running", emptied_while_running),
         ("deleted and recreated while stopped", lambda case: deleted_and_recreated(case, False)),
         ("deleted and recreated while running", lambda case: deleted_and_recreated(case, True)),
         ("old disk refused", lambda case: old_disk(case, False)),

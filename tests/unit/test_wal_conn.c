@@ -250,7 +250,9 @@ static void identity(void **state)
     assert_int_equal(wal_conn_check(w.conn), WAL_CONN_SAME);
 
     assert_int_equal(unlink(w.wal_path), 0); /* the log alone */
-    assert_int_equal(wal_conn_check(w.conn), WAL_CONN_REPLACED);
+    assert_int_equal(wal_conn_check(w.conn), WAL_CONN_LOG_REMOVED);
+    assert_int_equal(truncate(w.path, 0), 0);
+    assert_int_equal(wal_conn_check(w.conn), WAL_CONN_EMPTIED);
     assert_int_equal(unlink(w.path), 0);
     assert_int_equal(wal_conn_check(w.conn), WAL_CONN_GONE);
     wal_world_end(&w);
