@@ -454,9 +454,7 @@ enum wal_conn_identity wal_conn_check(const struct wal_conn *c)
         return WAL_CONN_REPLACED;
     if (st.st_size == 0)
         return WAL_CONN_EMPTIED;
-    if (c->fs->fstat(c->fs, c->wal_fd, &st) == 0 && st.st_nlink == 0)
-        return WAL_CONN_LOG_REMOVED;
-    return WAL_CONN_SAME;
+    return c->fs->fstat(c->fs, c->wal_fd, &st) == 0 && st.st_nlink == 0 ? WAL_CONN_LOG_REMOVED : WAL_CONN_SAME;
 }
 
 bool wal_conn_alone(const struct wal_conn *c)

@@ -63,8 +63,8 @@ void wal_conn_close(struct wal_conn *c);
 void wal_conn_let_go(struct wal_conn *c);
 void wal_conn_closep(struct wal_conn **c);
 
-/* Is the file at the path still the one that is open, and its log?  A database in WAL mode has a first page at least: one
- * without a byte was truncated by somebody who is not SQLite. */
+/* Is the file at the path still the one that is open, and its log?  A database in WAL mode has a first page at least:
+ * one without a byte was truncated by somebody who is not SQLite. */
 enum wal_conn_identity {
     WAL_CONN_SAME,
     WAL_CONN_REPLACED,
