@@ -329,16 +329,16 @@ def rotten_without_scrubs(case):
 
     def opened():
         return len(re.findall(rf" replicating  .*{re.escape(folder.path(a))}", folder.daemon.log()))
-    before, value = opened(), 1
+    before = opened()
 
-    def opened_again():
-        """All others want to be open, and it has been quiet for longest."""
-        nonlocal value
-        value += 1
+    def makes_room():
+        """One of the others wants to be open again, and of those that are, it has been quiet for longest.  Only parked ones are
+        written: one that is written while it is being parked stays open for a while, and then nobody makes room."""
         for name in others:
-            insert(case, folder.path(name), value)
+            if folder.of(name)["parked"]:
+                insert(case, folder.path(name), 2)
         return opened() > before
-    wait_until(opened_again, lambda: f"it is opened again\n{tail(folder.daemon.log())}")
+    wait_until(makes_room, lambda: f"it is opened again\n{tail(folder.daemon.log())}", pause=0.2)
     one = folder.await_one(a, "it is told still, and which page", lambda one: one["scrub"]["damaged_pages"] == [2])
     equal((one["ready"], one["scrub"]["result"]), (False, "damaged"), "status")
     check("`weir restore` over the file mends it" in one["error"]["message"], one["error"])

@@ -398,6 +398,7 @@ def several_signals(case):
     scene.daemon.wait_exit(expect=0)
     scene.verify_tip()
     if case.options.store.kind != "file":
+        scene.close()
         return
     place = scene.url.removeprefix("file://")
     scene.start("--shutdown-timeout", "1h")

@@ -249,9 +249,9 @@ def refused(case, url, *words, program=None, expect=(1, 2, 3), args=(), env=None
 
 
 def missing(case):
-    """Nothing there: an object, a file, a history; each its own message, exit status 3."""
+    """Nothing there: an object or a file to be imported (wrong usage), a history (no such backup); each its own message."""
     none = object_url(case.replica("databases"), "none.db") if case.options.store.kind == "s3" else case.path("none.db")
-    done = case.weir("import", none, case.replica().url, expect=NO_BACKUP)
+    done = case.weir("import", none, case.replica().url, expect=USAGE)
     check("none.db" in done.stderr and re.search("no such (object|file)", done.stderr, re.I), done.stderr)
     tell(done.stderr.strip().replace(case.path(), ""))
     done = case.weir("restore", case.replica().url, "-o", case.path("out.db"), expect=NO_BACKUP)
