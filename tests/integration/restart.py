@@ -179,6 +179,16 @@ def check_untouched(scene, commits):
               f"txid {commit.txid} of timeline {commit.timeline}")
 
 
+def shipped_and_closed(case):
+    """A scene whose daemon runs and has shipped all, and whose application is gone; and the commits of its replica."""
+    scene = Scene(case)
+    scene.start()
+    scene.commit(3)
+    scene.sync()
+    scene.close()
+    return scene, scene.verify()
+
+
 def check_taken_or_refused(scene, before):
     """The daemon was started on a file that is not the one it knew, with its local state in place: it refuses, or ships
     the difference as a resync and says so.  The history before that stays as it was."""
@@ -211,12 +221,7 @@ def replaced_while_stopped(case):
 
 def replaced_while_running(case):
     """Another file at the path under the running daemon: noticed, said, never mixed into the history."""
-    scene = Scene(case)
-    scene.start()
-    scene.commit(3)
-    scene.sync()
-    scene.close()
-    before = scene.verify()
+    scene, before = shipped_and_closed(case)
     mark = len(scene.daemon.log())
     replace_file(scene, foreign_database(case, "other.db"))
     case.run("sqlite3", "-cmd", ".timeout 60000", scene.db, "PRAGMA journal_mode=WAL; INSERT INTO foreigner VALUES (randomblob(3000))")
@@ -235,12 +240,7 @@ def replaced_while_running(case):
 
 def emptied_while_running(case):
     """Somebody truncates the file under the running daemon: told, no green light, and what was shipped stays."""
-    scene = Scene(case)
-    scene.start()
-    scene.commit(3)
-    scene.sync()
-    scene.close()
-    before = scene.verify()
+    scene, before = shipped_and_closed(case)
     os.truncate(scene.db, 0)
     wait_until(lambda: "was emptied" in scene.daemon.log(), "a log line that says so")
     wait_until(lambda: re.search("state +waiting", case.weir("status", scene.db, expect=1).stdout), "the status says that it waits")
